@@ -1,0 +1,54 @@
+# What `cmake --install` puts where: library, headers, the CMake package and errgroup.pc.
+
+include(CMakePackageConfigHelpers)
+
+set(errgroup_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/errgroup)
+
+install(
+  TARGETS errgroup
+  EXPORT errgroupTargets
+  RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+)
+install(EXPORT errgroupTargets NAMESPACE errgroup:: DESTINATION ${errgroup_cmake_dir})
+
+configure_package_config_file(
+  cmake/errgroupConfig.cmake.in errgroupConfig.cmake
+  INSTALL_DESTINATION ${errgroup_cmake_dir}
+)
+# Below 1.0 every minor version may break its users.
+write_basic_package_version_file(errgroupConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(
+  FILES
+    ${CMAKE_CURRENT_BINARY_DIR}/errgroupConfig.cmake
+    ${CMAKE_CURRENT_BINARY_DIR}/errgroupConfigVersion.cmake
+  DESTINATION ${errgroup_cmake_dir}
+)
+
+# errgroup.pc finds its prefix from where it lies, so an installed tree can be moved. Only
+# absolute folders, which no move could keep right, are written out.
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  set(ERRGROUP_PC_PREFIX "${CMAKE_INSTALL_PREFIX}")
+  set(ERRGROUP_PC_LIBDIR "${CMAKE_INSTALL_LIBDIR}")
+else()
+  file(RELATIVE_PATH up "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+  string(REGEX REPLACE "/$" "" up "${up}")
+  set(ERRGROUP_PC_PREFIX "\${pcfiledir}/${up}")
+  set(ERRGROUP_PC_LIBDIR "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+endif()
+if(IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(ERRGROUP_PC_INCLUDEDIR "${CMAKE_INSTALL_INCLUDEDIR}")
+else()
+  set(ERRGROUP_PC_INCLUDEDIR "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+set(ERRGROUP_PC_DEFINITION "")
+if(errgroup_type STREQUAL "SHARED_LIBRARY")
+  set(ERRGROUP_PC_DEFINITION " -DERRGROUP_SHARED")
+endif()
+configure_file(cmake/errgroup.pc.in errgroup.pc @ONLY)
+install(
+  FILES ${CMAKE_CURRENT_BINARY_DIR}/errgroup.pc
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+)

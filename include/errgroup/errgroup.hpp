@@ -1,0 +1,13 @@
+#ifndef ERRGROUP_ERRGROUP_HPP
+#define ERRGROUP_ERRGROUP_HPP
+
+/// Everything at once.
+
+#include <errgroup/error.hpp>
+#include <errgroup/fwd.hpp>
+#include <errgroup/group.hpp>
+#include <errgroup/scope.hpp>
+#include <errgroup/task.hpp>
+#include <errgroup/version.hpp>
+
+#endif  // ERRGROUP_ERRGROUP_HPP

@@ -1,0 +1,594 @@
+#ifndef ERRGROUP_GROUP_HPP
+#define ERRGROUP_GROUP_HPP
+
+#include <errgroup/detail/export.hpp>
+#include <errgroup/detail/frame.hpp>
+#include <errgroup/detail/node.hpp>
+#include <errgroup/error.hpp>
+#include <errgroup/fwd.hpp>
+#include <errgroup/task.hpp>
+
+#include <tbb/spin_mutex.h>  // spin_mutex
+#include <tbb/task_arena.h>  // task_arena
+#include <tbb/task_group.h>  // task_group, task_group_context, task_group_status
+#include <tbb/version.h>     // TBB_INTERFACE_VERSION
+
+#include <atomic>       // atomic
+#include <cstddef>      // size_t
+#include <cstdint>      // uint32_t, uint64_t
+#include <memory>       // construct_at, destroy_at, unique_ptr
+#include <new>          // launder
+#include <stop_token>   // stop_token
+#include <string>       // string
+#include <string_view>  // string_view
+#include <type_traits>  // decay_t
+#include <utility>      // exchange, forward, in_place, move
+
+namespace errgroup {
+
+/// No limit to the tasks running at once.
+inline constexpr int unlimited = -1;
+/// No limit to the tasks waiting.
+inline constexpr std::size_t npos = static_cast<std::size_t>(-1);
+
+/// What a group does when one of its tasks fails.
+enum class on_error {
+  cancel,      ///< cancels itself: running tasks are told, waiting ones are skipped
+  keep_going,  ///< runs every task; `wait` tells the first error
+};
+
+/// How a group behaves. To be written with designated initializers: `group g{{.limit = 8}}`. New
+/// options are appended, never inserted.
+struct options {
+  /// Tasks running at once, from 1; or `unlimited`.
+  int limit = unlimited;
+  /// Tasks accepted beyond those that hold a slot. With a bound, at most `limit + queue` tasks are
+  /// accepted and unfinished; a `run` beyond that makes room first. Without a limit the slots are
+  /// the arena's `max_concurrency()`.
+  std::size_t queue = npos;
+  /// What happens when a task fails.
+  on_error policy = on_error::cancel;
+  /// Stopping it cancels the group.
+  std::stop_token stop = {};
+  /// A wait inside a task runs only this group's work: a task that holds a mutex while it waits
+  /// never meets a task that wants it, and the stack stays shallow.
+  bool isolated = false;
+  /// Stands before the message of an error of this group. Copied.
+  std::string_view name = {};
+  /// Run the tasks here: a NUMA node, a priority, the host's own arena. It has to outlive the
+  /// group. A `limit` then only counts tasks; threads are the arena's own affair.
+  tbb::task_arena* arena = nullptr;
+};
+
+/// Runs tasks on oneTBB, keeps the first error, cancels the rest, holds the number of running tasks
+/// to a limit, and joins.
+///
+///     errgroup::group g{{.limit = 8}};
+///     for (auto const& path : paths)
+///       g.run([&path]() -> std::error_code { return convert(path); });
+///     if (auto err = g.wait())
+///       std::cerr << err << '\n';
+///
+/// A group is used any number of times: `run` and `wait`, again and again. It fails once: the first
+/// error is published before the cancellation that follows from it, is the same for everybody who
+/// waits, and stays until `reset`. Cancelled is never success: if a task did not run, `wait` says
+/// so.
+///
+/// Cancelling a group cancels what its tasks started: groups made inside them, oneTBB algorithms
+/// called inside them. A group made inside a task belongs to that task, whoever uses it first, and
+/// is cancelled with it; it must be idle when that task ends, but may outlive it. A group made
+/// outside of any task belongs to none.
+///
+/// Threads: every member function may be called from any thread at any time, also from tasks of the
+/// group, unless it says otherwise; of course not beside the destructor.
+///
+/// Ordering: what happened before `run` is visible to the task; what the tasks did is visible after
+/// `wait`. So each task may fill its own element of a plain vector.
+///
+/// The destructor cancels and joins a group that was not waited for; it neither throws nor
+/// terminates. A group may be destroyed by anybody whose `wait` has returned, even while others are
+/// about to return from theirs; destroying it inside one of its own tasks terminates, with a word.
+///
+/// Cost: about that of `tbb::task_group`; see docs/design.md and perf/.
+class group {
+ public:
+  /// A group without a limit that cancels itself at the first error.
+  ERRGROUP_API group() noexcept;
+
+  /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1.
+  ERRGROUP_API explicit group(options const& opts);
+
+  group(group const&) = delete;
+  group& operator=(group const&) = delete;
+
+  ERRGROUP_API ~group();
+
+  /// Runs `f` as a task of this group, possibly before `run` returns.
+  ///
+  /// `f` is called at most once, with the group's stop token if it takes one; it is skipped, and
+  /// counted, if the group was cancelled first. What it throws or returns as a failure is kept for
+  /// `wait` and never seen here.
+  ///
+  /// A task of a limited group starts as soon as a slot and a thread are free, without anybody
+  /// waiting; tasks from one thread start in the order of their submission. If there is no room in
+  /// a bounded queue, a caller inside a task of this group runs the oldest waiting task (or `f`, if
+  /// none waits) itself, so that `run` never waits for a slot there; a caller outside helps the
+  /// group until there is room, or the group is cancelled. So do not hold a lock that tasks of the
+  /// group take.
+  ///
+  /// Throws: `std::invalid_argument` for an empty `std::function` or a null pointer; what moving or
+  ///     copying `f` throws; `std::bad_alloc`. The group is then as it was before.
+  /// Threads: any.
+  /// Ordering: everything before this call happens before `f` starts.
+  /// Cost: one recycled node of 64 bytes from outside, one oneTBB task from inside a task; see
+  ///     perf/flat and perf/nested. On a cancelled group, one atomic increment.
+  template <class F>
+  void run(F&& f);
+
+  /// The same; `name` stands before the message of the error, if `f` fails. It is copied.
+  template <class F>
+  void run(std::string_view name, F&& f);
+
+  /// Runs `f` if there is room for it now.
+  ///
+  /// False if the queue is full or the group is cancelled: `f` was not touched, nothing is counted.
+  template <class F>
+  [[nodiscard]] bool try_run(F&& f);
+
+  /// Runs `f`, in this thread where the group has no limit, and waits.
+  ///
+  /// From inside the group it is answered `errc::would_deadlock`, and `f` is not run.
+  template <class F>
+  [[nodiscard]] error run_and_wait(F&& f);
+
+  /// Helps to run the group's tasks until none is unfinished, and tells the first error.
+  ///
+  /// When it returns, no task runs, every callable is destroyed and everything that tasks wrote is
+  /// visible. Beside a concurrent `run` it returns once nothing was unfinished at some moment
+  /// during the call. It may be called by many threads and many times: all get the same error.
+  ///
+  /// Waiting for a group from inside one of its own tasks would never end: it is answered
+  /// `errc::would_deadlock` at once, which is not an error of the group.
+  [[nodiscard]] ERRGROUP_API error wait();
+
+  /// Cancels the group: waiting tasks are skipped, running ones see it through `is_canceling`,
+  /// their `std::stop_token` and `tbb::is_current_task_group_canceling`, and so does everything
+  /// that they started. Returns without waiting for them.
+  ///
+  /// It is an error like any other: the first one wins, so `wait` tells `errc::canceled` unless
+  /// something failed before.
+  ERRGROUP_API void cancel() noexcept;
+  /// The same with a cause that `wait` tells instead. An empty cause is `errc::canceled`.
+  ERRGROUP_API void cancel(error cause) noexcept;
+
+  /// True if the group, or what it was made in, was cancelled.
+  [[nodiscard]] ERRGROUP_API bool is_canceling() const noexcept;
+
+  /// A token that is stopped when the group is cancelled, by whomever. Callbacks registered with it
+  /// run in the thread that cancels.
+  ///
+  /// Below a raw oneTBB task it is stopped only where an errgroup is cancelled; `is_canceling` and
+  /// `wait` are right there, too. After `reset` the group has a new token.
+  ///
+  /// Throws `std::bad_alloc` at the first call.
+  [[nodiscard]] ERRGROUP_API std::stop_token get_stop_token() const;
+
+  /// A fresh start after a failure: no error, not cancelled, nothing skipped.
+  ///
+  /// Throws `std::logic_error` unless every task was waited for. Calling it beside a `run` or a
+  /// `wait` is the caller's bug.
+  ERRGROUP_API void reset();
+
+  /// What oneTBB cancels: for `tbb::parallel_for(…, g.context())` and the like. Valid until the next
+  /// `wait` or `reset`.
+  ///
+  /// Cancelling it directly, or a throw in an algorithm that it was given to, counts as `cancel()`.
+  ERRGROUP_API tbb::task_group_context& context() noexcept;
+
+ private:
+  friend class detail::task_scope;
+  friend void detail::cut_tethers(detail::thread_state&, detail::frame&) noexcept;
+
+  struct extras;      // what only some groups have: limit, name, arena, a stop token's callback
+  struct token_link;  // the stop token, once somebody asked for it
+  struct tokens;      // all groups with a token
+  class waiting;
+  struct ticket;
+
+  // oneTBB's side of the group. Made with the group; where the group was made inside a task, it is
+  // destroyed when the group is idle, since a context that was bound to one that is gone would
+  // be read by any later cancellation in the process.
+  struct engine {
+    explicit engine(tbb::task_group_context::kind_type kind) noexcept
+        : context(kind, tbb::task_group_context::default_traits |
+                            tbb::task_group_context::concurrent_wait),
+          tasks(context) {}
+
+    tbb::task_group_context context;
+    tbb::task_group tasks;
+  };
+
+  enum class tie : std::uint8_t {
+    none,   // the engine is there; its context has no parent yet
+    bound,  // … and has the parent it should have, which may be none
+    gone,   // the engine was destroyed
+  };
+
+  enum class path : std::uint8_t { queue, spawn };
+
+  // state_
+  static constexpr std::uint32_t claimed = 1;    // somebody's error is the first
+  static constexpr std::uint32_t published = 2;  // … and can be read
+  static constexpr std::uint32_t stopped = 4;    // new tasks are skipped
+
+  /// A task as oneTBB gets it: small, moved without throwing, called as const, dropped without a
+  /// call if the group was cancelled.
+  template <class F>
+  class spawned {
+   public:
+    template <class G>
+    spawned(group& g, G&& f) : group_(&g), f_(std::in_place, std::forward<G>(f)) {}
+    spawned(spawned&& other) noexcept
+        : group_(std::exchange(other.group_, nullptr)), f_(std::move(other.f_)) {}
+    spawned(spawned const&) = delete;
+    spawned& operator=(spawned const&) = delete;
+    spawned& operator=(spawned&&) = delete;
+    ~spawned() {
+      if (group_ != nullptr) [[unlikely]] {
+        group_->skip(1);
+      }
+    }
+
+    void operator()() const noexcept {
+      group& g = *std::exchange(group_, nullptr);
+      g.execute(f_.get(), nullptr);
+    }
+
+    void drop() noexcept { group_ = nullptr; }
+
+   private:
+    mutable group* group_;
+    mutable detail::held<F> f_;
+  };
+
+  /// A callable with a name.
+  template <class F>
+  struct named {
+    std::string name;
+    F f;
+  };
+  template <class F>
+  static F& callable_of(F& f) noexcept {
+    return f;
+  }
+  template <class F>
+  static F& callable_of(named<F>& f) noexcept {
+    return f.f;
+  }
+  template <class F>
+  static std::string_view name_of(F&) noexcept {
+    return {};
+  }
+  template <class F>
+  static std::string_view name_of(named<F>& f) noexcept {
+    return f.name;
+  }
+
+  template <class F>
+  static void require_callable(F&& f) {
+    detail::require_task<F>();
+    if (detail::is_null(f)) {
+      refuse_null();
+    }
+  }
+
+  /// Has `f`, kept as a `D`, run as a task.
+  template <class D, class F>
+  void start(F&& f);
+  template <class D, class F>
+  void spawn(F&& f);
+  template <class D, class F>
+  static detail::node* make_node(detail::thread_state& self, F&& f);
+
+  /// Runs `f` as a task of this group, in this thread, now. `pool`: the queue whose arena this
+  /// thread has entered for it, if any.
+  template <class F>
+  void execute(F& f, detail::queue_life const* pool) noexcept {
+    detail::thread_state& self = detail::this_thread();
+    detail::task_scope running(self, *this, engine_.context,
+                               pool != nullptr ? *pool : self.top->pool);
+    if (is_stopped()) [[unlikely]] {
+      skip(1);
+      return;
+    }
+    if (error e = detail::call(callable_of(f), [this] { return get_stop_token(); })) [[unlikely]] {
+      fail(std::move(e), name_of(f));
+    }
+  }
+
+  [[nodiscard]] bool is_stopped() const noexcept {
+    return (state_.load(std::memory_order_acquire) & stopped) != 0;
+  }
+  [[nodiscard]] bool refuse() noexcept {
+    if (!is_stopped()) [[likely]] {
+      return false;
+    }
+    skipped_.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+
+  /// True where a task goes straight into the worker's own deque: in a task of this group, and in
+  /// the task that the group was made in.
+  [[nodiscard]] bool spawns_here(detail::thread_state& self) const noexcept {
+    detail::frame const& top = *self.top;
+    return tie_.load(std::memory_order_relaxed) == tie::bound && !counted_ &&
+           (top.owner.load(std::memory_order_relaxed) == this ||
+            (made_task_ != 0 && top.task.load(std::memory_order_relaxed) == made_task_));
+  }
+
+  /// A thread inside a member function of a group that was made in a task of another thread: while
+  /// it is there, the engine stays.
+  class visit {
+   public:
+    visit(group const& g, detail::thread_state& self)
+        : g_(g.made_under_ != nullptr && &self != g.maker_ &&
+                     self.top->owner.load(std::memory_order_relaxed) != &g
+                 ? &g
+                 : nullptr) {
+      if (g_ != nullptr) {
+        g_->enter();
+      }
+    }
+    visit(visit const&) = delete;
+    visit& operator=(visit const&) = delete;
+    ~visit() {
+      if (g_ != nullptr) {
+        g_->leave();
+      }
+    }
+
+   private:
+    group const* g_;
+  };
+
+  /// Notes that a task goes to oneTBB, so that the destructor knows whether it was waited for.
+  /// (oneTBB keeps the count of its tasks to itself.) A task that is spawned inside the group needs
+  /// no note: the one that spawns it is unfinished.
+  class spawning {
+   public:
+    spawning(group& g, detail::thread_state& self) noexcept
+        : g_(g), is_maker_(&self == g.maker_) {
+      if (is_maker_) {
+        g_.maker_spawned_.store(true, std::memory_order_relaxed);
+      } else {
+        g_.spawns_begun_.fetch_add(1, std::memory_order_relaxed);
+      }
+    }
+    spawning(spawning const&) = delete;
+    spawning& operator=(spawning const&) = delete;
+    ~spawning() {
+      if (!is_maker_) {
+        g_.spawns_done_.fetch_add(1, std::memory_order_release);
+      }
+    }
+
+   private:
+    group& g_;
+    bool is_maker_;
+  };
+
+  [[noreturn]] ERRGROUP_API static void refuse_null();
+  [[noreturn]] ERRGROUP_API static void die(char const* words) noexcept;
+
+  // What the templates above need; see group.cpp.
+  ERRGROUP_API path route(detail::thread_state& self);
+  ERRGROUP_API void spawned_first() noexcept;
+  ERRGROUP_API void enter() const noexcept;
+  ERRGROUP_API void leave() const noexcept;
+  ERRGROUP_API void submit(detail::thread_state& self, detail::node* n) noexcept;
+  [[nodiscard]] ERRGROUP_API bool reserve(detail::thread_state& self);
+  ERRGROUP_API void unreserve() noexcept;
+  ERRGROUP_API void submit_reserved(detail::thread_state& self, detail::node* n) noexcept;
+  ERRGROUP_API void skip(std::size_t n) noexcept;
+  ERRGROUP_API void fail(error e, std::string_view task) noexcept;
+  [[nodiscard]] ERRGROUP_API bool is_inside(detail::thread_state const& self) const noexcept;
+  ERRGROUP_API error run_here_and_wait(detail::thread_state& self, void (*call)(void*) noexcept,
+                                       void* argument);
+
+  // The rest is group.cpp's own.
+  void record(error e, bool stop_too) noexcept;
+  void stop() noexcept;
+  void close(detail::queue& q) noexcept;
+  void join(detail::thread_state& self) noexcept;
+  std::uint64_t drain_and_sleep(detail::queue& q) noexcept;
+  template <class Body>
+  void engine_wait(Body const* body) noexcept;
+  [[nodiscard]] error outcome() const noexcept;
+  [[nodiscard]] bool is_canceled_itself() const noexcept;
+  [[nodiscard]] bool is_canceled_from_above() const noexcept;
+  [[nodiscard]] bool is_joined() const noexcept;
+  void prepare_engine(detail::thread_state& self, tbb::task_group_context* here,
+                      bool runs_at_once) noexcept;
+  [[nodiscard]] bool made_in_lives() const noexcept;
+  void bind(detail::thread_state& self, tbb::task_group_context* here) noexcept;
+  void rebuild() noexcept;
+  void unlink() noexcept;
+  void drop_tether(detail::thread_state& self) noexcept;
+  detail::queue& need_queue(detail::thread_state& self);
+  enum class helper : std::uint8_t { runner, waiter, submitter };
+  void run_session(detail::queue& q, helper who) noexcept;
+  void drain(detail::queue& q, bool until_room) noexcept;
+  void run_inline(detail::node* n) noexcept;
+  void launch_ticket(detail::queue& q) noexcept;
+  static void use_ticket(detail::queue_life life) noexcept;
+  static void consume_ticket(detail::node& n, group* runner) noexcept;
+  bool make_room(detail::thread_state& self, detail::queue& q,
+                 tbb::spin_mutex::scoped_lock& lock, detail::node* n) noexcept;
+  void append(detail::thread_state& self, detail::queue& q, tbb::spin_mutex::scoped_lock& lock,
+              detail::node* n) noexcept;
+
+  // What it was made in.
+  detail::thread_state* maker_;
+  detail::frame* made_in_;
+  std::uint64_t made_task_;                   // 0: in none of ours
+  tbb::task_group_context* made_under_;       // null: in no task at all; never dereferenced
+  detail::queue_life made_pool_;
+  std::atomic<detail::tether*> tether_{nullptr};  // to the task it was made in, if that is ours
+
+  bool unlinks_at_wait_ = false;  // what it was made in cannot tell us when it ends
+  bool counted_ = false;  // every task goes through the queue
+  on_error policy_ = on_error::cancel;
+  std::atomic<tie> tie_;
+  std::atomic<bool> spawned_{false};     // something went straight to oneTBB
+  std::atomic<bool> maker_spawned_{false};  // … since the maker waited; only the maker writes it
+  std::atomic<std::uint32_t> spawns_begun_{0};  // … by threads other than the maker, from outside
+  std::atomic<std::uint32_t> spawns_done_{0};
+  std::atomic<std::uint32_t> spawns_joined_{0};  // so many were waited for
+  std::atomic<std::uint32_t> state_{0};
+  std::atomic<std::uint32_t> maker_waits_{0};  // only the maker writes it
+  mutable std::atomic<std::uint32_t> visitors_{0};  // other threads inside a member function
+  std::atomic<std::size_t> skipped_{0};
+  std::atomic<detail::queue*> queue_{nullptr};
+  mutable std::atomic<token_link*> token_{nullptr};
+  std::unique_ptr<extras> extras_;
+  error first_;
+
+  union {
+    engine engine_;
+  };
+
+  mutable tbb::spin_mutex cold_;  // guards what happens once: linking, making the queue, the token
+  detail::queue_life const* pool_ = nullptr;  // of a group with an arena of its own: its queue
+};
+
+template <class F>
+void group::run(F&& f) {
+  require_callable(std::forward<F>(f));
+  start<std::decay_t<F>>(std::forward<F>(f));
+}
+
+template <class F>
+void group::run(std::string_view name, F&& f) {
+  require_callable(std::forward<F>(f));
+  using kept = named<std::decay_t<F>>;
+  start<kept>(kept{std::string(name), std::forward<F>(f)});
+}
+
+template <class F>
+bool group::try_run(F&& f) {
+  require_callable(std::forward<F>(f));
+  using kept = std::decay_t<F>;
+  if (is_stopped()) {
+    return false;
+  }
+  detail::thread_state& self = detail::this_thread();
+  if (!counted_) {
+    start<kept>(std::forward<F>(f));
+    return true;
+  }
+  visit guest(*this, self);
+  if (!reserve(self)) {
+    return false;
+  }
+  detail::node* n = nullptr;
+  try {
+    n = make_node<kept>(self, std::forward<F>(f));
+  } catch (...) {
+    unreserve();
+    throw;
+  }
+  submit_reserved(self, n);
+  return true;
+}
+
+template <class F>
+error group::run_and_wait(F&& f) {
+  require_callable(std::forward<F>(f));
+  using kept = std::decay_t<F>;
+  detail::thread_state& self = detail::this_thread();
+  if (is_inside(self)) {
+    return errc::would_deadlock;
+  }
+  if (counted_) {
+    start<kept>(std::forward<F>(f));
+    return wait();
+  }
+  if (refuse()) {
+    return wait();
+  }
+  struct call {
+    group& g;
+    kept f;
+  } here{*this, std::forward<F>(f)};
+  return run_here_and_wait(
+      self,
+      [](void* p) noexcept {
+        auto& c = *static_cast<call*>(p);
+        c.g.execute(c.f, nullptr);
+      },
+      &here);
+}
+
+template <class D, class F>
+void group::start(F&& f) {
+  if (refuse()) {
+    return;
+  }
+  detail::thread_state& self = detail::this_thread();
+  if (spawns_here(self)) {
+    spawn<D>(std::forward<F>(f));
+    if (self.top->owner.load(std::memory_order_relaxed) != this) {
+      maker_spawned_.store(true, std::memory_order_relaxed);
+    }
+    return;
+  }
+  visit guest(*this, self);
+  if (route(self) == path::spawn) {
+    spawning here(*this, self);
+    spawn<D>(std::forward<F>(f));
+    spawned_first();
+  } else {
+    submit(self, make_node<D>(self, std::forward<F>(f)));
+  }
+}
+
+template <class D, class F>
+void group::spawn(F&& f) {
+  spawned<D> task(*this, std::forward<F>(f));
+  spawned_.store(true, std::memory_order_relaxed);
+  try {
+    engine_.tasks.run(std::move(task));
+  } catch (...) {
+    // Only for want of memory. Before 2021.14 oneTBB has counted the task by then and cannot take
+    // that back: the wait would never end.
+    if constexpr (TBB_INTERFACE_VERSION < 12140) {
+      die("out of memory inside oneTBB, which cannot undo a task before version 2021.14");
+    }
+    task.drop();
+    throw;
+  }
+}
+
+template <class D, class F>
+detail::node* group::make_node(detail::thread_state& self, F&& f) {
+  using kept = detail::stored<D>;
+  detail::node* n = detail::take_node(self);
+  try {
+    std::construct_at(reinterpret_cast<kept*>(n->storage), std::in_place, std::forward<F>(f));
+  } catch (...) {
+    detail::put_node(self, n);
+    throw;
+  }
+  n->consume = [](detail::node& me, group* runner) noexcept {
+    kept& k = *std::launder(reinterpret_cast<kept*>(me.storage));
+    if (runner != nullptr) {
+      runner->execute(k.get(), runner->pool_);
+    }
+    std::destroy_at(&k);
+  };
+  return n;
+}
+
+}  // namespace errgroup
+
+#endif  // ERRGROUP_GROUP_HPP

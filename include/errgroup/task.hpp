@@ -1,0 +1,185 @@
+#ifndef ERRGROUP_TASK_HPP
+#define ERRGROUP_TASK_HPP
+
+#include <errgroup/error.hpp>
+
+#include <concepts>      // constructible_from, convertible_to, invocable, same_as
+#include <exception>     // current_exception, exception_ptr, make_exception_ptr
+#include <functional>    // invoke
+#include <stop_token>    // stop_token
+#include <system_error>  // error_code, is_error_code_enum_v, system_error
+#include <type_traits>   // decay_t, invoke_result_t, is_void_v, remove_cvref_t
+#include <utility>       // declval, forward, move
+
+namespace errgroup {
+
+/// How to read a task's result of a type that errgroup does not know. Specialise it with
+///
+///     template <>
+///     struct errgroup::result_traits<my::status> {
+///       static bool failed(my::status const& s) { return !s.ok(); }
+///       static errgroup::error to_error(my::status&& s) { return s.code(); }
+///     };
+///
+/// `to_error` is called only if `failed` said so. A specialisation takes precedence over
+/// everything errgroup knows by itself.
+template <class R>
+struct result_traits;
+
+namespace detail {
+
+template <class R>
+concept has_traits = requires(R const& r, R&& moved) {
+  { result_traits<R>::failed(r) } -> std::convertible_to<bool>;
+  { result_traits<R>::to_error(std::move(moved)) } -> std::convertible_to<error>;
+};
+
+template <class R>
+concept expected_like = requires(R const& r, R&& moved) {
+  { r.has_value() } -> std::convertible_to<bool>;
+  std::move(moved).error();
+};
+
+/// An error that says so even if the callee's own word for it was "no error": a failure is never
+/// turned into success.
+inline error certainly(error e) noexcept { return e ? std::move(e) : error(errc::failed); }
+
+template <class E>
+error keep(E&& value) {
+  using T = std::remove_cvref_t<E>;
+  if constexpr (std::convertible_to<E, error>) {
+    return certainly(std::forward<E>(value));
+  } else {
+    return error_access::make(errc::failed,
+                              std::make_exception_ptr(bad_result<T>(std::forward<E>(value))));
+  }
+}
+
+}  // namespace detail
+
+/// A result that a group can read as success or failure: nothing, a `std::error_code`, an
+/// `errgroup::error`, anything of `std::expected`'s shape, or what `result_traits` knows.
+template <class R>
+concept task_result = std::is_void_v<R> || detail::has_traits<std::remove_cvref_t<R>> ||
+                      std::same_as<std::remove_cvref_t<R>, std::error_code> ||
+                      std::same_as<std::remove_cvref_t<R>, error> ||
+                      detail::expected_like<std::remove_cvref_t<R>>;
+
+namespace detail {
+
+template <class R>
+error to_error(R&& result) {
+  using T = std::remove_cvref_t<R>;
+  if constexpr (has_traits<T>) {
+    if (!result_traits<T>::failed(result)) {
+      return {};
+    }
+    T mine(std::forward<R>(result));
+    return certainly(result_traits<T>::to_error(std::move(mine)));
+  } else if constexpr (std::same_as<T, std::error_code> || std::same_as<T, error>) {
+    return std::forward<R>(result);
+  } else {
+    return result.has_value() ? error() : keep(std::forward<R>(result).error());
+  }
+}
+
+// A callable is called as the lvalue it is kept as; one that can only be called as an rvalue is
+// called as that. It is called once in either case.
+template <class F, class... Args>
+using called_as = std::conditional_t<std::invocable<F&, Args...>, F&, F>;
+
+template <class F>
+concept takes_token = std::invocable<called_as<F, std::stop_token>, std::stop_token>;
+
+template <class F>
+concept takes_nothing = std::invocable<called_as<F>>;
+
+template <class F>
+struct task_call {};
+template <takes_token F>
+struct task_call<F> {
+  using result = std::invoke_result_t<called_as<F, std::stop_token>, std::stop_token>;
+};
+template <class F>
+  requires(!takes_token<F> && takes_nothing<F>)
+struct task_call<F> {
+  using result = std::invoke_result_t<called_as<F>>;
+};
+
+}  // namespace detail
+
+/// Something a group can run: called with nothing, or with a `std::stop_token` if it takes one,
+/// it returns a `task_result`. It is moved or copied into the group first; it may be move-only and
+/// mutable.
+template <class F>
+concept task = std::constructible_from<std::decay_t<F>, F> &&
+               (detail::takes_token<std::decay_t<F>> || detail::takes_nothing<std::decay_t<F>>)&&
+                   task_result<typename detail::task_call<std::decay_t<F>>::result>;
+
+namespace detail {
+
+/// Says in words what is wrong with an `F` that is no task.
+template <class F>
+constexpr void require_task() {
+  using D = std::decay_t<F>;
+  static_assert(std::constructible_from<D, F>,
+                "errgroup: the task is kept by value, so it has to be copied or moved in: pass a "
+                "move-only callable with std::move");
+  constexpr bool callable = takes_token<D> || takes_nothing<D>;
+  static_assert(callable,
+                "errgroup: a task is called with nothing, or with a std::stop_token if it takes "
+                "one; capture what else it needs");
+  if constexpr (callable) {
+    using R = typename task_call<D>::result;
+    static_assert(task_result<R>,
+                  "errgroup: a task returns void, std::error_code, errgroup::error or a type of "
+                  "std::expected's shape; for a std::errc, return std::make_error_code(...); for "
+                  "an int, decide what it means and return std::make_error_code(...) or nothing; "
+                  "for a type of your own, specialise errgroup::result_traits");
+  }
+}
+
+/// True for an empty `std::function`, a null function pointer and the like.
+template <class F>
+bool is_null(F const& f) noexcept {
+  if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) {
+    return f == nullptr;
+  } else if constexpr (std::constructible_from<F, std::nullptr_t> && requires {
+                         { f == nullptr } -> std::convertible_to<bool>;
+                       }) {
+    return f == nullptr;
+  } else {
+    return false;
+  }
+}
+
+/// The exception being handled, as an error.
+inline error caught() noexcept { return std::current_exception(); }
+
+/// Calls a task and reads its result. Whatever it throws is its error.
+template <class F, class Token>
+error call(F& f, Token&& token) noexcept {
+  try {
+    using R = typename task_call<F>::result;
+    auto invoke = [&]() -> decltype(auto) {
+      if constexpr (takes_token<F>) {
+        return std::invoke(static_cast<called_as<F, std::stop_token>&&>(f), token());
+      } else {
+        return std::invoke(static_cast<called_as<F>&&>(f));
+      }
+    };
+    if constexpr (std::is_void_v<R>) {
+      invoke();
+      return {};
+    } else {
+      return to_error(invoke());
+    }
+  } catch (...) {
+    return caught();
+  }
+}
+
+}  // namespace detail
+}  // namespace errgroup
+
+#endif  // ERRGROUP_TASK_HPP

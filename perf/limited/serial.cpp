@@ -1,0 +1,23 @@
+// A loop: one at a time, whatever the limit.
+
+#include "workload.hpp"
+
+namespace {
+
+struct serial {
+  static constexpr std::string_view name = "serial";
+  static constexpr std::size_t fewer = 1;
+
+  static bool run_all(int /*limit*/, std::size_t tasks, auto make) {
+    for (std::size_t i = 0; i < tasks; ++i) {
+      auto task = make(i);
+      benchmark::DoNotOptimize(task);  // else a loop of empty tasks becomes one addition
+      task();
+    }
+    return true;
+  }
+};
+
+bool const enrolled = perf::enroll(limited::add_all<serial>);
+
+}  // namespace

@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""Turns Google Benchmark's JSON files into ratios to raw oneTBB, beside the targets.
+
+One file per process; several processes of the same workload are its rounds. Every value is the
+median over all repetitions of all rounds, a ratio is one of two such medians, and its range is
+that of the rounds' own ratios. A target is reached if the value as printed reaches it.
+
+Exit status: 0, whether targets are reached or not; 1 where an answer was wrong.
+"""
+
+import argparse
+import collections
+import json
+import statistics
+import sys
+
+CONTENDERS = ["serial", "tbb", "errgroup", "std_thread"]
+
+
+def load(paths):
+    """The context of the first file, and samples[case/contender][quantity][round] = [values]."""
+    context = {}
+    samples = collections.defaultdict(lambda: collections.defaultdict(list))
+    wrong = []
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        context = context or content["context"]
+        rounds = collections.defaultdict(lambda: collections.defaultdict(list))
+        for run in content["benchmarks"]:
+            if run.get("run_type") == "aggregate":
+                continue
+            name = "/".join(run["name"].split("/")[:3])
+            if run.get("error_occurred"):
+                wrong.append(f"{name}: {run['error_message']}")
+                continue
+            assert run["time_unit"] == "ns", run
+            rounds[name]["ns"].append(run["real_time"] / run["tasks"])
+            for counter, scale in (("p50", 1e9), ("p99", 1e9), ("peak_bytes", 1e-6)):
+                if counter in run:
+                    rounds[name][counter].append(run[counter] * scale)
+        for name, quantities in rounds.items():
+            for quantity, values in quantities.items():
+                samples[name][quantity].append(values)
+    return context, samples, wrong
+
+
+class Missing(Exception):
+    """A benchmark that was not selected."""
+
+
+class Value:
+    """A median, and the medians of the single rounds."""
+
+    def __init__(self, whole, rounds):
+        self.whole = whole
+        self.rounds = rounds
+
+    def __truediv__(self, other):
+        pairs = zip(self.rounds, other.rounds)
+        return Value(self.whole / other.whole, [a / b for a, b in pairs])
+
+    def scaled(self, factor):
+        return Value(self.whole * factor, [value * factor for value in self.rounds])
+
+
+def table(context, samples):
+    """Rows of (what, errgroup, beside, value, unit, target)."""
+    threads = int(context["threads"])
+
+    def value(name, quantity="ns"):
+        rounds = samples.get(name, {}).get(quantity)
+        if not rounds:
+            raise Missing(name)
+        flat = [v for values in rounds for v in values]
+        return Value(statistics.median(flat), [statistics.median(values) for values in rounds])
+
+    rows = []
+
+    def ratio(what, ours, theirs, target="", quantity="ns", inverted=False):
+        try:
+            a, b = value(ours, quantity), value(theirs, quantity)
+        except Missing:
+            return
+        quotient = b / a if inverted else a / b
+        rows.append((what, time(a.whole), f"{time(b.whole)} {label(theirs)}", quotient, "", target))
+
+    def efficiency(what, case, target=""):
+        try:
+            serial = value(f"{case}/serial")
+            ours = serial / value(f"{case}/errgroup").scaled(threads)
+            raw = serial / value(f"{case}/tbb").scaled(threads)
+        except Missing:
+            return
+        beside = f"{raw.whole:.2f} tbb"
+        rows.append((what, f"{ours.whole:.2f}", beside, ours, "", target))
+
+    def absolute(what, case, unit, target="", quantity="ns", scale=1.0):
+        try:
+            ours = value(f"{case}/errgroup", quantity).scaled(scale)
+            raw = value(f"{case}/tbb", quantity).scaled(scale)
+        except Missing:
+            return
+        rows.append((what, number(ours.whole, unit), f"{number(raw.whole, unit)} tbb", ours, unit, target))
+
+    def pair(what, case, target=""):
+        ratio(what, f"{case}/errgroup", f"{case}/tbb", target)
+
+    pair("10^6 empty tasks from one outside thread", "flat/empty", "<= 0.85")
+    absolute("the same, peak memory of a process of its own", "flat/memory", "MB", "<= 10", "peak_bytes")
+    efficiency("tasks of 0.5 us from one outside thread, efficiency", "flat/spin_0.5us")
+    efficiency("tasks of 1 us, efficiency", "flat/spin_1us", ">= 0.75")
+    efficiency("tasks of 10 us, efficiency", "flat/spin_10us")
+    pair("a group of one task: made, run, waited for, destroyed", "flat/one", "<= 1.3")
+    ratio("one thread per task (std::thread): how many times slower per task",
+          "flat/empty/errgroup", "flat/empty/std_thread", ">= 50", inverted=True)
+
+    pair("fib, a group per node", "nested/fib", "<= 1.2")
+    pair("fib, the second branch by run_and_wait", "nested/run_and_wait")
+    pair("fib, isolated groups", "nested/isolated")
+    ratio("fib, a thread per node: how many times slower per node",
+          "nested/fib/errgroup", "nested/fib/std_thread", inverted=True)
+
+    for limit in (1, 2, 4):
+        ratio(f"limit {limit}, empty tasks, to our unlimited group",
+              f"limited/empty_{limit}/errgroup", "limited/empty_unlimited/errgroup", "<= 1.0")
+    for limit in (1, 2, 4):
+        pair(f"limit {limit}, empty tasks, to task_arena({limit}).execute", f"limited/empty_{limit}")
+    pair("limit 2, tasks of 1 us, to task_arena(2).execute", "limited/spin_1us_2", "<= 0.85")
+    ratio("limit 2, tasks of 1 us, a thread per task and a semaphore: times slower",
+          "limited/spin_1us_2/errgroup", "limited/spin_1us_2/std_thread", inverted=True)
+
+    pair("a group of 8 tasks, none fails", "error_path/none")
+    pair("a group of 8 tasks, one returns an error", "error_path/code", "<= 1.1")
+    pair("a group of 8 tasks, one throws", "error_path/throw", "<= 0.5")
+    absolute("first failure (task 200) to wait returning, median", "error_path/latency", "us", "<= 100", "p50", 1e-3)
+    absolute("the same, 99th percentile", "error_path/latency", "us", "", "p99", 1e-3)
+    absolute("first failure (task 2,000) to wait returning, median", "error_path/latency_late", "us", "", "p50", 1e-3)
+    absolute("10^6 tasks into a cancelled group, each", "error_path/refused", "ns", "<= 20")
+    return rows
+
+
+def label(name):
+    case, contender = name.rsplit("/", 1)
+    return "unlimited" if case.endswith("_unlimited") else contender
+
+
+def number(value, unit=""):
+    digits = 0 if value >= 1000 else 1 if value >= 20 else 2
+    return f"{value:,.{digits}f}" + (f" {unit}" if unit else "")
+
+
+def time(ns):
+    for limit, scale, unit in ((1e4, 1, "ns"), (1e7, 1e-3, "us"), (1e10, 1e-6, "ms")):
+        if ns < limit:
+            return number(ns * scale, unit)
+    return number(ns * 1e-9, "s")
+
+
+def shown(value, unit):
+    if unit or value >= 20:
+        return number(value, unit)
+    return f"{value:.2f}"
+
+
+def verdict(printed, target):
+    if not target:
+        return ""
+    comparison, bound = target.split()
+    value = float(printed.split()[0].replace(",", ""))
+    reached = value <= float(bound) if comparison == "<=" else value >= float(bound)
+    return "reached" if reached else "MISSED"
+
+
+def render(rows):
+    lines = [("what", "errgroup", "beside", "value", "range", "target", "")]
+    for what, ours, beside, value, unit, target in rows:
+        median = shown(value.whole, unit)
+        spread = f"{number(min(value.rounds))} to {number(max(value.rounds))}"
+        aim = target.replace("<=", "at most").replace(">=", "at least")
+        if aim and unit:
+            aim += f" {unit}"
+        lines.append((what, ours, beside, median, spread, aim, verdict(median, target)))
+    return columns(lines)
+
+
+def columns(lines):
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    out = []
+    for index, line in enumerate(lines):
+        out.append("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |")
+        if index == 0:
+            out.append("|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(out)
+
+
+def everything(samples):
+    """Every benchmark's median time per task, a line per case."""
+    cases = sorted({name.rsplit("/", 1)[0] for name in samples})
+    lines = [("time per task", *CONTENDERS)]
+    for case in cases:
+        if case == "flat/memory":
+            continue
+        cells = []
+        for contender in CONTENDERS:
+            rounds = samples.get(f"{case}/{contender}", {}).get("ns", [])
+            flat = [v for values in rounds for v in values]
+            cells.append(time(statistics.median(flat)) if flat else "")
+        lines.append((case, *cells))
+    return columns(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", help="Google Benchmark's JSON files")
+    parser.add_argument("--all", action="store_true", help="also print every contender's time per task")
+    parser.add_argument("--record", metavar="STEM", help="write STEM.json and STEM.md")
+    parser.add_argument("--fact", action="append", default=[], metavar="NAME=VALUE",
+                        help="what else belongs into the record: machine, commit, command")
+    arguments = parser.parse_args()
+
+    context, samples, wrong = load(arguments.files)
+    if wrong:
+        print("wrong answers:", *sorted(set(wrong)), sep="\n  ", file=sys.stderr)
+        return 1
+    rows = table(context, samples)
+    print(render(rows))
+    if arguments.all:
+        print()
+        print(everything(samples))
+
+    if arguments.record:
+        facts = dict(fact.split("=", 1) for fact in arguments.fact)
+        # Not the whole context: it names the host and the folder of the program.
+        for name in ("threads", "onetbb", "compiler", "build", "google_benchmark"):
+            facts[name] = context[name]
+        facts["load when it began"] = str(context["load_avg"][0])
+        facts["rounds"] = str(max((len(q["ns"]) for q in samples.values()), default=0))
+        with open(arguments.record + ".json", "w", encoding="utf-8") as file:
+            record = {"facts": facts, "per task: ns; p50, p99: ns; peak_bytes: MB":
+                      {name: {quantity: [[float(f"{v:.5g}") for v in values] for values in rounds]
+                              for quantity, rounds in quantities.items()}
+                       for name, quantities in samples.items()}}
+            # A line per benchmark.
+            body = json.dumps(record, indent=1)
+            file.write(compact(body) + "\n")
+        with open(arguments.record + ".md", "w", encoding="utf-8") as file:
+            file.write("# Benchmarks of " + facts.get("date", "?") + "\n\n")
+            file.write("".join(f"- {name}: {value}\n" for name, value in facts.items()))
+            file.write("\nValues are medians; the range is that of the rounds' own values.\n\n")
+            file.write(render(rows) + "\n\n" + everything(samples) + "\n")
+        print(f"\nwritten: {arguments.record}.md and .json", file=sys.stderr)
+    return 0
+
+
+def compact(text):
+    """Puts lists of numbers on one line."""
+    out = []
+    depth = 0
+    for line in text.split("\n"):
+        stripped = line.strip()
+        if depth:
+            out[-1] += stripped if stripped.startswith("]") else (" " if out[-1][-1] == "," else "") + stripped
+        else:
+            out.append(line)
+        depth += stripped.count("[") - stripped.count("]")
+    return "\n".join(out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+#include <errgroup/detail/frame.hpp>
+#include <errgroup/detail/node.hpp>
+
+#include <tbb/spin_mutex.h>  // spin_mutex
+
+#include <new>      // nothrow
+#include <utility>  // exchange
+
+namespace errgroup::detail {
+
+constinit thread_local thread_state* current_thread_state = nullptr;
+
+namespace {
+
+// States of threads that have ended, for threads to come.
+tbb::spin_mutex free_states_lock;
+thread_state* free_states = nullptr;
+std::uint64_t states_made = 0;
+
+class resident {
+ public:
+  explicit resident(thread_state* s) noexcept : state_(s) {}
+  resident(resident const&) = delete;
+  resident& operator=(resident const&) = delete;
+  ~resident() {
+    current_thread_state = nullptr;
+    for (node* n = std::exchange(state_->nodes, nullptr); n != nullptr;) {
+      delete std::exchange(n, n->next);
+    }
+    state_->node_count = 0;
+    tbb::spin_mutex::scoped_lock guard(free_states_lock);
+    state_->next_free = free_states;
+    free_states = state_;
+  }
+
+ private:
+  thread_state* state_;
+};
+
+}  // namespace
+
+thread_state& adopt_thread() noexcept {
+  thread_state* s = nullptr;
+  {
+    tbb::spin_mutex::scoped_lock guard(free_states_lock);
+    if (free_states != nullptr) {
+      s = std::exchange(free_states, free_states->next_free);
+    } else {
+      s = new thread_state;
+      // Task numbers of different states never meet: 2^40 tasks each.
+      s->next_task = ++states_made << 40;
+    }
+  }
+  current_thread_state = s;
+  thread_local resident const keeper(s);
+  return *s;
+}
+
+frame* grow_frames(thread_state& self) noexcept {
+  auto* f = new frame;
+  f->below = self.top;
+  self.top->above = f;
+  return f;
+}
+
+tether* new_tether() noexcept { return new (std::nothrow) tether; }
+
+}  // namespace errgroup::detail

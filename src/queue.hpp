@@ -1,0 +1,207 @@
+#ifndef ERRGROUP_SRC_QUEUE_HPP
+#define ERRGROUP_SRC_QUEUE_HPP
+
+#include <errgroup/detail/frame.hpp>
+#include <errgroup/detail/node.hpp>
+
+#include <tbb/spin_mutex.h>  // spin_mutex
+#include <tbb/task_group.h>  // task_group, task_handle
+
+#include <atomic>    // atomic
+#include <cstddef>   // size_t
+#include <cstdint>   // uint64_t
+#include <limits>    // numeric_limits
+#include <new>       // bad_alloc
+#include <optional>  // optional
+#include <utility>   // exchange, move
+
+namespace errgroup::detail {
+
+/// A thread that waits for a queue: for the end of all its tasks, for something to do, or for room.
+///
+/// It waits in oneTBB's dispatch loop, where it runs whatever its arena has: what tasks started
+/// may sit in this very thread's deque. A group that is isolated sleeps instead.
+class sleeper {
+ public:
+  sleeper(bool helps, bool wants_room) noexcept : wants_room_(wants_room) {
+    if (helps) {
+      try {
+        latch_.emplace();
+        held_ = latch_->defer([] {});
+      } catch (std::bad_alloc const&) {
+        latch_.reset();
+      }
+    }
+  }
+  sleeper(sleeper const&) = delete;
+  sleeper& operator=(sleeper const&) = delete;
+
+  /// Returns when somebody let go of it.
+  void sleep() noexcept {
+    if (latch_) {
+      latch_->wait();
+    } else {
+      woken_.wait(0, std::memory_order_acquire);
+    }
+  }
+
+  [[nodiscard]] bool wants_room() const noexcept { return wants_room_; }
+
+ private:
+  friend struct queue;
+  friend class wake_list;
+
+  std::optional<tbb::task_group> latch_;
+  tbb::task_handle held_;
+  std::atomic<int> woken_{0};
+  bool wants_room_;
+  bool listed_ = false;
+  sleeper* next_ = nullptr;
+};
+
+/// Sleepers that are to be woken once the queue's lock is released: waking one takes oneTBB's
+/// locks. Each stays where it is until it is woken, and may be gone right after.
+class wake_list {
+ public:
+  wake_list() = default;
+  wake_list(wake_list const&) = delete;
+  wake_list& operator=(wake_list const&) = delete;
+  ~wake_list() { now(); }
+
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+
+  /// Wakes them. Not under a lock.
+  void now() noexcept {
+    while (first_ != nullptr) {
+      sleeper* s = std::exchange(first_, first_->next_);
+      tbb::task_handle{std::move(s->held_)};  // the latch opens
+    }
+  }
+
+ private:
+  friend struct queue;
+
+  sleeper* first_ = nullptr;
+};
+
+/// Tasks of one group that wait for a thread, how many of them may run at once, and who waits for
+/// that. Knows nothing of what a group is.
+///
+/// Everything but `serial` and `head` is guarded by `lock`. The last thing that a thread does with
+/// a queue on behalf of a task is to release this lock; whoever finds the tasks finished has
+/// taken it after that.
+struct queue {
+  static constexpr int many = std::numeric_limits<int>::max();
+
+  tbb::spin_mutex lock;
+  bool ticket = false;  // somebody was asked to come, and has not come yet
+  bool closed = false;  // new tasks are skipped
+  int running = 0;      // threads that take tasks from here
+  int slots = many;     // … at most so many
+  int runners = 1;      // … of which so many come by themselves
+  std::atomic<std::uint32_t> joiners{0};  // threads that wait for the end
+  std::size_t unfinished = 0;
+  std::size_t room = static_cast<std::size_t>(-1);  // for so many unfinished tasks
+  std::uint64_t pushed = 0;
+  std::atomic<node*> head{nullptr};
+  node* tail = nullptr;
+  node* spare = nullptr;  // finished nodes, on their way back to those who submit
+  std::size_t spare_count = 0;
+  sleeper* sleepers = nullptr;
+  group* owner = nullptr;
+  queue* next_free = nullptr;
+  std::atomic<std::uint64_t> serial{1};  // of this life
+
+  [[nodiscard]] bool is_idle() const noexcept { return unfinished == 0 && running == 0; }
+  [[nodiscard]] bool has_work() const noexcept {
+    return head.load(std::memory_order_relaxed) != nullptr;
+  }
+  [[nodiscard]] bool may_start() const noexcept { return has_work() && running < slots; }
+  [[nodiscard]] bool wants_ticket() const noexcept {
+    return has_work() && !ticket && running < runners;
+  }
+  [[nodiscard]] queue_life life() noexcept {
+    return {this, serial.load(std::memory_order_relaxed)};
+  }
+
+  void push(node* n) noexcept {
+    n->next = nullptr;
+    if (has_work()) {
+      tail->next = n;
+    } else {
+      head.store(n, std::memory_order_relaxed);
+    }
+    tail = n;
+  }
+
+  [[nodiscard]] node* pop() noexcept {
+    node* n = head.load(std::memory_order_relaxed);
+    if (n != nullptr) {
+      head.store(n->next, std::memory_order_relaxed);
+    }
+    return n;
+  }
+
+  void give_back(node* n) noexcept {
+    n->next = spare;
+    spare = n;
+    ++spare_count;
+  }
+
+  void enlist(sleeper& s) noexcept {
+    s.listed_ = true;
+    s.next_ = sleepers;
+    sleepers = &s;
+  }
+  void delist(sleeper& s) noexcept {
+    if (s.listed_) {
+      for (sleeper** p = &sleepers; *p != nullptr; p = &(*p)->next_) {
+        if (*p == &s) {
+          *p = s.next_;
+          break;
+        }
+      }
+      s.listed_ = false;
+    }
+  }
+
+  /// Wakes one sleeper of a kind.
+  void wake_one(wake_list& list, bool wants_room) noexcept {
+    for (sleeper** p = &sleepers; *p != nullptr; p = &(*p)->next_) {
+      if ((*p)->wants_room_ == wants_room) {
+        wake(list, p);
+        return;
+      }
+    }
+  }
+
+  void wake_all(wake_list& list) noexcept {
+    while (sleepers != nullptr) {
+      wake(list, &sleepers);
+    }
+  }
+
+ private:
+  static void wake(wake_list& list, sleeper** p) noexcept {
+    sleeper* s = std::exchange(*p, (*p)->next_);
+    s->listed_ = false;
+    if (s->latch_) {
+      s->next_ = list.first_;
+      list.first_ = s;
+    } else {
+      // Under the lock, which the sleeper takes before it leaves: so it is still there.
+      s->woken_.store(1, std::memory_order_release);
+      s->woken_.notify_one();
+    }
+  }
+};
+
+/// A queue for `owner`, from those that are free. Throws `std::bad_alloc`.
+[[nodiscard]] queue& take_queue(group& owner);
+
+/// Ends the life of a queue that is idle and empty.
+void put_queue(thread_state& self, queue& q) noexcept;
+
+}  // namespace errgroup::detail
+
+#endif  // ERRGROUP_SRC_QUEUE_HPP

@@ -1,0 +1,114 @@
+# One consumer of errgroup, from nothing to a program that ran; KIND says which. Called by CTest
+# with the variables that test/package/CMakeLists.txt passes.
+
+set(here "${CMAKE_CURRENT_LIST_DIR}")
+set(prefix "${WORK}/prefix")
+set(scratch "${WORK}/${KIND}")
+
+# Runs a command; when it fails, the test fails with all it printed. Leaves its output in `output`.
+macro(must)
+  execute_process(
+    COMMAND ${ARGN}
+    RESULT_VARIABLE status
+    OUTPUT_VARIABLE output
+    ERROR_VARIABLE output
+  )
+  if(NOT status EQUAL 0)
+    string(REPLACE ";" " " line "${ARGN}")
+    message("${output}")  # apart, because FATAL_ERROR breaks lines anew
+    message(FATAL_ERROR "failed (${status}): ${line}")
+  endif()
+endmacro()
+
+# Configures the project in `source` in a fresh folder and builds it there; more arguments go to
+# the configure step.
+macro(build source binary)
+  file(REMOVE_RECURSE "${binary}")
+  must(
+    ${CMAKE_COMMAND} -S "${source}" -B "${binary}" -G "${GENERATOR}"
+    "-DCMAKE_CXX_COMPILER=${COMPILER}"
+    "-DCMAKE_CXX_FLAGS=${FLAGS}"
+    "-DCMAKE_BUILD_TYPE=${BUILD_TYPE}"
+    "-DTBB_DIR=${TBB_DIR}"
+    "-DERRGROUP_EXPECTED_VERSION=${VERSION}"
+    ${ARGN}
+  )
+  must(${CMAKE_COMMAND} --build "${binary}")
+endmacro()
+
+# Installs into one folder and moves the tree to another: nothing in it may know the first.
+macro(install_and_move binary to)
+  file(REMOVE_RECURSE "${WORK}/${KIND}-first-home" "${to}")
+  must(${CMAKE_COMMAND} --install "${binary}" --prefix "${WORK}/${KIND}-first-home")
+  file(RENAME "${WORK}/${KIND}-first-home" "${to}")
+endmacro()
+
+if(KIND STREQUAL "install")
+  install_and_move("${BUILT}" "${prefix}")
+
+elseif(KIND STREQUAL "find_package")
+  build("${here}/find_package" "${scratch}" "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup")
+  must("${scratch}/consumer")
+
+elseif(KIND STREQUAL "pkg_config")
+  find_program(pkg_config NAMES pkg-config pkgconf REQUIRED)
+  cmake_path(CONVERT "${prefix}/${LIBDIR}/pkgconfig;$ENV{PKG_CONFIG_PATH}" TO_NATIVE_PATH_LIST path)
+  set(ENV{PKG_CONFIG_PATH} "${path}")
+  must(${pkg_config} --exact-version=${VERSION} errgroup)
+  must(${pkg_config} --cflags --libs errgroup)
+  separate_arguments(link_line UNIX_COMMAND "${output}")
+  separate_arguments(flags UNIX_COMMAND "${FLAGS}")
+  file(MAKE_DIRECTORY "${scratch}")
+  must(
+    ${COMPILER} -std=c++20 ${flags} "-DEXPECTED_VERSION=\"${VERSION}\"" "${here}/consumer/main.cpp"
+    -o "${scratch}/consumer" ${link_line}
+  )
+  must("${scratch}/consumer")
+
+elseif(KIND STREQUAL "add_subdirectory")
+  build("${here}/add_subdirectory" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
+  must("${scratch}/consumer")
+
+elseif(KIND STREQUAL "shared")
+  build(
+    "${ROOT}" "${scratch}/library"
+    -DBUILD_SHARED_LIBS=ON
+    -DERRGROUP_BUILD_TESTS=OFF
+    -DERRGROUP_BUILD_EXAMPLES=OFF
+    -DERRGROUP_BUILD_PERF=OFF
+  )
+  install_and_move("${scratch}/library" "${scratch}/prefix")
+  build(
+    "${here}/find_package" "${scratch}/consumer"
+    "-Derrgroup_DIR=${scratch}/prefix/${LIBDIR}/cmake/errgroup"
+  )
+  must("${scratch}/consumer/consumer")
+
+  # Nothing but errgroup's own may leave the library: a host that has another copy of anything
+  # else must keep using its own. Templates of the standard library are let through (libstdc++
+  # marks its whole namespace visible; the loader merges them as it does for every library).
+  must(${NM} -D --defined-only -C "${scratch}/prefix/${LIBDIR}/liberrgroup.so")
+  string(REPLACE ";" "," output "${output}")
+  string(REPLACE "\n" ";" symbols "${output}")
+  set(own 0)
+  set(strangers "")
+  foreach(symbol IN LISTS symbols)
+    if(symbol MATCHES "^[0-9a-f]+ . (typeinfo for |typeinfo name for |vtable for |guard variable for )?errgroup::")
+      math(EXPR own "${own} + 1")
+    elseif(symbol AND NOT symbol MATCHES "^[0-9a-f]+ [WVu] .*(std|__gnu_cxx)::")
+      string(APPEND strangers "${symbol}\n")
+    endif()
+  endforeach()
+  if(own EQUAL 0)
+    message("${output}")
+    message(FATAL_ERROR "liberrgroup.so exports nothing of errgroup")
+  endif()
+  if(strangers)
+    message("${strangers}")
+    message(FATAL_ERROR "liberrgroup.so exports what is not errgroup's")
+  endif()
+  message(STATUS "${own} symbols of errgroup exported")
+
+else()
+  message(FATAL_ERROR "no such consumer: ${KIND}")
+endif()
