@@ -1,6 +1,8 @@
 #include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
 
+#include "queue.hpp"
+
 #include <tbb/spin_mutex.h>  // spin_mutex
 
 #include <new>      // nothrow
@@ -27,7 +29,9 @@ class resident {
     for (node* n = std::exchange(state_->nodes, nullptr); n != nullptr;) {
       delete std::exchange(n, n->next);
     }
-    state_->node_count = 0;
+    if (state_->spare_queue != nullptr) {
+      free_queue(std::exchange(state_->spare_queue, nullptr));
+    }
     tbb::spin_mutex::scoped_lock guard(free_states_lock);
     state_->next_free = free_states;
     free_states = state_;

@@ -6,8 +6,8 @@ namespace {
 tbb::spin_mutex free_queues_lock;
 queue* free_queues = nullptr;
 
-// A thread keeps so many free nodes, 256 KiB; what is beyond goes back to the heap.
-constexpr std::size_t most_kept_nodes = 4096;
+// Of a queue's nodes, so many are kept for the next groups, 64 KiB; the others go back to the heap.
+constexpr std::size_t most_kept_nodes = 1024;
 
 void free_nodes(node* n) noexcept {
   while (n != nullptr) {
@@ -19,47 +19,53 @@ void free_nodes(node* n) noexcept {
 
 node* new_node(thread_state&) { return new node; }
 
-queue& take_queue(group& owner) {
-  queue* q = nullptr;
-  {
+queue& take_queue(thread_state& self, group& owner) {
+  if (self.spare_queue == nullptr) {
     tbb::spin_mutex::scoped_lock guard(free_queues_lock);
-    q = free_queues;
-    if (q != nullptr) {
-      free_queues = q->next_free;
+    self.spare_queue = free_queues;
+    if (free_queues != nullptr) {
+      free_queues = free_queues->next_free;
     }
   }
-  if (q == nullptr) {
-    q = new queue;
+  if (self.spare_queue == nullptr) {
+    self.spare_queue = new queue;
   }
-  tbb::spin_mutex::scoped_lock guard(q->lock);
-  q->owner = &owner;
-  return *q;
+  return *try_take_queue(self, owner);
 }
 
 void put_queue(thread_state& self, queue& q) noexcept {
-  node* spare = nullptr;
-  std::size_t count = 0;
-  {
+  // A ticket that comes right now may have the lock, and find that nothing waits here; it touches
+  // nothing but atomics then. All else was left behind by those who took tasks from here.
+  q.serial.store(q.serial.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  q.ticket.store(false, std::memory_order_relaxed);
+  node* spare = std::exchange(q.spare, nullptr);
+  if (q.slots != queue::many || q.room != static_cast<std::size_t>(-1) || q.closed ||
+      q.has_work()) {
     tbb::spin_mutex::scoped_lock guard(q.lock);
-    spare = std::exchange(q.spare, nullptr);
-    count = std::exchange(q.spare_count, 0);
-    q.serial.store(q.serial.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-    q.owner = nullptr;
-    q.ticket = q.closed = false;
+    q.closed = false;
     q.slots = queue::many;
-    q.runners = 1;
     q.room = static_cast<std::size_t>(-1);
-  }
-  if (self.node_count + count <= most_kept_nodes) {
-    while (spare != nullptr) {
-      put_node(self, std::exchange(spare, spare->next));
+    // Tickets of groups that were made in this one, and that came too late.
+    while (node* late = q.pop()) {
+      late->consume(*late, nullptr);
+      late->next = std::exchange(spare, late);
     }
-  } else {
-    free_nodes(spare);
   }
+  for (std::size_t kept = 0; spare != nullptr && kept != most_kept_nodes; ++kept) {
+    put_node(self, std::exchange(spare, spare->next));
+  }
+  free_nodes(spare);
+  if (self.spare_queue == nullptr) {
+    self.spare_queue = &q;
+    return;
+  }
+  free_queue(&q);
+}
+
+void free_queue(queue* q) noexcept {
   tbb::spin_mutex::scoped_lock guard(free_queues_lock);
-  q.next_free = free_queues;
-  free_queues = &q;
+  q->next_free = free_queues;
+  free_queues = q;
 }
 
 }  // namespace errgroup::detail

@@ -9,7 +9,7 @@
 
 #include <atomic>    // atomic
 #include <cstddef>   // size_t
-#include <cstdint>   // uint64_t
+#include <cstdint>   // uint16_t, uint64_t
 #include <limits>    // numeric_limits
 #include <new>       // bad_alloc
 #include <optional>  // optional
@@ -45,8 +45,6 @@ class sleeper {
     }
   }
 
-  [[nodiscard]] bool wants_room() const noexcept { return wants_room_; }
-
  private:
   friend struct queue;
   friend class wake_list;
@@ -55,7 +53,6 @@ class sleeper {
   tbb::task_handle held_;
   std::atomic<int> woken_{0};
   bool wants_room_;
-  bool listed_ = false;
   sleeper* next_ = nullptr;
 };
 
@@ -87,27 +84,27 @@ class wake_list {
 /// Tasks of one group that wait for a thread, how many of them may run at once, and who waits for
 /// that. Knows nothing of what a group is.
 ///
-/// Everything but `serial` and `head` is guarded by `lock`. The last thing that a thread does with
+/// Everything but the atomics is guarded by `lock`, and these are written under it. The last thing that a thread does with
 /// a queue on behalf of a task is to release this lock; whoever finds the tasks finished has
 /// taken it after that.
-struct queue {
+struct alignas(64) queue {
   static constexpr int many = std::numeric_limits<int>::max();
 
+  // What every submission and every task touches is in one cache line.
   tbb::spin_mutex lock;
-  bool ticket = false;  // somebody was asked to come, and has not come yet
+  std::atomic<bool> ticket{false};  // somebody was asked to come, and has not come yet
   bool closed = false;  // new tasks are skipped
-  int running = 0;      // threads that take tasks from here
-  int slots = many;     // … at most so many
-  int runners = 1;      // … of which so many come by themselves
-  std::atomic<std::uint32_t> joiners{0};  // threads that wait for the end
+  std::atomic<std::uint16_t> joiners{0};  // threads that wait for the end
+  int running = 0;                        // threads that take tasks from here
   std::size_t unfinished = 0;
-  std::size_t room = static_cast<std::size_t>(-1);  // for so many unfinished tasks
-  std::uint64_t pushed = 0;
+  std::atomic<std::uint64_t> pushed{0};  // in this life
   std::atomic<node*> head{nullptr};
   node* tail = nullptr;
   node* spare = nullptr;  // finished nodes, on their way back to those who submit
-  std::size_t spare_count = 0;
   sleeper* sleepers = nullptr;
+
+  int slots = many;                                 // at most so many are running
+  std::size_t room = static_cast<std::size_t>(-1);  // for so many unfinished tasks
   group* owner = nullptr;
   queue* next_free = nullptr;
   std::atomic<std::uint64_t> serial{1};  // of this life
@@ -117,8 +114,17 @@ struct queue {
     return head.load(std::memory_order_relaxed) != nullptr;
   }
   [[nodiscard]] bool may_start() const noexcept { return has_work() && running < slots; }
-  [[nodiscard]] bool wants_ticket() const noexcept {
-    return has_work() && !ticket && running < runners;
+  /// True if somebody should be called; the caller has to see to it then.
+  [[nodiscard]] bool take_ticket() noexcept {
+    bool const call = may_start() && !ticket.load(std::memory_order_relaxed);
+    if (call) {
+      ticket.store(true, std::memory_order_relaxed);
+    }
+    return call;
+  }
+  void add_joiners(int n) noexcept {
+    joiners.store(static_cast<std::uint16_t>(joiners.load(std::memory_order_relaxed) + n),
+                  std::memory_order_relaxed);
   }
   [[nodiscard]] queue_life life() noexcept {
     return {this, serial.load(std::memory_order_relaxed)};
@@ -145,26 +151,12 @@ struct queue {
   void give_back(node* n) noexcept {
     n->next = spare;
     spare = n;
-    ++spare_count;
   }
 
   void enlist(sleeper& s) noexcept {
-    s.listed_ = true;
     s.next_ = sleepers;
     sleepers = &s;
   }
-  void delist(sleeper& s) noexcept {
-    if (s.listed_) {
-      for (sleeper** p = &sleepers; *p != nullptr; p = &(*p)->next_) {
-        if (*p == &s) {
-          *p = s.next_;
-          break;
-        }
-      }
-      s.listed_ = false;
-    }
-  }
-
   /// Wakes one sleeper of a kind.
   void wake_one(wake_list& list, bool wants_room) noexcept {
     for (sleeper** p = &sleepers; *p != nullptr; p = &(*p)->next_) {
@@ -184,7 +176,6 @@ struct queue {
  private:
   static void wake(wake_list& list, sleeper** p) noexcept {
     sleeper* s = std::exchange(*p, (*p)->next_);
-    s->listed_ = false;
     if (s->latch_) {
       s->next_ = list.first_;
       list.first_ = s;
@@ -197,10 +188,24 @@ struct queue {
 };
 
 /// A queue for `owner`, from those that are free. Throws `std::bad_alloc`.
-[[nodiscard]] queue& take_queue(group& owner);
+[[nodiscard]] queue& take_queue(thread_state& self, group& owner);
 
-/// Ends the life of a queue that is idle and empty.
+/// The same, from what this thread has at hand; null if it has nothing.
+[[nodiscard]] inline queue* try_take_queue(thread_state& self, group& owner) noexcept {
+  queue* const q = std::exchange(self.spare_queue, nullptr);
+  if (q != nullptr) {
+    // Nobody else knows this life of it yet.
+    q->owner = &owner;
+    q->pushed.store(0, std::memory_order_relaxed);
+  }
+  return q;
+}
+
+/// Ends the life of a queue that is idle.
 void put_queue(thread_state& self, queue& q) noexcept;
+
+/// Gives a free queue to all threads.
+void free_queue(queue* q) noexcept;
 
 }  // namespace errgroup::detail
 

@@ -9,6 +9,7 @@
 #include <errgroup/task.hpp>
 
 #include <tbb/spin_mutex.h>  // spin_mutex
+#include <tbb/task.h>        // current_context
 #include <tbb/task_arena.h>  // task_arena
 #include <tbb/task_group.h>  // task_group, task_group_context, task_group_status
 #include <tbb/version.h>     // TBB_INTERFACE_VERSION
@@ -16,7 +17,7 @@
 #include <atomic>       // atomic
 #include <cstddef>      // size_t
 #include <cstdint>      // uint32_t, uint64_t
-#include <memory>       // construct_at, destroy_at, unique_ptr
+#include <memory>       // construct_at, destroy_at
 #include <new>          // launder
 #include <stop_token>   // stop_token
 #include <string>       // string
@@ -25,6 +26,11 @@
 #include <utility>      // exchange, forward, in_place, move
 
 namespace errgroup {
+namespace detail {
+
+class wake_list;
+
+}  // namespace detail
 
 /// No limit to the tasks running at once.
 inline constexpr int unlimited = -1;
@@ -194,6 +200,7 @@ class group {
   struct tokens;      // all groups with a token
   class waiting;
   struct ticket;
+  struct session;
 
   // oneTBB's side of the group. Made with the group; where the group was made inside a task, it is
   // destroyed when the group is idle, since a context that was bound to one that is gone would
@@ -301,13 +308,22 @@ class group {
       skip(1);
       return;
     }
-    if (error e = detail::call(callable_of(f), [this] { return get_stop_token(); })) [[unlikely]] {
-      fail(std::move(e), name_of(f));
-    }
+    detail::call(
+        callable_of(f), [this] { return get_stop_token(); },
+        [this, &f](error e) noexcept { fail(std::move(e), name_of(f)); });
   }
 
   [[nodiscard]] bool is_stopped() const noexcept {
     return (state_.load(std::memory_order_acquire) & stopped) != 0;
+  }
+  /// In the very task that the group was made in, which is one of ours.
+  [[nodiscard]] bool is_at_home(detail::thread_state const& self) const noexcept {
+    return made_task_ != 0 && self.top->task.load(std::memory_order_relaxed) == made_task_;
+  }
+  /// At home: what is spawned now binds the engine to the right parent.
+  [[nodiscard]] bool binds_here() const noexcept {
+    return tie_.load(std::memory_order_relaxed) == tie::none &&
+           tbb::task::current_context() == made_under_;
   }
   [[nodiscard]] bool refuse() noexcept {
     if (!is_stopped()) [[likely]] {
@@ -317,13 +333,14 @@ class group {
     return true;
   }
 
-  /// True where a task goes straight into the worker's own deque: in a task of this group, and in
-  /// the task that the group was made in.
-  [[nodiscard]] bool spawns_here(detail::thread_state& self) const noexcept {
-    detail::frame const& top = *self.top;
-    return tie_.load(std::memory_order_relaxed) == tie::bound && !counted_ &&
-           (top.owner.load(std::memory_order_relaxed) == this ||
-            (made_task_ != 0 && top.task.load(std::memory_order_relaxed) == made_task_));
+  /// The engine was just bound by what the caller spawned.
+  void spawned_first() noexcept {
+    tie_.store(tie::bound, std::memory_order_release);
+    // A cancellation that came before this was overwritten by the parent's state. (One that comes
+    // unseen right now is no loss: a task that starts later finds the group stopped.)
+    if (is_stopped()) {
+      engine_.context.cancel_group_execution();
+    }
   }
 
   /// A thread inside a member function of a group that was made in a task of another thread: while
@@ -361,6 +378,7 @@ class group {
       if (is_maker_) {
         g_.maker_spawned_.store(true, std::memory_order_relaxed);
       } else {
+        g_.eventful_.store(true, std::memory_order_relaxed);
         g_.spawns_begun_.fetch_add(1, std::memory_order_relaxed);
       }
     }
@@ -382,7 +400,6 @@ class group {
 
   // What the templates above need; see group.cpp.
   ERRGROUP_API path route(detail::thread_state& self);
-  ERRGROUP_API void spawned_first() noexcept;
   ERRGROUP_API void enter() const noexcept;
   ERRGROUP_API void leave() const noexcept;
   ERRGROUP_API void submit(detail::thread_state& self, detail::node* n) noexcept;
@@ -395,70 +412,90 @@ class group {
   ERRGROUP_API error run_here_and_wait(detail::thread_state& self, void (*call)(void*) noexcept,
                                        void* argument);
 
-  // The rest is group.cpp's own.
+  // group.cpp
   void record(error e, bool stop_too) noexcept;
   void stop() noexcept;
-  void close(detail::queue& q) noexcept;
+  void tidy_up(detail::thread_state& self) noexcept;
   void join(detail::thread_state& self) noexcept;
-  std::uint64_t drain_and_sleep(detail::queue& q) noexcept;
   template <class Body>
   void engine_wait(Body const* body) noexcept;
   [[nodiscard]] error outcome() const noexcept;
+  [[nodiscard]] bool is_joined() const noexcept;
   [[nodiscard]] bool is_canceled_itself() const noexcept;
   [[nodiscard]] bool is_canceled_from_above() const noexcept;
-  [[nodiscard]] bool is_joined() const noexcept;
+
+  // lineage.cpp
+  [[nodiscard]] bool made_in_lives() const noexcept;
   void prepare_engine(detail::thread_state& self, tbb::task_group_context* here,
                       bool runs_at_once) noexcept;
-  [[nodiscard]] bool made_in_lives() const noexcept;
   void bind(detail::thread_state& self, tbb::task_group_context* here) noexcept;
   void rebuild() noexcept;
   void unlink() noexcept;
-  void drop_tether(detail::thread_state& self) noexcept;
-  detail::queue& need_queue(detail::thread_state& self);
+  void drop_tether(detail::thread_state& self, detail::tether& t) noexcept;
+  void forget_first() noexcept;
+
+  // schedule.cpp
   enum class helper : std::uint8_t { runner, waiter, submitter };
-  void run_session(detail::queue& q, helper who) noexcept;
-  void drain(detail::queue& q, bool until_room) noexcept;
-  void run_inline(detail::node* n) noexcept;
-  void launch_ticket(detail::queue& q) noexcept;
-  static void use_ticket(detail::queue_life life) noexcept;
-  static void consume_ticket(detail::node& n, group* runner) noexcept;
-  bool make_room(detail::thread_state& self, detail::queue& q,
-                 tbb::spin_mutex::scoped_lock& lock, detail::node* n) noexcept;
+  void make_queue(detail::thread_state& self);
+  void set_limits(detail::thread_state& self, detail::queue& q);
   void append(detail::thread_state& self, detail::queue& q, tbb::spin_mutex::scoped_lock& lock,
               detail::node* n) noexcept;
+  bool make_room(detail::thread_state& self, detail::queue& q,
+                 tbb::spin_mutex::scoped_lock& lock, detail::node* n) noexcept;
+  void close(detail::queue& q) noexcept;
+  void launch_ticket(detail::queue& q) noexcept;
+  bool queue_ticket(ticket const& t);
+  static void spawn_ticket(detail::thread_state& self, ticket const& t);
+  static void use_ticket(detail::queue_life life) noexcept;
+  static void consume_ticket(detail::node& n, group* runner) noexcept;
+  static bool is_task(detail::node const& n) noexcept;
+  static session begin_session(detail::queue& q, helper who) noexcept;
+  static void end_session(detail::queue& q, session& s, detail::wake_list& awake) noexcept;
+  void run_session(detail::queue& q, session& s) noexcept;
+  void drain(detail::queue& q, session& s) noexcept;
+  static detail::node* linger(detail::queue& q, tbb::spin_mutex::scoped_lock& lock) noexcept;
+  static void finish(detail::queue& q, detail::node* n, detail::wake_list& awake) noexcept;
+  void run_inline(detail::node& n) noexcept;
+  std::uint64_t drain_and_sleep(detail::queue& q) noexcept;
+  [[nodiscard]] bool helps() const noexcept;
 
   // What it was made in.
   detail::thread_state* maker_;
   detail::frame* made_in_;
-  std::uint64_t made_task_;                   // 0: in none of ours
-  tbb::task_group_context* made_under_;       // null: in no task at all; never dereferenced
+  std::uint64_t made_task_;              // 0: in none of ours
+  tbb::task_group_context* made_under_;  // null: in no task at all
   detail::queue_life made_pool_;
-  std::atomic<detail::tether*> tether_{nullptr};  // to the task it was made in, if that is ours
+  std::atomic<tie> tie_;
+  bool unlinks_at_wait_;  // what it was made in cannot tell us when it ends
 
-  bool unlinks_at_wait_ = false;  // what it was made in cannot tell us when it ends
   bool counted_ = false;  // every task goes through the queue
   on_error policy_ = on_error::cancel;
-  std::atomic<tie> tie_;
-  std::atomic<bool> spawned_{false};     // something went straight to oneTBB
+  mutable tbb::spin_mutex cold_;  // guards what happens once: binding, making the queue, the token
+  // False as long as the group is made, used and waited for by one thread, and succeeds: then there
+  // is little to tidy up.
+  mutable std::atomic<bool> eventful_{false};
+  std::atomic<bool> spawned_{false};        // something went straight to oneTBB
   std::atomic<bool> maker_spawned_{false};  // … since the maker waited; only the maker writes it
-  std::atomic<std::uint32_t> spawns_begun_{0};  // … by threads other than the maker, from outside
-  std::atomic<std::uint32_t> spawns_done_{0};
-  std::atomic<std::uint32_t> spawns_joined_{0};  // so many were waited for
   std::atomic<std::uint32_t> state_{0};
-  std::atomic<std::uint32_t> maker_waits_{0};  // only the maker writes it
+  std::atomic<std::uint32_t> maker_waits_{0};       // only the maker writes it
   mutable std::atomic<std::uint32_t> visitors_{0};  // other threads inside a member function
+  std::atomic<std::uint32_t> spawns_begun_{0};  // to oneTBB, by others than the maker, from outside
+  std::atomic<std::uint32_t> spawns_done_{0};
+  std::atomic<std::uint32_t> spawns_joined_{0};  // so many of those were waited for
+  std::atomic<std::uint64_t> pushes_joined_{0};  // so many that were queued were waited for
   std::atomic<std::size_t> skipped_{0};
   std::atomic<detail::queue*> queue_{nullptr};
   mutable std::atomic<token_link*> token_{nullptr};
-  std::unique_ptr<extras> extras_;
-  error first_;
+  std::atomic<detail::tether*> tether_{nullptr};  // to the task it was made in, if that is ours
+  extras* extras_ = nullptr;
+  detail::queue_life const* pool_ = nullptr;  // of a group with an arena of its own: its queue
 
+  union {
+    error first_;  // there once state_ says so
+  };
   union {
     engine engine_;
   };
-
-  mutable tbb::spin_mutex cold_;  // guards what happens once: linking, making the queue, the token
-  detail::queue_life const* pool_ = nullptr;  // of a group with an arena of its own: its queue
 };
 
 template <class F>
@@ -535,18 +572,30 @@ void group::start(F&& f) {
     return;
   }
   detail::thread_state& self = detail::this_thread();
-  if (spawns_here(self)) {
-    spawn<D>(std::forward<F>(f));
-    if (self.top->owner.load(std::memory_order_relaxed) != this) {
-      maker_spawned_.store(true, std::memory_order_relaxed);
+  // The two places where a task goes straight into the worker's own deque, without further ado:
+  // tasks of this group, and the task that the group was made in.
+  if (!counted_) {
+    bool const bound = tie_.load(std::memory_order_relaxed) == tie::bound;
+    if (bound && self.top->owner.load(std::memory_order_relaxed) == this) {
+      spawn<D>(std::forward<F>(f));
+      return;
     }
-    return;
+    if (is_at_home(self) && (bound || binds_here())) {
+      maker_spawned_.store(true, std::memory_order_relaxed);
+      spawn<D>(std::forward<F>(f));
+      if (!bound) {
+        spawned_first();
+      }
+      return;
+    }
   }
   visit guest(*this, self);
   if (route(self) == path::spawn) {
     spawning here(*this, self);
     spawn<D>(std::forward<F>(f));
-    spawned_first();
+    if (tie_.load(std::memory_order_relaxed) != tie::bound) {
+      spawned_first();
+    }
   } else {
     submit(self, make_node<D>(self, std::forward<F>(f)));
   }

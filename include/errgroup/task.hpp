@@ -156,26 +156,25 @@ bool is_null(F const& f) noexcept {
 /// The exception being handled, as an error.
 inline error caught() noexcept { return std::current_exception(); }
 
-/// Calls a task and reads its result. Whatever it throws is its error.
-template <class F, class Token>
-error call(F& f, Token&& token) noexcept {
+/// Calls a task and hands its failure, if there is one, to `fail`. Whatever it throws is a failure.
+template <class F, class Token, class Fail>
+void call(F& f, Token const& token, Fail const& fail) noexcept {
+  using R = typename task_call<F>::result;
+  auto invoke = [&]() -> R {
+    if constexpr (takes_token<F>) {
+      return std::invoke(static_cast<called_as<F, std::stop_token>&&>(f), token());
+    } else {
+      return std::invoke(static_cast<called_as<F>&&>(f));
+    }
+  };
   try {
-    using R = typename task_call<F>::result;
-    auto invoke = [&]() -> decltype(auto) {
-      if constexpr (takes_token<F>) {
-        return std::invoke(static_cast<called_as<F, std::stop_token>&&>(f), token());
-      } else {
-        return std::invoke(static_cast<called_as<F>&&>(f));
-      }
-    };
     if constexpr (std::is_void_v<R>) {
       invoke();
-      return {};
-    } else {
-      return to_error(invoke());
+    } else if (error e = to_error(invoke())) {
+      fail(std::move(e));
     }
   } catch (...) {
-    return caught();
+    fail(caught());
   }
 }
 

@@ -28,7 +28,7 @@ bool by_throw() {
 
 bool latency(error_path::trial& trial) {
   errgroup::group group;
-  for (std::size_t i = 0; !group.is_canceling(); ++i) {
+  for (std::size_t i = 0; !group.is_canceling() && trial.wants(i); ++i) {
     group.run([&trial, i] { return trial(i); });
   }
   auto const error = group.wait();

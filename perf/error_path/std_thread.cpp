@@ -23,7 +23,7 @@ bool code() { return by_code(error_path::failing); }
 bool latency(error_path::trial& trial) {
   std::stop_source context;
   perf::go::group group(context);
-  for (std::size_t i = 0; !context.stop_requested(); ++i) {
+  for (std::size_t i = 0; !context.stop_requested() && trial.wants(i); ++i) {
     group.go([&trial, i] { return trial(i); });
   }
   auto const error = group.wait();

@@ -56,7 +56,7 @@ bool latency(error_path::trial& trial) {
   first_code first;
   tbb::task_group_context context;
   tbb::task_group group(context);  // a task_group's own context could not be asked
-  for (std::size_t i = 0; !context.is_group_execution_cancelled(); ++i) {
+  for (std::size_t i = 0; !context.is_group_execution_cancelled() && trial.wants(i); ++i) {
     group.run([&, i] {
       if (auto const error = trial(i)) {
         first.offer(error);

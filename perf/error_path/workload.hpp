@@ -20,7 +20,8 @@
 /// - `latency`, `latency_late`: one thread outside submits tasks of 1 us until it is told to
 ///   stop. Task 200 fails, or task 2,000, when more tasks wait. Measured from that task's return to
 ///   the return of `wait`: noticing, finishing what runs, throwing away what waits. The mean is
-///   the benchmark's time, `p50` and `p99` (in seconds) are beside it.
+///   the benchmark's time, `p50` and `p99` (in seconds) are beside it, and in `untold` how often
+///   the submitter gave up, because five million tasks later nobody had told it to stop.
 /// - `refused`: 10^6 tasks submitted to a group that was cancelled before.
 namespace error_path {
 
@@ -28,6 +29,7 @@ inline constexpr std::size_t group_of = 8;
 inline constexpr std::size_t failing = 3;
 inline constexpr std::size_t latency_failing = 200;
 inline constexpr std::size_t latency_late_failing = 2'000;
+inline constexpr std::size_t latency_most = 5'000'000;
 inline constexpr std::size_t latency_trials = 200;
 inline constexpr std::size_t refused_tasks = 1'000'000;
 
@@ -81,6 +83,16 @@ class trial {
     return failure();
   }
 
+  /// Whether task number `index` is to be submitted. It is, until the submitter is told to stop,
+  /// or so many tasks wait that something is wrong: nobody runs them.
+  bool wants(std::size_t index) noexcept {
+    untold_ = index == latency_most;
+    return !untold_;
+  }
+
+  /// Whether the submitter gave up before it was told to.
+  bool untold() const noexcept { return untold_; }
+
   /// The submitter calls this first when its `wait` has returned.
   void waited() noexcept { waited_at_ = clock::now(); }
 
@@ -91,6 +103,7 @@ class trial {
   std::uint64_t rounds_;
   clock::time_point failed_at_{};
   clock::time_point waited_at_{};
+  bool untold_ = false;
 };
 
 /// Adds `error_path/latency/contender` and `…/latency_late/…`, where `submit(trial)` submits
@@ -102,14 +115,17 @@ inline void add_latency(std::string_view contender, bool (*submit)(trial&)) {
       std::uint64_t const rounds = perf::rounds_for(1.0);
       perf::answer answer(state);
       std::vector<double> seconds;
+      std::size_t untold = 0;
       for (auto _ : state) {
         trial one(failing_task, rounds);
         bool const right = submit(one);
         seconds.push_back(one.from_failure_to_wait().count());
         state.SetIterationTime(seconds.back());
         answer.expect(right);
+        untold += one.untold();
       }
       std::sort(seconds.begin(), seconds.end());
+      state.counters["untold"] = static_cast<double>(untold);
       state.counters["p50"] = seconds[seconds.size() / 2];
       state.counters["p99"] = seconds[seconds.size() * 99 / 100];
       answer.settle(1);

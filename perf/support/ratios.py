@@ -3,7 +3,9 @@
 
 One file per process; several processes of the same workload are its rounds. Every value is the
 median over all repetitions of all rounds, a ratio is one of two such medians, and its range is
-that of the rounds' own ratios. A target is reached if the value as printed reaches it.
+that of the rounds' own ratios. A target is reached if the value as printed reaches it. With
+--fastest, the fastest repetition stands for all: on a machine that is in use, medians measure the
+neighbours; but it flatters whoever is sometimes fast.
 
 Exit status: 0, whether targets are reached or not; 1 where an answer was wrong.
 """
@@ -64,7 +66,7 @@ class Value:
         return Value(self.whole * factor, [value * factor for value in self.rounds])
 
 
-def table(context, samples):
+def table(context, samples, middle):
     """Rows of (what, errgroup, beside, value, unit, target)."""
     threads = int(context["threads"])
 
@@ -73,7 +75,7 @@ def table(context, samples):
         if not rounds:
             raise Missing(name)
         flat = [v for values in rounds for v in values]
-        return Value(statistics.median(flat), [statistics.median(values) for values in rounds])
+        return Value(middle(flat), [middle(values) for values in rounds])
 
     rows = []
 
@@ -194,8 +196,8 @@ def columns(lines):
     return "\n".join(out)
 
 
-def everything(samples):
-    """Every benchmark's median time per task, a line per case."""
+def everything(samples, middle):
+    """Every benchmark's time per task, a line per case."""
     cases = sorted({name.rsplit("/", 1)[0] for name in samples})
     lines = [("time per task", *CONTENDERS)]
     for case in cases:
@@ -205,7 +207,7 @@ def everything(samples):
         for contender in CONTENDERS:
             rounds = samples.get(f"{case}/{contender}", {}).get("ns", [])
             flat = [v for values in rounds for v in values]
-            cells.append(time(statistics.median(flat)) if flat else "")
+            cells.append(time(middle(flat)) if flat else "")
         lines.append((case, *cells))
     return columns(lines)
 
@@ -214,6 +216,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", help="Google Benchmark's JSON files")
     parser.add_argument("--all", action="store_true", help="also print every contender's time per task")
+    parser.add_argument("--fastest", action="store_true", help="the fastest repetition instead of the median")
     parser.add_argument("--record", metavar="STEM", help="write STEM.json and STEM.md")
     parser.add_argument("--fact", action="append", default=[], metavar="NAME=VALUE",
                         help="what else belongs into the record: machine, commit, command")
@@ -223,11 +226,12 @@ def main():
     if wrong:
         print("wrong answers:", *sorted(set(wrong)), sep="\n  ", file=sys.stderr)
         return 1
-    rows = table(context, samples)
+    middle = min if arguments.fastest else statistics.median
+    rows = table(context, samples, middle)
     print(render(rows))
     if arguments.all:
         print()
-        print(everything(samples))
+        print(everything(samples, middle))
 
     if arguments.record:
         facts = dict(fact.split("=", 1) for fact in arguments.fact)
@@ -247,8 +251,9 @@ def main():
         with open(arguments.record + ".md", "w", encoding="utf-8") as file:
             file.write("# Benchmarks of " + facts.get("date", "?") + "\n\n")
             file.write("".join(f"- {name}: {value}\n" for name, value in facts.items()))
-            file.write("\nValues are medians; the range is that of the rounds' own values.\n\n")
-            file.write(render(rows) + "\n\n" + everything(samples) + "\n")
+            kind = "the fastest repetitions" if arguments.fastest else "medians"
+            file.write(f"\nValues are {kind}; the range is that of the rounds' own values.\n\n")
+            file.write(render(rows) + "\n\n" + everything(samples, middle) + "\n")
         print(f"\nwritten: {arguments.record}.md and .json", file=sys.stderr)
     return 0
 

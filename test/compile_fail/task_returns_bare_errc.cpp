@@ -1,9 +1,9 @@
 // std::errc is an error condition, an enum that no category comes with.
 // expect: for a std::errc, return std::make_error_code
 
-#include <system_error>  // errc, make_error_code
-
 #include <errgroup/group.hpp>
+
+#include <system_error>  // errc, make_error_code
 
 errgroup::error collect() {
   errgroup::group tasks;

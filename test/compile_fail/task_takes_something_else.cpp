@@ -1,9 +1,9 @@
 // A task is called with the group's stop token, or with nothing.
 // expect: a task is called with nothing, or with a std::stop_token
 
-#include <stop_token>  // stop_token
-
 #include <errgroup/group.hpp>
+
+#include <stop_token>  // stop_token
 
 errgroup::error collect() {
   errgroup::group tasks;

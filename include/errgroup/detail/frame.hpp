@@ -7,7 +7,6 @@
 #include <tbb/task_group.h>  // task_group, task_group_context
 
 #include <atomic>   // atomic
-#include <cstddef>  // size_t
 #include <cstdint>  // uint64_t
 
 namespace errgroup::detail {
@@ -54,9 +53,9 @@ struct thread_state {
   frame base;         // stands for "no task"
   frame* top = &base;
   std::uint64_t next_task = 0;
-  node* nodes = nullptr;       // free nodes
-  std::size_t node_count = 0;
-  tether* tethers = nullptr;   // free tethers
+  node* nodes = nullptr;         // free nodes
+  queue* spare_queue = nullptr;  // a free queue
+  tether* tethers = nullptr;     // free tethers
   tbb::task_group* tickets = nullptr;  // what this thread spawns to call others; see group.cpp
   thread_state* next_free = nullptr;
 };

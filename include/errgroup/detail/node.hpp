@@ -67,14 +67,12 @@ using stored = std::conditional_t<sizeof(held<F>) <= sizeof(node::storage), held
     return new_node(self);
   }
   self.nodes = n->next;
-  --self.node_count;
   return n;
 }
 
 inline void put_node(thread_state& self, node* n) noexcept {
   n->next = self.nodes;
   self.nodes = n;
-  ++self.node_count;
 }
 
 }  // namespace errgroup::detail

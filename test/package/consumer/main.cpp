@@ -1,14 +1,14 @@
 // The smallest program that has something of every part of errgroup in it: templates from the
 // headers, code from the library, errors and exceptions that cross from one to the other.
 
+#include <errgroup/errgroup.hpp>
+#include <errgroup/version.hpp>
+
 #include <atomic>        // atomic
 #include <cstdio>        // fprintf
 #include <stdexcept>     // runtime_error
 #include <string>        // string, to_string
 #include <system_error>  // error_code, errc
-
-#include <errgroup/errgroup.hpp>
-#include <errgroup/version.hpp>
 
 namespace {
 

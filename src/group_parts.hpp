@@ -1,0 +1,154 @@
+#ifndef ERRGROUP_SRC_GROUP_PARTS_HPP
+#define ERRGROUP_SRC_GROUP_PARTS_HPP
+
+// What the files that make up errgroup::group share.
+
+#include <errgroup/group.hpp>
+
+#include "queue.hpp"
+
+#include <tbb/blocked_range.h>  // blocked_range
+#include <tbb/parallel_for.h>   // parallel_for
+#include <tbb/partitioner.h>    // simple_partitioner
+#include <tbb/spin_mutex.h>     // spin_mutex
+#include <tbb/task_arena.h>     // task_arena
+#include <tbb/task_group.h>     // task_group_status
+
+#include <cstddef>     // size_t
+#include <cstdint>     // uint32_t
+#include <mutex>       // mutex
+#include <optional>    // optional
+#include <stop_token>  // stop_callback, stop_source, stop_token
+#include <string>      // string
+
+namespace errgroup {
+
+using detail::queue;
+using detail::queue_life;
+using detail::thread_state;
+using lock_type = tbb::spin_mutex::scoped_lock;
+
+/// What only some groups have.
+struct group::extras {
+  struct stopper {
+    group* g;
+    void operator()() const noexcept { g->cancel(); }
+  };
+
+  std::string name;
+  int limit = unlimited;
+  std::size_t queue = npos;
+  bool isolated = false;
+  tbb::task_arena* arena = nullptr;
+
+  queue_life pool;                       // what tasks of a group with an arena of its own run in
+  std::optional<tbb::task_arena> slots;  // that arena: as many slots as the limit
+  std::optional<tbb::task_arena> home;   // where its runners come from
+  std::stop_token stop;
+  std::optional<std::stop_callback<stopper>> on_stop;
+};
+
+/// A stop token that was handed out.
+struct group::token_link {
+  std::stop_source source;
+  group* owner = nullptr;
+  bool fired = false;
+  token_link* previous = nullptr;
+  token_link* next = nullptr;
+};
+
+/// All groups that handed out a stop token. oneTBB has no callback for cancellation, but it
+/// propagates one before cancel_group_execution returns: so whoever has cancelled looks through
+/// this list for groups that are cancelled now.
+struct group::tokens {
+  static inline std::mutex lock;
+  static inline token_link* first = nullptr;
+  static inline std::atomic<std::size_t> count{0};
+
+  static void fire() noexcept;
+  static void add(token_link& link) noexcept;     // under the lock
+  static void remove(token_link& link) noexcept;  // under the lock
+};
+
+/// A thread in wait(). The thread that made the group, which is the usual one, says so with plain
+/// stores; the others count themselves.
+class group::waiting {
+ public:
+  waiting(group& g, thread_state& self) noexcept : g_(g), is_maker_(&self == g.maker_) {
+    if (is_maker_) {
+      g_.maker_waits_.store(g_.maker_waits_.load(std::memory_order_relaxed) + 1,
+                            std::memory_order_relaxed);
+    } else {
+      g_.enter();
+    }
+  }
+  waiting(waiting const&) = delete;
+  waiting& operator=(waiting const&) = delete;
+  ~waiting() {
+    // The last access to the group, in either case: whoever destroys it waits for this.
+    if (!is_maker_) {
+      g_.leave();
+      return;
+    }
+    std::uint32_t const others = g_.maker_waits_.load(std::memory_order_relaxed) - 1;
+    if (others == 0 && g_.unlinks_at_wait_) {
+      g_.unlink();
+    }
+    g_.maker_waits_.store(others, std::memory_order_release);
+  }
+
+ private:
+  group& g_;
+  bool is_maker_;
+};
+
+// oneTBB's own wait, after running `body` in the group's context if there is one.
+template <class Body>
+void group::engine_wait(Body const* body) noexcept {
+  tbb::task_group_status status = tbb::canceled;
+  try {
+    status = body != nullptr ? engine_.tasks.run_and_wait(*body) : engine_.tasks.wait();
+  } catch (...) {
+    // Our tasks do not throw. An algorithm that was given context() did, and left it there.
+  }
+  if (status == tbb::canceled && !is_stopped()) {
+    record(errc::canceled, true);
+  } else if (is_stopped()) {
+    // oneTBB takes the cancellation back when a wait is over, for everybody who uses the context.
+    engine_.context.cancel_group_execution();
+  }
+}
+
+namespace detail {
+
+/// Runs `body` in this thread, with `context` as what oneTBB runs: what it starts is cancelled with
+/// it. False if it did not run, because `context` is cancelled. Binds `context`, if it is not bound
+/// yet, to what runs here now.
+///
+/// An algorithm is the one way that neither waits for other tasks of the context nor takes its
+/// cancellation back at the end, as task_group::run_and_wait does.
+template <class Body>
+bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
+  bool ran = false;
+  try {
+    tbb::parallel_for(
+        tbb::blocked_range<int>(0, 1),
+        [&](tbb::blocked_range<int> const&) noexcept {
+          ran = true;
+          body();
+        },
+        tbb::simple_partitioner{}, context);
+  } catch (...) {
+    // `body` does not throw. It is an exception that a user's algorithm left in the context, and
+    // that algorithm has thrown it to its caller; or oneTBB has no memory, and then `ran` says so.
+  }
+  return ran;
+}
+
+/// Where tickets go that have no better place: an arena like any outside thread's.
+tbb::task_arena& default_arena();
+
+}  // namespace detail
+}  // namespace errgroup
+
+#endif  // ERRGROUP_SRC_GROUP_PARTS_HPP

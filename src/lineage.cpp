@@ -1,0 +1,205 @@
+#include "group_parts.hpp"
+
+#include <tbb/task.h>        // current_context
+#include <tbb/task_arena.h>  // task_arena
+
+#include <memory>   // construct_at, destroy_at
+#include <mutex>    // scoped_lock
+#include <thread>   // yield
+#include <utility>  // exchange
+
+// What a group was made in, and its oneTBB context, which has to be the child of that and of nothing
+// else, whoever uses it first.
+//
+// oneTBB binds a context once, to whatever the thread runs that uses it first, and keeps raw
+// pointers to parents, which it follows in any cancellation in the process. So
+//   - where the first use is where the group was made, oneTBB's own binding is right; otherwise the
+//     context is bound by hand, by a task that does nothing, run where it belongs (bind);
+//   - the bond is cut before what the group was made in is gone. A task of ours does that when it
+//     ends (cut_tethers); what is not ours does not tell, and there every wait does (unlink).
+
+namespace errgroup {
+namespace {
+
+constexpr std::uint32_t closing = 1U << 31;  // in visitors_: the engine is being destroyed
+
+}  // namespace
+
+group::group() noexcept {
+  thread_state& self = detail::this_thread();
+  maker_ = &self;
+  made_in_ = self.top;
+  made_task_ = self.top->task.load(std::memory_order_relaxed);
+  made_under_ = tbb::task::current_context();
+  made_pool_ = self.top->pool;
+  bool const outside = made_under_ == nullptr;
+  tie_.store(outside ? tie::bound : tie::none, std::memory_order_relaxed);
+  if (made_task_ != 0) {
+    detail::tether* t = self.tethers;
+    if (t != nullptr) {
+      self.tethers = t->next;
+    } else {
+      t = detail::new_tether();
+    }
+    if (t != nullptr) {
+      t->of.store(this, std::memory_order_relaxed);
+      t->next = std::exchange(self.top->tethers, t);
+      tether_.store(t, std::memory_order_relaxed);
+    }
+    unlinks_at_wait_ =
+        t == nullptr || made_under_ != self.top->context.load(std::memory_order_relaxed);
+  } else {
+    unlinks_at_wait_ = !outside;
+  }
+  if (outside) {
+    // It will be used from outside.
+    queue_.store(detail::try_take_queue(self, *this), std::memory_order_relaxed);
+  }
+  std::construct_at(&engine_, outside ? tbb::task_group_context::isolated
+                                      : tbb::task_group_context::bound);
+}
+
+bool group::made_in_lives() const noexcept {
+  return made_task_ != 0 && made_in_->task.load(std::memory_order_acquire) == made_task_;
+}
+
+bool group::is_inside(thread_state const& self) const noexcept {
+  detail::frame const* f = self.top;
+  if (f == &self.base || is_at_home(self)) {
+    return false;  // outside of all tasks; or in the very task that made the group
+  }
+  // Everything on this thread's stack, and what made that: none of it ends before the caller does.
+  for (; f != &self.base; f = f->below) {
+    for (group const* g = f->owner.load(std::memory_order_relaxed); g != nullptr;) {
+      if (g == this) {
+        return true;
+      }
+      g = g->made_in_lives() ? g->made_in_->owner.load(std::memory_order_relaxed) : nullptr;
+    }
+  }
+  return false;
+}
+
+void group::enter() const noexcept {
+  eventful_.store(true, std::memory_order_relaxed);
+  while ((visitors_.fetch_add(1, std::memory_order_acquire) & closing) != 0) {
+    visitors_.fetch_sub(1, std::memory_order_relaxed);
+    std::this_thread::yield();
+  }
+}
+
+void group::leave() const noexcept { visitors_.fetch_sub(1, std::memory_order_release); }
+
+void group::drop_tether(thread_state& self, detail::tether& mine) noexcept {
+  detail::tether* const t = &mine;
+  if (&self == maker_ && made_in_lives()) {
+    if (made_in_->tethers == t) {
+      made_in_->tethers = t->next;
+      t->next = std::exchange(self.tethers, t);
+    } else {
+      t->of.store(nullptr, std::memory_order_relaxed);
+    }
+    return;
+  }
+  group* me = this;
+  if (!t->of.compare_exchange_strong(me, nullptr, std::memory_order_acq_rel)) {
+    // The task is ending right now, and is cutting this very tether.
+    while (tether_.load(std::memory_order_acquire) != nullptr) {
+      std::this_thread::yield();
+    }
+  }
+}
+
+void detail::cut_tethers(thread_state& self, frame& f) noexcept {
+  while (tether* t = f.tethers) {
+    f.tethers = t->next;
+    if (group* g = t->of.exchange(nullptr, std::memory_order_acq_rel)) {
+      g->unlink();
+      g->tether_.store(nullptr, std::memory_order_release);  // the last access to the group
+    }
+    t->next = std::exchange(self.tethers, t);
+  }
+}
+
+void group::unlink() noexcept {
+  std::uint32_t nobody = 0;
+  if (tie_.load(std::memory_order_acquire) != tie::bound ||
+      !visitors_.compare_exchange_strong(nobody, closing, std::memory_order_acquire)) {
+    return;
+  }
+  if (is_joined()) {
+    auto destroy = [this]() noexcept {
+      std::destroy_at(&engine_);
+      spawned_.store(false, std::memory_order_relaxed);
+      tie_.store(tie::gone, std::memory_order_release);
+    };
+    if (token_.load(std::memory_order_acquire) != nullptr) {
+      std::scoped_lock guard(tokens::lock);  // who looks for cancelled groups reads the engine
+      destroy();
+    } else {
+      destroy();
+    }
+  }
+  visitors_.fetch_sub(closing, std::memory_order_release);
+}
+
+void group::rebuild() noexcept {
+  lock_type once(cold_);
+  if (tie_.load(std::memory_order_relaxed) == tie::gone) {
+    std::construct_at(&engine_, tbb::task_group_context::bound);
+    tie_.store(tie::none, std::memory_order_release);
+  }
+}
+
+void group::bind(thread_state& self, tbb::task_group_context* here) noexcept {
+  lock_type once(cold_);
+  if (tie_.load(std::memory_order_relaxed) == tie::bound) {
+    return;
+  }
+  auto bind_here = [this]() noexcept { detail::run_in(engine_.context, []() noexcept {}); };
+  bool const at_home = &self == maker_ && here != nullptr && here == made_under_ &&
+                       self.top->task.load(std::memory_order_relaxed) == made_task_;
+  bool bound = false;
+  if (at_home) {
+    bind_here();
+    bound = true;
+  } else if (made_in_lives()) {
+    // Somebody else uses it first: go to where it was made.
+    bound = detail::run_in(*made_in_->context.load(std::memory_order_relaxed), bind_here);
+  }
+  if (!bound) {
+    // What it was made in is over, or cancelled, or unknown to us: no parent. An arena's own
+    // context is none.
+    detail::default_arena().execute(bind_here);
+  }
+  tie_.store(tie::bound, std::memory_order_seq_cst);
+  if ((state_.load(std::memory_order_seq_cst) & stopped) != 0) {
+    engine_.context.cancel_group_execution();
+  }
+}
+
+// Sees to it that the engine is there, and has the parent it should have, or gets it from what the
+// caller is about to do: the first thing that oneTBB runs in a context binds it to what runs there.
+void group::prepare_engine(thread_state& self, tbb::task_group_context* here,
+                           bool runs_at_once) noexcept {
+  if (tie_.load(std::memory_order_acquire) == tie::gone) {
+    rebuild();
+  }
+  bool const at_home = &self == maker_ && here == made_under_ &&
+                       self.top->task.load(std::memory_order_relaxed) == made_task_;
+  if (!runs_at_once || !at_home) {
+    bind(self, here);
+  }
+}
+
+tbb::task_group_context& group::context() noexcept {
+  thread_state& self = detail::this_thread();
+  visit guest(*this, self);
+  if (tie_.load(std::memory_order_acquire) != tie::bound) {
+    rebuild();
+    bind(self, tbb::task::current_context());
+  }
+  return engine_.context;
+}
+
+}  // namespace errgroup

@@ -1,0 +1,658 @@
+#include "group_parts.hpp"
+
+#include <tbb/cache_aligned_allocator.h>     // cache_aligned_allocator
+#include <tbb/enumerable_thread_specific.h>  // enumerable_thread_specific, ets_suspend_aware
+#include <tbb/task.h>                        // current_context
+#include <tbb/task_arena.h>                  // enqueue, isolate, max_concurrency, task_arena
+
+#include <algorithm>  // max, min
+#include <memory>     // construct_at
+#include <new>        // launder
+#include <thread>     // yield
+#include <utility>    // exchange
+
+// How a task gets to a thread.
+//
+// Inside a task, a group spawns: one oneTBB task each, in the worker's own deque (group::spawn).
+// From outside, and always if the group counts its tasks, it queues: the task is a node in the
+// group's queue, and threads come to take nodes from there one after the other (a session). These
+// threads are
+//   - whoever waits for the group, or needs room in its queue;
+//   - runners: oneTBB tasks that stand for nobody's task, only for "come to this queue". One that
+//     has not started yet is the queue's ticket. There is at most one; a thread that takes a task
+//     and leaves others sends the next.
+// A ticket is no task of the group and holds nothing of it but the life of its queue: one that comes
+// too late finds that life over and goes away. So nobody has to wait for a ticket that sits in the
+// deque of a thread that does something else.
+
+namespace errgroup {
+namespace {
+
+/// Tasks without a parent that nobody cancels or waits for.
+struct ticket_engine {
+  tbb::task_group_context context{tbb::task_group_context::isolated};
+  tbb::task_group tasks{context};
+};
+
+tbb::task_group& ticket_tasks(thread_state& self) {
+  if (self.tickets == nullptr) {
+    self.tickets = &(new ticket_engine)->tasks;
+  }
+  return *self.tickets;
+}
+
+/// The ticket that was spawned last from some place: a slot of an arena. If it is still there when
+/// the next is wanted, and its own group is gone, it is sent to the next group instead: a thread
+/// that makes one short-lived group after the other does not fill its deque with tickets that
+/// nobody has come to take.
+struct spawned_ticket {
+  tbb::spin_mutex lock;
+  bool pending = false;
+  queue_life life;
+};
+
+// "Suspend-aware" is oneTBB's word for one element per such place.
+using spawned_tickets =
+    tbb::enumerable_thread_specific<spawned_ticket, tbb::cache_aligned_allocator<spawned_ticket>,
+                                    tbb::ets_suspend_aware>;
+
+spawned_tickets& tickets_of_places() {
+  static auto& all = *new spawned_tickets;  // oneTBB may be gone before static destructors run
+  return all;
+}
+
+// How often a runner looks for the next task before it leaves, and how long it waits in between:
+// about a microsecond in all, which is what calling it back costs. It looks seldom, so as not to
+// take the cache line away from who submits.
+constexpr int linger_rounds = 8;
+constexpr int linger_pauses = 16;
+
+// How long, at most, a thread that takes tasks waits before it tries the queue's lock again.
+constexpr int most_lock_pauses = 256;
+
+inline void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
+inline void pause(int times) noexcept {
+  for (int i = 0; i != times; ++i) {
+    pause();
+  }
+}
+
+/// Takes the lock for one that takes tasks. Where tasks are so short that those who take them meet
+/// at the lock, fewer of them are faster: each that fails stays away for longer.
+void acquire_politely(lock_type& lock, queue& q) noexcept {
+  for (int times = 1; !lock.try_acquire(q.lock);) {
+    pause(times);
+    if (times == most_lock_pauses) {
+      std::this_thread::yield();  // whoever has the lock may have no processor
+    } else {
+      times *= 2;
+    }
+  }
+}
+
+}  // namespace
+
+tbb::task_arena& detail::default_arena() {
+  static auto& arena = *new tbb::task_arena;
+  return arena;
+}
+
+/// A thread that takes tasks from a queue.
+struct group::session {
+  helper who;
+  detail::node* next;         // taken, and not run yet
+  bool call;                  // a ticket is to be sent
+  bool over = false;          // it has left the queue
+  bool idle = false;          // … as the last one
+  std::uint64_t pushed = 0;   // … which has seen so many tasks
+};
+
+// --- where a task goes -----------------------------------------------------------------------------
+
+group::path group::route(thread_state& self) {
+  detail::frame const& top = *self.top;
+  tie const t = tie_.load(std::memory_order_acquire);
+  bool in_task = top.owner.load(std::memory_order_relaxed) != nullptr;
+  tbb::task_group_context* here = nullptr;
+  if (!in_task || t != tie::bound) {
+    here = tbb::task::current_context();
+    in_task = in_task || here != nullptr;
+  }
+  // In a limited group's arena, only what was made there is spawned: the arena has no threads but
+  // those that come through that group, so another group's task could stay there for ever.
+  bool const direct = !counted_ && in_task && top.pool == made_pool_;
+  if (t != tie::bound) {
+    prepare_engine(self, here, direct);
+  }
+  if (direct) {
+    return path::spawn;
+  }
+  if (queue_.load(std::memory_order_acquire) == nullptr) {
+    make_queue(self);
+  }
+  return path::queue;
+}
+
+void group::make_queue(thread_state& self) {
+  lock_type once(cold_);
+  if (queue_.load(std::memory_order_relaxed) != nullptr) {
+    return;
+  }
+  queue& q = detail::take_queue(self, *this);
+  if (counted_) {
+    try {
+      set_limits(self, q);
+    } catch (...) {
+      detail::put_queue(self, q);
+      throw;
+    }
+  }
+  q.closed = is_stopped();
+  queue_.store(&q, std::memory_order_release);
+}
+
+void group::set_limits(thread_state& self, queue& q) {
+  extras& x = *extras_;
+  if (x.arena == nullptr) {
+    x.home.reset();
+    if (self.top->pool.of == nullptr) {
+      x.home.emplace(tbb::task_arena::attach{});
+    } else {
+      x.home.emplace();
+    }
+    x.home->initialize();
+  }
+  int const threads = std::max(1, x.arena != nullptr ? x.arena->max_concurrency()
+                                                     : tbb::this_task_arena::max_concurrency());
+  if (x.limit != unlimited) {
+    q.slots = x.limit;
+    if (x.arena == nullptr) {
+      // All slots are reserved, so the arena asks oneTBB for no threads of its own: those come as
+      // runners, from where the group was first used, and with a slot of the limit in hand. (An
+      // arena that has workers runs two tasks at once for a limit of 1, and prints a warning for a
+      // limit above the machine.) Beyond this size more slots would cost memory and change nothing.
+      q.slots = std::min(x.limit, std::max(64, 4 * threads));
+      x.slots.emplace(q.slots, static_cast<unsigned>(q.slots));
+      x.pool = q.life();
+      pool_ = &x.pool;
+    }
+  } else if (x.queue != npos) {
+    q.slots = threads;
+  }
+  if (x.queue != npos) {
+    auto const held = static_cast<std::size_t>(x.limit != unlimited ? x.limit : q.slots);
+    q.room = x.queue > npos - held ? npos : x.queue + held;
+  }
+}
+
+// --- submission --------------------------------------------------------------------------------------
+
+void group::submit(thread_state& self, detail::node* n) noexcept {
+  queue& q = *queue_.load(std::memory_order_acquire);
+  lock_type lock(q.lock);
+  if (q.unfinished >= q.room && !q.closed && !make_room(self, q, lock, n)) {
+    return;
+  }
+  ++q.unfinished;
+  append(self, q, lock, n);
+}
+
+bool group::reserve(thread_state& self) {
+  if (tie_.load(std::memory_order_acquire) != tie::bound ||
+      queue_.load(std::memory_order_acquire) == nullptr) {
+    (void)route(self);
+  }
+  queue& q = *queue_.load(std::memory_order_acquire);
+  lock_type lock(q.lock);
+  if (q.closed || q.unfinished >= q.room) {
+    return false;
+  }
+  ++q.unfinished;
+  return true;
+}
+
+void group::unreserve() noexcept {
+  queue& q = *queue_.load(std::memory_order_acquire);
+  detail::wake_list awake;
+  lock_type lock(q.lock);
+  --q.unfinished;
+  q.wake_one(awake, true);
+  if (q.is_idle()) {
+    q.wake_all(awake);
+  }
+}
+
+void group::submit_reserved(thread_state& self, detail::node* n) noexcept {
+  queue& q = *queue_.load(std::memory_order_acquire);
+  lock_type lock(q.lock);
+  append(self, q, lock, n);
+}
+
+// Puts a task that is counted in `unfinished` into the queue, and has somebody come for it.
+void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* n) noexcept {
+  detail::wake_list awake;
+  if (q.closed) {
+    lock.release();
+    n->consume(*n, nullptr);
+    detail::put_node(self, n);
+    skip(1);
+    lock.acquire(q.lock);
+    --q.unfinished;
+    if (q.is_idle()) {
+      q.wake_all(awake);
+    }
+    lock.release();
+    return;
+  }
+  q.push(n);
+  q.pushed.store(q.pushed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  bool const call = q.take_ticket();
+  if (q.sleepers != nullptr && q.running < q.slots) {
+    q.wake_one(awake, false);
+  }
+  if (self.nodes == nullptr) {
+    self.nodes = std::exchange(q.spare, nullptr);
+  }
+  lock.release();
+  if (call) {
+    launch_ticket(q);
+  }
+}
+
+// Returns, with the lock, when there is room or the queue is closed; or false, without it, when it
+// has run the task itself.
+bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::node* n) noexcept {
+  bool const inside = is_inside(self);
+  while (q.unfinished >= q.room && !q.closed) {
+    if (inside) {
+      // Waiting here could park every slot behind tasks that only those slots can run, so the
+      // caller runs one on the slot that it has.
+      detail::node* oldest = q.pop();
+      lock.release();
+      run_inline(oldest != nullptr ? *oldest : *n);
+      if (oldest == nullptr) {
+        detail::put_node(self, n);
+        return false;
+      }
+      lock.acquire(q.lock);
+      detail::wake_list awake;
+      finish(q, oldest, awake);
+      if (!awake.empty()) {
+        lock.release();
+        awake.now();
+        lock.acquire(q.lock);
+      }
+    } else if (q.may_start()) {
+      session s = begin_session(q, helper::submitter);
+      lock.release();
+      run_session(q, s);
+      lock.acquire(q.lock);
+    } else {
+      lock.release();
+      detail::sleeper s(helps(), true);
+      lock.acquire(q.lock);
+      if (q.unfinished >= q.room && !q.closed && !q.may_start()) {
+        q.enlist(s);
+        lock.release();
+        s.sleep();
+        lock.acquire(q.lock);
+      }
+    }
+  }
+  return true;
+}
+
+// Empties the queue. Tasks that were waiting in it are skipped.
+void group::close(queue& q) noexcept {
+  detail::node* rest = nullptr;
+  {
+    lock_type lock(q.lock);
+    q.closed = true;
+    rest = q.head.exchange(nullptr, std::memory_order_relaxed);
+  }
+  std::size_t n = 0;
+  for (detail::node* w = rest; w != nullptr; w = w->next) {
+    n += is_task(*w) ? 1U : 0U;
+    w->consume(*w, nullptr);
+  }
+  skipped_.fetch_add(n, std::memory_order_relaxed);
+  detail::wake_list awake;
+  lock_type lock(q.lock);
+  q.unfinished -= n;
+  while (rest != nullptr) {
+    q.give_back(std::exchange(rest, rest->next));
+  }
+  q.wake_all(awake);
+}
+
+// --- tickets -----------------------------------------------------------------------------------------
+
+struct group::ticket {
+  queue_life life;
+
+  void operator()() const noexcept { use_ticket(life); }
+};
+
+bool group::is_task(detail::node const& n) noexcept { return n.consume != &consume_ticket; }
+
+// Has somebody come to the queue, for which the caller took the ticket. The group must have an
+// unfinished task, or be in use by the caller.
+void group::launch_ticket(queue& q) noexcept {
+  ticket const t{q.life()};
+  try {
+    if (extras_ && extras_->arena != nullptr) {
+      extras_->arena->enqueue(t);
+    } else if (made_pool_.of != nullptr && queue_ticket(t)) {
+    } else if (extras_ && extras_->home) {
+      extras_->home->enqueue(t);
+    } else {
+      thread_state& self = detail::this_thread();
+      if (self.top->pool.of != nullptr) {
+        detail::default_arena().enqueue(t);
+      } else {
+        spawn_ticket(self, t);
+      }
+    }
+  } catch (...) {
+    // No memory for it. Nothing is lost: the task is in the queue, where the next ticket or whoever
+    // waits for the group finds it.
+    lock_type lock(q.lock);
+    q.ticket.store(false, std::memory_order_relaxed);
+  }
+}
+
+// A group that was made inside a limited group has that group's threads: its ticket waits in that
+// group's queue for a slot. False if that group is done, and this one outlived it.
+bool group::queue_ticket(ticket const& t) {
+  queue& outer = *made_pool_.of;
+  auto* n = new detail::node;
+  std::construct_at(reinterpret_cast<ticket*>(n->storage), t);
+  n->consume = &consume_ticket;
+  detail::wake_list awake;
+  lock_type lock(outer.lock);
+  if (outer.serial.load(std::memory_order_relaxed) != made_pool_.serial || outer.closed ||
+      outer.is_idle()) {
+    lock.release();
+    delete n;
+    return false;
+  }
+  outer.push(n);
+  bool const call = outer.take_ticket();
+  if (outer.may_start()) {
+    outer.wake_one(awake, false);
+  }
+  group& above = *outer.owner;  // which is busy as long as the task is that this one was made in
+  lock.release();
+  if (call) {
+    above.launch_ticket(outer);
+  }
+  return true;
+}
+
+void group::spawn_ticket(thread_state& self, ticket const& t) {
+  spawned_ticket& last = tickets_of_places().local();
+  lock_type lock(last.lock);
+  if (last.pending) {
+    queue_life const other = last.life;
+    if (other.of->serial.load(std::memory_order_acquire) != other.serial) {
+      last.life = t.life;
+      return;
+    }
+    lock.release();
+    ticket_tasks(self).run(t);
+    return;
+  }
+  last.life = t.life;
+  last.pending = true;
+  lock.release();
+  try {
+    ticket_tasks(self).run([&last]() noexcept {
+      lock_type mine(last.lock);
+      last.pending = false;
+      queue_life const life = last.life;
+      mine.release();
+      use_ticket(life);
+    });
+  } catch (...) {
+    lock.acquire(last.lock);
+    last.pending = false;
+    throw;
+  }
+}
+
+void group::consume_ticket(detail::node& n, group* runner) noexcept {
+  ticket const t = *std::launder(reinterpret_cast<ticket*>(n.storage));
+  if (runner != nullptr) {
+    // What runs here is inside the runner, as the task is that the ticket's group was made in.
+    thread_state& self = detail::this_thread();
+    detail::task_scope inside(self, *runner, runner->engine_.context,
+                              runner->pool_ != nullptr ? *runner->pool_ : self.top->pool);
+    use_ticket(t.life);
+    return;
+  }
+  lock_type lock(t.life.of->lock);
+  if (t.life.of->serial.load(std::memory_order_relaxed) == t.life.serial) {
+    t.life.of->ticket.store(false, std::memory_order_relaxed);
+  }
+}
+
+void group::use_ticket(queue_life life) noexcept {
+  queue& q = *life.of;
+  if (q.serial.load(std::memory_order_acquire) != life.serial) {
+    return;  // the group is gone; do not disturb the queue's next one
+  }
+  lock_type lock(q.lock);
+  if (q.serial.load(std::memory_order_relaxed) != life.serial) {
+    return;
+  }
+  q.ticket.store(false, std::memory_order_relaxed);
+  if (!q.may_start()) {
+    return;
+  }
+  session s = begin_session(q, helper::runner);  // from here on the group cannot end
+  group& g = *q.owner;
+  lock.release();
+  g.run_session(q, s);
+}
+
+// --- sessions ----------------------------------------------------------------------------------------
+
+// Under the lock: a thread comes to take tasks.
+group::session group::begin_session(queue& q, helper who) noexcept {
+  ++q.running;
+  detail::node* first = q.pop();
+  return {who, first, q.take_ticket()};
+}
+
+// Under the lock: a thread goes.
+void group::end_session(queue& q, session& s, detail::wake_list& awake) noexcept {
+  --q.running;
+  s.over = true;
+  s.idle = q.is_idle();
+  s.pushed = q.pushed.load(std::memory_order_relaxed);
+  s.call = q.take_ticket();
+  if (s.idle && s.who == helper::waiter) {
+    q.add_joiners(-1);  // what it waited for has come
+  }
+  if (q.sleepers != nullptr) {
+    if (s.idle) {
+      q.wake_all(awake);
+    } else if (q.may_start()) {
+      q.wake_one(awake, false);
+    }
+  }
+}
+
+// Runs tasks from the queue in this thread.
+void group::run_session(queue& q, session& s) noexcept {
+  auto work = [&]() noexcept { drain(q, s); };
+  for (;;) {
+    if (counted_) {
+      auto enter = [&]() noexcept {
+        detail::run_in(engine_.context, [&]() noexcept {
+          if (extras_->isolated) {
+            tbb::this_task_arena::isolate(work);
+          } else {
+            work();
+          }
+        });
+      };
+      if (extras_->slots) {
+        extras_->slots->execute(enter);
+      } else {
+        enter();
+      }
+    } else if (s.who == helper::waiter) {
+      engine_wait(&work);  // cheaper, and this thread waits for what the tasks spawn anyway
+    } else {
+      detail::run_in(engine_.context, work);
+    }
+    if (s.over) {
+      return;
+    }
+    detail::wake_list awake;
+    detail::node* const refused = std::exchange(s.next, nullptr);
+    if (refused != nullptr) {
+      // The context did not let it in.
+      if (!is_canceled_itself()) {
+        s.next = refused;
+        std::this_thread::yield();  // oneTBB has no memory: try again
+        continue;
+      }
+      record(errc::canceled, true);
+      refused->consume(*refused, nullptr);
+      skip(is_task(*refused) ? 1 : 0);
+    }
+    lock_type lock(q.lock);
+    if (refused != nullptr) {
+      finish(q, refused, awake);
+    }
+    if (s.who != helper::submitter || q.unfinished >= q.room) {
+      s.next = q.pop();
+    }
+    if (s.next == nullptr) {
+      end_session(q, s, awake);
+      // Without a call, releasing the lock is the last access to the group. A call is left only by
+      // one who is inside run(), or who waits.
+      lock.release();
+      if (s.call) {
+        launch_ticket(q);
+      }
+      return;
+    }
+    s.call = s.call || q.take_ticket();
+  }
+}
+
+// Runs tasks until the queue is empty or, for a submitter, has room.
+void group::drain(queue& q, session& s) noexcept {
+  detail::wake_list awake;
+  lock_type lock;
+  while (s.next != nullptr) {
+    if (std::exchange(s.call, false)) {
+      launch_ticket(q);  // before the task, which may take its time
+    }
+    if (!is_stopped() && engine_.context.is_group_execution_cancelled()) {
+      record(errc::canceled, true);
+    }
+    detail::node* const n = std::exchange(s.next, nullptr);
+    n->consume(*n, this);
+    acquire_politely(lock, q);
+    finish(q, n, awake);
+    if (s.who != helper::submitter || q.unfinished >= q.room) {
+      s.next = q.pop();
+      if (s.next == nullptr && s.who == helper::runner) {
+        s.next = linger(q, lock);
+      }
+    }
+    if (s.next != nullptr) {
+      s.call = q.take_ticket();
+    } else if (s.who == helper::waiter && !counted_) {
+      // It stays inside the group when it leaves the queue; others have to leave the context first.
+      end_session(q, s, awake);
+    }
+    lock.release();
+    awake.now();
+  }
+}
+
+// Waits a little for the next task. With the lock before and after.
+detail::node* group::linger(queue& q, lock_type& lock) noexcept {
+  if (q.closed || q.joiners.load(std::memory_order_relaxed) != 0) {
+    return nullptr;
+  }
+  lock.release();
+  for (int i = 0; i != linger_rounds && !q.has_work() &&
+                  q.joiners.load(std::memory_order_relaxed) == 0;
+       ++i) {
+    pause(linger_pauses);
+  }
+  acquire_politely(lock, q);
+  return q.pop();
+}
+
+// Under the lock: a task is done.
+void group::finish(queue& q, detail::node* n, detail::wake_list& awake) noexcept {
+  if (is_task(*n)) {
+    --q.unfinished;
+    if (q.sleepers != nullptr && q.unfinished < q.room) {
+      q.wake_one(awake, true);
+    }
+  }
+  q.give_back(n);
+}
+
+// Runs a task on the slot that the caller, who is inside the group, holds already.
+void group::run_inline(detail::node& n) noexcept {
+  if (!detail::run_in(engine_.context, [&]() noexcept { n.consume(n, this); })) {
+    if (is_canceled_itself()) {
+      record(errc::canceled, true);
+    }
+    n.consume(n, this);  // skips it, if the group is cancelled
+  }
+}
+
+// --- the end ---------------------------------------------------------------------------------------
+
+// Runs tasks until none is unfinished, and tells how many there have been.
+std::uint64_t group::drain_and_sleep(queue& q) noexcept {
+  detail::wake_list awake;
+  lock_type lock(q.lock);
+  q.add_joiners(1);
+  for (;;) {
+    if (q.may_start()) {
+      session s = begin_session(q, helper::waiter);
+      lock.release();
+      run_session(q, s);
+      if (s.idle) {
+        return s.pushed;
+      }
+      lock.acquire(q.lock);
+    } else if (q.is_idle()) {
+      break;
+    } else {
+      lock.release();
+      detail::sleeper s(helps(), false);
+      lock.acquire(q.lock);
+      if (!q.may_start() && !q.is_idle()) {
+        q.enlist(s);
+        lock.release();
+        s.sleep();
+        lock.acquire(q.lock);
+      }
+    }
+  }
+  q.add_joiners(-1);
+  return q.pushed.load(std::memory_order_relaxed);
+}
+
+bool group::helps() const noexcept { return !extras_ || !extras_->isolated; }
+
+}  // namespace errgroup
