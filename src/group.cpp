@@ -31,14 +31,14 @@ group::group(options const& opts) : group() {
                                 ": give it 1 or more, or errgroup::unlimited");
   }
   policy_ = opts.policy;
-  counted_ = opts.limit != unlimited || opts.queue != npos || opts.isolated;
+  counted_ = opts.limit != unlimited || opts.queue != npos || opts.isolated || opts.arena != nullptr;
   if (counted_) {
     // Its limits are set when it is known where it is used.
     if (queue* q = queue_.exchange(nullptr, std::memory_order_relaxed)) {
       detail::put_queue(*maker_, *q);
     }
   }
-  if (!counted_ && opts.name.empty() && opts.arena == nullptr && !opts.stop.stop_possible()) {
+  if (!counted_ && opts.name.empty() && !opts.stop.stop_possible()) {
     return;
   }
   extras_ = new extras;
@@ -151,6 +151,10 @@ void group::forget_first() noexcept {
 }
 
 void group::fail(error e, std::string_view task) noexcept {
+  if ((state_.load(std::memory_order_relaxed) & claimed) != 0 &&
+      (policy_ == on_error::keep_going || is_stopped())) {
+    return;  // too late to be the first
+  }
   detail::error_access::set_origin(e, extras_ ? std::string_view(extras_->name) : "", task);
   record(std::move(e), policy_ == on_error::cancel);
 }

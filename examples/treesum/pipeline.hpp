@@ -59,7 +59,7 @@ class pipeline {
   /// True once it is no use to add more.
   [[nodiscard]] bool stopped() const noexcept { return group_.is_canceling(); }
 
-  /// Waits for all jobs; afterwards `problem`s have been told. The exit status of the process: 0;
+  /// Waits for all jobs, and tells what is still to be told. The exit status of the process: 0;
   /// 1 if there was a problem; 128 and the signal's number if interrupted.
   [[nodiscard]] int finish();
 

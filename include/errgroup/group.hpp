@@ -468,7 +468,7 @@ class group {
   std::atomic<tie> tie_;
   bool unlinks_at_wait_;  // what it was made in cannot tell us when it ends
 
-  bool counted_ = false;  // every task goes through the queue
+  bool counted_ = false;  // every task goes through the queue, with slots or a place of its own
   on_error policy_ = on_error::cancel;
   mutable tbb::spin_mutex cold_;  // guards what happens once: binding, making the queue, the token
   // False as long as the group is made, used and waited for by one thread, and succeeds: then there
