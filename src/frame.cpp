@@ -1,9 +1,7 @@
+#include "queue.hpp"
 #include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
-
-#include "queue.hpp"
-
-#include <tbb/spin_mutex.h>  // spin_mutex
+#include <errgroup/detail/spin_mutex.hpp>
 
 #include <new>      // nothrow
 #include <utility>  // exchange
@@ -15,7 +13,7 @@ constinit thread_local thread_state* current_thread_state = nullptr;
 namespace {
 
 // States of threads that have ended, for threads to come.
-tbb::spin_mutex free_states_lock;
+spin_mutex free_states_lock;
 thread_state* free_states = nullptr;
 std::uint64_t states_made = 0;
 
@@ -32,7 +30,7 @@ class resident {
     if (state_->spare_queue != nullptr) {
       free_queue(std::exchange(state_->spare_queue, nullptr));
     }
-    tbb::spin_mutex::scoped_lock guard(free_states_lock);
+    spin_mutex::scoped_lock guard(free_states_lock);
     state_->next_free = free_states;
     free_states = state_;
   }
@@ -46,7 +44,7 @@ class resident {
 thread_state& adopt_thread() noexcept {
   thread_state* s = nullptr;
   {
-    tbb::spin_mutex::scoped_lock guard(free_states_lock);
+    spin_mutex::scoped_lock guard(free_states_lock);
     if (free_states != nullptr) {
       s = std::exchange(free_states, free_states->next_free);
     } else {

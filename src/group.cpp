@@ -31,7 +31,8 @@ group::group(options const& opts) : group() {
                                 ": give it 1 or more, or errgroup::unlimited");
   }
   policy_ = opts.policy;
-  counted_ = opts.limit != unlimited || opts.queue != npos || opts.isolated || opts.arena != nullptr;
+  counted_ =
+      opts.limit != unlimited || opts.queue != npos || opts.isolated || opts.arena != nullptr;
   if (counted_) {
     // Its limits are set when it is known where it is used.
     if (queue* q = queue_.exchange(nullptr, std::memory_order_relaxed)) {
@@ -54,10 +55,9 @@ group::group(options const& opts) : group() {
   }
 }
 
-group::~group() {
+group::~group() noexcept {
   thread_state& self = detail::this_thread();
-  if (&self != maker_ || eventful_.load(std::memory_order_acquire) ||
-      !is_joined()) {
+  if (&self != maker_ || eventful_.load(std::memory_order_acquire) || !is_joined()) {
     tidy_up(self);
   }
   if (detail::tether* t = tether_.load(std::memory_order_acquire)) {
@@ -212,9 +212,9 @@ void group::skip(std::size_t n) noexcept {
 }
 
 bool group::is_canceled_itself() const noexcept {
-  return is_stopped() || (tie_.load(std::memory_order_acquire) == tie::bound &&
-                          const_cast<tbb::task_group_context&>(engine_.context)
-                              .is_group_execution_cancelled());
+  return is_stopped() ||
+         (tie_.load(std::memory_order_acquire) == tie::bound &&
+          const_cast<tbb::task_group_context&>(engine_.context).is_group_execution_cancelled());
 }
 
 bool group::is_canceled_from_above() const noexcept {
@@ -312,7 +312,8 @@ error check() noexcept {
   return {};
 }
 
-// --- stop tokens -----------------------------------------------------------------------------------
+// --- stop tokens
+// -----------------------------------------------------------------------------------
 
 void group::tokens::fire() noexcept {
   if (count.load(std::memory_order_seq_cst) == 0) {
@@ -355,12 +356,12 @@ void group::tokens::remove(token_link& link) noexcept {
   count.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// --- waiting ---------------------------------------------------------------------------------------
+// --- waiting
+// ---------------------------------------------------------------------------------------
 
 error group::wait() {
   thread_state& self = detail::this_thread();
-  if (is_at_home(self) && !unlinks_at_wait_ &&
-      queue_.load(std::memory_order_relaxed) == nullptr &&
+  if (is_at_home(self) && !unlinks_at_wait_ && queue_.load(std::memory_order_relaxed) == nullptr &&
       spawns_begun_.load(std::memory_order_relaxed) == 0) {
     // A group that one task makes, uses and waits for: nobody else's spawns to look out for, and
     // the bond to that task stays.

@@ -3,14 +3,13 @@
 
 // What the files that make up errgroup::group share.
 
-#include <errgroup/group.hpp>
-
 #include "queue.hpp"
+#include <errgroup/detail/spin_mutex.hpp>
+#include <errgroup/group.hpp>
 
 #include <tbb/blocked_range.h>  // blocked_range
 #include <tbb/parallel_for.h>   // parallel_for
 #include <tbb/partitioner.h>    // simple_partitioner
-#include <tbb/spin_mutex.h>     // spin_mutex
 #include <tbb/task_arena.h>     // task_arena
 #include <tbb/task_group.h>     // task_group_status
 
@@ -26,7 +25,7 @@ namespace errgroup {
 using detail::queue;
 using detail::queue_life;
 using detail::thread_state;
-using lock_type = tbb::spin_mutex::scoped_lock;
+using lock_type = detail::spin_mutex::scoped_lock;
 
 /// What only some groups have.
 struct group::extras {

@@ -8,8 +8,8 @@
 #include <thread>   // yield
 #include <utility>  // exchange
 
-// What a group was made in, and its oneTBB context, which has to be the child of that and of nothing
-// else, whoever uses it first.
+// What a group was made in, and its oneTBB context, which has to be the child of that and of
+// nothing else, whoever uses it first.
 //
 // oneTBB binds a context once, to whatever the thread runs that uses it first, and keeps raw
 // pointers to parents, which it follows in any cancellation in the process. So
@@ -55,8 +55,8 @@ group::group() noexcept {
     // It will be used from outside.
     queue_.store(detail::try_take_queue(self, *this), std::memory_order_relaxed);
   }
-  std::construct_at(&engine_, outside ? tbb::task_group_context::isolated
-                                      : tbb::task_group_context::bound);
+  std::construct_at(&engine_,
+                    outside ? tbb::task_group_context::isolated : tbb::task_group_context::bound);
 }
 
 bool group::made_in_lives() const noexcept {

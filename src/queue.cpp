@@ -3,7 +3,7 @@
 namespace errgroup::detail {
 namespace {
 
-tbb::spin_mutex free_queues_lock;
+spin_mutex free_queues_lock;
 queue* free_queues = nullptr;
 
 // Of a queue's nodes, so many are kept for the next groups, 64 KiB; the others go back to the heap.
@@ -21,7 +21,7 @@ node* new_node(thread_state&) { return new node; }
 
 queue& take_queue(thread_state& self, group& owner) {
   if (self.spare_queue == nullptr) {
-    tbb::spin_mutex::scoped_lock guard(free_queues_lock);
+    spin_mutex::scoped_lock guard(free_queues_lock);
     self.spare_queue = free_queues;
     if (free_queues != nullptr) {
       free_queues = free_queues->next_free;
@@ -41,7 +41,7 @@ void put_queue(thread_state& self, queue& q) noexcept {
   node* spare = std::exchange(q.spare, nullptr);
   if (q.slots != queue::many || q.room != static_cast<std::size_t>(-1) || q.closed ||
       q.has_work()) {
-    tbb::spin_mutex::scoped_lock guard(q.lock);
+    spin_mutex::scoped_lock guard(q.lock);
     q.closed = false;
     q.slots = queue::many;
     q.room = static_cast<std::size_t>(-1);
@@ -63,7 +63,7 @@ void put_queue(thread_state& self, queue& q) noexcept {
 }
 
 void free_queue(queue* q) noexcept {
-  tbb::spin_mutex::scoped_lock guard(free_queues_lock);
+  spin_mutex::scoped_lock guard(free_queues_lock);
   q->next_free = free_queues;
   free_queues = q;
 }

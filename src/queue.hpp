@@ -3,8 +3,8 @@
 
 #include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
+#include <errgroup/detail/spin_mutex.hpp>
 
-#include <tbb/spin_mutex.h>  // spin_mutex
 #include <tbb/task_group.h>  // task_group, task_handle
 
 #include <atomic>    // atomic
@@ -84,16 +84,16 @@ class wake_list {
 /// Tasks of one group that wait for a thread, how many of them may run at once, and who waits for
 /// that. Knows nothing of what a group is.
 ///
-/// Everything but the atomics is guarded by `lock`, and these are written under it. The last thing that a thread does with
-/// a queue on behalf of a task is to release this lock; whoever finds the tasks finished has
-/// taken it after that.
+/// Everything but the atomics is guarded by `lock`, and these are written under it. The last thing
+/// that a thread does with a queue on behalf of a task is to release this lock; whoever finds the
+/// tasks finished has taken it after that.
 struct alignas(64) queue {
   static constexpr int many = std::numeric_limits<int>::max();
 
   // What every submission and every task touches is in one cache line.
-  tbb::spin_mutex lock;
-  std::atomic<bool> ticket{false};  // somebody was asked to come, and has not come yet
-  bool closed = false;  // new tasks are skipped
+  spin_mutex lock;
+  std::atomic<bool> ticket{false};        // somebody was asked to come, and has not come yet
+  bool closed = false;                    // new tasks are skipped
   std::atomic<std::uint16_t> joiners{0};  // threads that wait for the end
   int running = 0;                        // threads that take tasks from here
   std::size_t unfinished = 0;

@@ -21,9 +21,9 @@
 //   - runners: oneTBB tasks that stand for nobody's task, only for "come to this queue". One that
 //     has not started yet is the queue's ticket. There is at most one; a thread that takes a task
 //     and leaves others sends the next.
-// A ticket is no task of the group and holds nothing of it but the life of its queue: one that comes
-// too late finds that life over and goes away. So nobody has to wait for a ticket that sits in the
-// deque of a thread that does something else.
+// A ticket is no task of the group and holds nothing of it but the life of its queue: one that
+// comes too late finds that life over and goes away. So nobody has to wait for a ticket that sits
+// in the deque of a thread that does something else.
 
 namespace errgroup {
 namespace {
@@ -46,7 +46,7 @@ tbb::task_group& ticket_tasks(thread_state& self) {
 /// that makes one short-lived group after the other does not fill its deque with tickets that
 /// nobody has come to take.
 struct spawned_ticket {
-  tbb::spin_mutex lock;
+  detail::spin_mutex lock;
   bool pending = false;
   queue_life life;
 };
@@ -70,25 +70,11 @@ constexpr int linger_pauses = 16;
 // How long, at most, a thread that takes tasks waits before it tries the queue's lock again.
 constexpr int most_lock_pauses = 256;
 
-inline void pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("isb" ::: "memory");
-#endif
-}
-
-inline void pause(int times) noexcept {
-  for (int i = 0; i != times; ++i) {
-    pause();
-  }
-}
-
 /// Takes the lock for one that takes tasks. Where tasks are so short that those who take them meet
 /// at the lock, fewer of them are faster: each that fails stays away for longer.
 void acquire_politely(lock_type& lock, queue& q) noexcept {
   for (int times = 1; !lock.try_acquire(q.lock);) {
-    pause(times);
+    detail::pause(times);
     if (times == most_lock_pauses) {
       std::this_thread::yield();  // whoever has the lock may have no processor
     } else {
@@ -107,14 +93,15 @@ tbb::task_arena& detail::default_arena() {
 /// A thread that takes tasks from a queue.
 struct group::session {
   helper who;
-  detail::node* next;         // taken, and not run yet
-  bool call;                  // a ticket is to be sent
-  bool over = false;          // it has left the queue
-  bool idle = false;          // … as the last one
-  std::uint64_t pushed = 0;   // … which has seen so many tasks
+  detail::node* next;        // taken, and not run yet
+  bool call;                 // a ticket is to be sent
+  bool over = false;         // it has left the queue
+  bool idle = false;         // … as the last one
+  std::uint64_t pushed = 0;  // … which has seen so many tasks
 };
 
-// --- where a task goes -----------------------------------------------------------------------------
+// --- where a task goes
+// -----------------------------------------------------------------------------
 
 group::path group::route(thread_state& self) {
   detail::frame const& top = *self.top;
@@ -169,8 +156,8 @@ void group::set_limits(thread_state& self, queue& q) {
     }
     x.home->initialize();
   }
-  int const threads = std::max(1, x.arena != nullptr ? x.arena->max_concurrency()
-                                                     : tbb::this_task_arena::max_concurrency());
+  int const threads = std::max(
+      1, x.arena != nullptr ? x.arena->max_concurrency() : tbb::this_task_arena::max_concurrency());
   if (x.limit != unlimited) {
     q.slots = x.limit;
     if (x.arena == nullptr) {
@@ -192,7 +179,8 @@ void group::set_limits(thread_state& self, queue& q) {
   }
 }
 
-// --- submission --------------------------------------------------------------------------------------
+// --- submission
+// --------------------------------------------------------------------------------------
 
 void group::submit(thread_state& self, detail::node* n) noexcept {
   queue& q = *queue_.load(std::memory_order_acquire);
@@ -332,7 +320,8 @@ void group::close(queue& q) noexcept {
   q.wake_all(awake);
 }
 
-// --- tickets -----------------------------------------------------------------------------------------
+// --- tickets
+// -----------------------------------------------------------------------------------------
 
 struct group::ticket {
   queue_life life;
@@ -462,7 +451,8 @@ void group::use_ticket(queue_life life) noexcept {
   g.run_session(q, s);
 }
 
-// --- sessions ----------------------------------------------------------------------------------------
+// --- sessions
+// ----------------------------------------------------------------------------------------
 
 // Under the lock: a thread comes to take tasks.
 group::session group::begin_session(queue& q, helper who) noexcept {
@@ -589,10 +579,9 @@ detail::node* group::linger(queue& q, lock_type& lock) noexcept {
     return nullptr;
   }
   lock.release();
-  for (int i = 0; i != linger_rounds && !q.has_work() &&
-                  q.joiners.load(std::memory_order_relaxed) == 0;
-       ++i) {
-    pause(linger_pauses);
+  for (int i = 0;
+       i != linger_rounds && !q.has_work() && q.joiners.load(std::memory_order_relaxed) == 0; ++i) {
+    detail::pause(linger_pauses);
   }
   acquire_politely(lock, q);
   return q.pop();
@@ -619,7 +608,8 @@ void group::run_inline(detail::node& n) noexcept {
   }
 }
 
-// --- the end ---------------------------------------------------------------------------------------
+// --- the end
+// ---------------------------------------------------------------------------------------
 
 // Runs tasks until none is unfinished, and tells how many there have been.
 std::uint64_t group::drain_and_sleep(queue& q) noexcept {

@@ -167,7 +167,9 @@ class [[nodiscard]] error {
   friend bool operator==(error const& a, error const& b) noexcept {
     return a.code_ == b.code_ && a.exception_ == b.exception_;
   }
-  friend bool operator==(error const& a, std::error_code const& b) noexcept { return a.code() == b; }
+  friend bool operator==(error const& a, std::error_code const& b) noexcept {
+    return a.code() == b;
+  }
   friend bool operator==(error const& a, std::error_condition const& b) noexcept {
     return a.code() == b;
   }

@@ -4,11 +4,11 @@
 #include <errgroup/detail/export.hpp>
 #include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
+#include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/fwd.hpp>
 #include <errgroup/task.hpp>
 
-#include <tbb/spin_mutex.h>  // spin_mutex
 #include <tbb/task.h>        // current_context
 #include <tbb/task_arena.h>  // task_arena
 #include <tbb/task_group.h>  // task_group, task_group_context, task_group_status
@@ -22,7 +22,7 @@
 #include <stop_token>   // stop_token
 #include <string>       // string
 #include <string_view>  // string_view
-#include <type_traits>  // decay_t
+#include <type_traits>  // decay_t, is_nothrow_destructible_v
 #include <utility>      // exchange, forward, in_place, move
 
 namespace errgroup {
@@ -107,7 +107,7 @@ class group {
   group(group const&) = delete;
   group& operator=(group const&) = delete;
 
-  ERRGROUP_API ~group();
+  ERRGROUP_API ~group() noexcept;  // although a member's destructor is declared to throw
 
   /// Runs `f` as a task of this group, possibly before `run` returns.
   ///
@@ -185,8 +185,8 @@ class group {
   /// `wait` is the caller's bug.
   ERRGROUP_API void reset();
 
-  /// What oneTBB cancels: for `tbb::parallel_for(…, g.context())` and the like. Valid until the next
-  /// `wait` or `reset`.
+  /// What oneTBB cancels: for `tbb::parallel_for(…, g.context())` and the like. Valid until the
+  /// next `wait` or `reset`.
   ///
   /// Cancelling it directly, or a throw in an algorithm that it was given to, counts as `cancel()`.
   ERRGROUP_API tbb::task_group_context& context() noexcept;
@@ -373,8 +373,7 @@ class group {
   /// no note: the one that spawns it is unfinished.
   class spawning {
    public:
-    spawning(group& g, detail::thread_state& self) noexcept
-        : g_(g), is_maker_(&self == g.maker_) {
+    spawning(group& g, detail::thread_state& self) noexcept : g_(g), is_maker_(&self == g.maker_) {
       if (is_maker_) {
         g_.maker_spawned_.store(true, std::memory_order_relaxed);
       } else {
@@ -438,10 +437,10 @@ class group {
   enum class helper : std::uint8_t { runner, waiter, submitter };
   void make_queue(detail::thread_state& self);
   void set_limits(detail::thread_state& self, detail::queue& q);
-  void append(detail::thread_state& self, detail::queue& q, tbb::spin_mutex::scoped_lock& lock,
+  void append(detail::thread_state& self, detail::queue& q, detail::spin_mutex::scoped_lock& lock,
               detail::node* n) noexcept;
   bool make_room(detail::thread_state& self, detail::queue& q,
-                 tbb::spin_mutex::scoped_lock& lock, detail::node* n) noexcept;
+                 detail::spin_mutex::scoped_lock& lock, detail::node* n) noexcept;
   void close(detail::queue& q) noexcept;
   void launch_ticket(detail::queue& q) noexcept;
   bool queue_ticket(ticket const& t);
@@ -453,7 +452,7 @@ class group {
   static void end_session(detail::queue& q, session& s, detail::wake_list& awake) noexcept;
   void run_session(detail::queue& q, session& s) noexcept;
   void drain(detail::queue& q, session& s) noexcept;
-  static detail::node* linger(detail::queue& q, tbb::spin_mutex::scoped_lock& lock) noexcept;
+  static detail::node* linger(detail::queue& q, detail::spin_mutex::scoped_lock& lock) noexcept;
   static void finish(detail::queue& q, detail::node* n, detail::wake_list& awake) noexcept;
   void run_inline(detail::node& n) noexcept;
   std::uint64_t drain_and_sleep(detail::queue& q) noexcept;
@@ -470,7 +469,8 @@ class group {
 
   bool counted_ = false;  // every task goes through the queue, with slots or a place of its own
   on_error policy_ = on_error::cancel;
-  mutable tbb::spin_mutex cold_;  // guards what happens once: binding, making the queue, the token
+  mutable detail::spin_mutex
+      cold_;  // guards what happens once: binding, making the queue, the token
   // False as long as the group is made, used and waited for by one thread, and succeeds: then there
   // is little to tidy up.
   mutable std::atomic<bool> eventful_{false};
@@ -497,6 +497,8 @@ class group {
     engine engine_;
   };
 };
+
+static_assert(std::is_nothrow_destructible_v<group>);
 
 template <class F>
 void group::run(F&& f) {

@@ -60,10 +60,10 @@ error keep(E&& value) {
 /// A result that a group can read as success or failure: nothing, a `std::error_code`, an
 /// `errgroup::error`, anything of `std::expected`'s shape, or what `result_traits` knows.
 template <class R>
-concept task_result = std::is_void_v<R> || detail::has_traits<std::remove_cvref_t<R>> ||
-                      std::same_as<std::remove_cvref_t<R>, std::error_code> ||
-                      std::same_as<std::remove_cvref_t<R>, error> ||
-                      detail::expected_like<std::remove_cvref_t<R>>;
+concept task_result =
+    std::is_void_v<R> || detail::has_traits<std::remove_cvref_t<R>> ||
+    std::same_as<std::remove_cvref_t<R>, std::error_code> ||
+    std::same_as<std::remove_cvref_t<R>, error> || detail::expected_like<std::remove_cvref_t<R>>;
 
 namespace detail {
 
@@ -113,8 +113,8 @@ struct task_call<F> {
 /// mutable.
 template <class F>
 concept task = std::constructible_from<std::decay_t<F>, F> &&
-               (detail::takes_token<std::decay_t<F>> || detail::takes_nothing<std::decay_t<F>>)&&
-                   task_result<typename detail::task_call<std::decay_t<F>>::result>;
+               (detail::takes_token<std::decay_t<F>> || detail::takes_nothing<std::decay_t<F>>) &&
+               task_result<typename detail::task_call<std::decay_t<F>>::result>;
 
 namespace detail {
 

@@ -39,23 +39,23 @@ struct tether {
 /// that task is still running in it: this is how a group knows whether the task that it was made in
 /// is alive, without a lock and without a reference count.
 struct frame {
-  std::atomic<std::uint64_t> task{0};        // unique in the process; 0: nothing runs here
-  std::atomic<group*> owner{nullptr};        // whose task
+  std::atomic<std::uint64_t> task{0};  // unique in the process; 0: nothing runs here
+  std::atomic<group*> owner{nullptr};  // whose task
   std::atomic<tbb::task_group_context*> context{nullptr};  // the owner's
-  tether* tethers = nullptr;                 // the groups made in this task
-  queue_life pool;                           // innermost limited group whose arena this runs in
+  tether* tethers = nullptr;                               // the groups made in this task
+  queue_life pool;  // innermost limited group whose arena this runs in
   frame* below = nullptr;
   frame* above = nullptr;
 };
 
 /// What a thread has for itself. Recycled when the thread ends, never freed.
 struct thread_state {
-  frame base;         // stands for "no task"
+  frame base;  // stands for "no task"
   frame* top = &base;
   std::uint64_t next_task = 0;
-  node* nodes = nullptr;         // free nodes
-  queue* spare_queue = nullptr;  // a free queue
-  tether* tethers = nullptr;     // free tethers
+  node* nodes = nullptr;               // free nodes
+  queue* spare_queue = nullptr;        // a free queue
+  tether* tethers = nullptr;           // free tethers
   tbb::task_group* tickets = nullptr;  // what this thread spawns to call others; see group.cpp
   thread_state* next_free = nullptr;
 };

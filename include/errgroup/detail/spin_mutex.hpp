@@ -1,0 +1,78 @@
+#ifndef ERRGROUP_DETAIL_SPIN_MUTEX_HPP
+#define ERRGROUP_DETAIL_SPIN_MUTEX_HPP
+
+#include <atomic>   // atomic
+#include <thread>   // yield
+#include <utility>  // exchange
+
+namespace errgroup::detail {
+
+/// Tells the processor that this thread waits for another.
+inline void pause(int times) noexcept {
+  for (int i = 0; i != times; ++i) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb" ::: "memory");
+#endif
+  }
+}
+
+/// A lock for a handful of instructions, with the interface of `tbb::spin_mutex`. (That one calls
+/// out to profilers in debug builds, through pointers that oneTBB 2021.8 changes when its last
+/// worker leaves: a race.)
+class spin_mutex {
+ public:
+  constexpr spin_mutex() noexcept = default;
+  spin_mutex(spin_mutex const&) = delete;
+  spin_mutex& operator=(spin_mutex const&) = delete;
+
+  class scoped_lock {
+   public:
+    constexpr scoped_lock() noexcept = default;
+    explicit scoped_lock(spin_mutex& m) noexcept { acquire(m); }
+    scoped_lock(scoped_lock const&) = delete;
+    scoped_lock& operator=(scoped_lock const&) = delete;
+    ~scoped_lock() {
+      if (held_ != nullptr) {
+        release();
+      }
+    }
+
+    void acquire(spin_mutex& m) noexcept {
+      for (int times = 1; !try_acquire(m);) {
+        if (times <= 16) {
+          pause(times);
+          times *= 2;
+        } else {
+          std::this_thread::yield();  // whoever has it may have no processor
+        }
+      }
+    }
+
+    [[nodiscard]] bool try_acquire(spin_mutex& m) noexcept {
+      // The load first: it does not take the cache line away from the owner.
+      if (m.taken_.load(std::memory_order_relaxed) ||
+          m.taken_.exchange(true, std::memory_order_acquire)) {
+        return false;
+      }
+      held_ = &m;
+      return true;
+    }
+
+    /// The store is the last access to the mutex.
+    void release() noexcept {
+      std::exchange(held_, nullptr)->taken_.store(false, std::memory_order_release);
+    }
+
+   private:
+    spin_mutex* held_ = nullptr;
+  };
+
+ private:
+  std::atomic<bool> taken_{false};
+};
+
+}  // namespace errgroup::detail
+
+#endif  // ERRGROUP_DETAIL_SPIN_MUTEX_HPP
