@@ -18,7 +18,7 @@
 
 namespace errgroup {
 
-// --- life ----------------------------------------------------------------------------------------
+// --- life ---
 
 group::group(options const& opts) : group() {
   if (opts.limit == 0) {
@@ -142,7 +142,7 @@ void group::reset() {
   }
 }
 
-// --- errors and cancellation ---------------------------------------------------------------------
+// --- errors and cancellation ---
 
 void group::forget_first() noexcept {
   if ((state_.exchange(0, std::memory_order_acquire) & published) != 0) {
@@ -312,8 +312,7 @@ error check() noexcept {
   return {};
 }
 
-// --- stop tokens
-// -----------------------------------------------------------------------------------
+// --- stop tokens ---
 
 void group::tokens::fire() noexcept {
   if (count.load(std::memory_order_seq_cst) == 0) {
@@ -356,8 +355,7 @@ void group::tokens::remove(token_link& link) noexcept {
   count.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// --- waiting
-// ---------------------------------------------------------------------------------------
+// --- waiting ---
 
 error group::wait() {
   thread_state& self = detail::this_thread();

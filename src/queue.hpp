@@ -9,7 +9,7 @@
 
 #include <atomic>    // atomic
 #include <cstddef>   // size_t
-#include <cstdint>   // uint16_t, uint64_t
+#include <cstdint>   // uint64_t
 #include <limits>    // numeric_limits
 #include <new>       // bad_alloc
 #include <optional>  // optional
@@ -94,8 +94,7 @@ struct alignas(64) queue {
   spin_mutex lock;
   std::atomic<bool> ticket{false};        // somebody was asked to come, and has not come yet
   bool closed = false;                    // new tasks are skipped
-  std::atomic<std::uint16_t> joiners{0};  // threads that wait for the end
-  int running = 0;                        // threads that take tasks from here
+  std::atomic<int> running{0};      // threads that take tasks from here
   std::size_t unfinished = 0;
   std::atomic<std::uint64_t> pushed{0};  // in this life
   std::atomic<node*> head{nullptr};
@@ -121,10 +120,6 @@ struct alignas(64) queue {
       ticket.store(true, std::memory_order_relaxed);
     }
     return call;
-  }
-  void add_joiners(int n) noexcept {
-    joiners.store(static_cast<std::uint16_t>(joiners.load(std::memory_order_relaxed) + n),
-                  std::memory_order_relaxed);
   }
   [[nodiscard]] queue_life life() noexcept {
     return {this, serial.load(std::memory_order_relaxed)};

@@ -61,26 +61,29 @@ spawned_tickets& tickets_of_places() {
   return all;
 }
 
-// How often a runner looks for the next task before it leaves, and how long it waits in between:
-// about a microsecond in all, which is what calling it back costs. It looks seldom, so as not to
-// take the cache line away from who submits.
-constexpr int linger_rounds = 8;
-constexpr int linger_pauses = 16;
+// How often a thread with a ticket looks at the queue, and after how many looks at an empty one it
+// leaves: after some ten microseconds, a fraction of what oneTBB's own workers take.
+constexpr int watch_pauses = 64;
+constexpr int watch_looks = 16;
 
 // How long, at most, a thread that takes tasks waits before it tries the queue's lock again.
-constexpr int most_lock_pauses = 256;
+constexpr int most_lock_pauses = 512;
 
-/// Takes the lock for one that takes tasks. Where tasks are so short that those who take them meet
-/// at the lock, fewer of them are faster: each that fails stays away for longer.
-void acquire_politely(lock_type& lock, queue& q) noexcept {
-  for (int times = 1; !lock.try_acquire(q.lock);) {
-    detail::pause(times);
-    if (times == most_lock_pauses) {
-      std::this_thread::yield();  // whoever has the lock may have no processor
-    } else {
-      times *= 2;
-    }
+/// Takes the lock for one that takes tasks, and has waited `pauses` for it lately. Where tasks are so
+/// short that those who take them meet at the lock, fewer of them are faster: each that fails stays
+/// away for longer, and the next time, too.
+void acquire_politely(lock_type& lock, queue& q, int& pauses) noexcept {
+  if (lock.try_acquire(q.lock)) {
+    pauses /= 2;
+    return;
   }
+  do {
+    pauses = std::min(2 * pauses + 2, most_lock_pauses);
+    detail::pause(pauses);
+    if (pauses == most_lock_pauses) {
+      std::this_thread::yield();  // whoever has the lock may have no processor
+    }
+  } while (!lock.try_acquire(q.lock));
 }
 
 }  // namespace
@@ -96,12 +99,13 @@ struct group::session {
   detail::node* next;        // taken, and not run yet
   bool call;                 // a ticket is to be sent
   bool over = false;         // it has left the queue
+  bool stays = false;        // … and is its ticket now
   bool idle = false;         // … as the last one
   std::uint64_t pushed = 0;  // … which has seen so many tasks
+  int pauses = 0;            // what it waited for the lock lately
 };
 
-// --- where a task goes
-// -----------------------------------------------------------------------------
+// --- where a task goes ---
 
 group::path group::route(thread_state& self) {
   detail::frame const& top = *self.top;
@@ -179,8 +183,7 @@ void group::set_limits(thread_state& self, queue& q) {
   }
 }
 
-// --- submission
-// --------------------------------------------------------------------------------------
+// --- submission ---
 
 void group::submit(thread_state& self, detail::node* n) noexcept {
   queue& q = *queue_.load(std::memory_order_acquire);
@@ -223,6 +226,15 @@ void group::submit_reserved(thread_state& self, detail::node* n) noexcept {
   append(self, q, lock, n);
 }
 
+// Wakes sleepers now, with the lock before and after.
+void group::awake_now(detail::wake_list& awake, lock_type& lock, queue& q) noexcept {
+  if (!awake.empty()) {
+    lock.release();
+    awake.now();
+    lock.acquire(q.lock);
+  }
+}
+
 // Puts a task that is counted in `unfinished` into the queue, and has somebody come for it.
 void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* n) noexcept {
   detail::wake_list awake;
@@ -242,7 +254,7 @@ void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* 
   q.push(n);
   q.pushed.store(q.pushed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   bool const call = q.take_ticket();
-  if (q.sleepers != nullptr && q.running < q.slots) {
+  if (q.sleepers != nullptr && q.may_start()) {
     q.wake_one(awake, false);
   }
   if (self.nodes == nullptr) {
@@ -272,11 +284,7 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       lock.acquire(q.lock);
       detail::wake_list awake;
       finish(q, oldest, awake);
-      if (!awake.empty()) {
-        lock.release();
-        awake.now();
-        lock.acquire(q.lock);
-      }
+      awake_now(awake, lock, q);
     } else if (q.may_start()) {
       session s = begin_session(q, helper::submitter);
       lock.release();
@@ -320,8 +328,7 @@ void group::close(queue& q) noexcept {
   q.wake_all(awake);
 }
 
-// --- tickets
-// -----------------------------------------------------------------------------------------
+// --- tickets ---
 
 struct group::ticket {
   queue_life life;
@@ -432,27 +439,55 @@ void group::consume_ticket(detail::node& n, group* runner) noexcept {
   }
 }
 
+// A thread with the ticket takes tasks if nobody else does. Where others do it watches them, and
+// joins when the oldest waiting task has not been taken between two looks: so a task that takes its
+// time strands nobody, and tasks that take less than a look are left to one thread, which is faster
+// with those than several that pass the queue's cache line to and fro.
+bool group::watch(queue& q, queue_life life) noexcept {
+  for (int empty = 0; empty != watch_looks;) {
+    detail::node* const oldest = q.head.load(std::memory_order_relaxed);
+    if (oldest != nullptr && q.running.load(std::memory_order_relaxed) == 0) {
+      return true;
+    }
+    detail::pause(watch_pauses);
+    if (q.serial.load(std::memory_order_acquire) != life.serial) {
+      return false;  // the group is gone; do not disturb the queue's next one
+    }
+    if (oldest == nullptr) {
+      ++empty;
+    } else if (q.head.load(std::memory_order_relaxed) == oldest) {
+      return true;
+    }
+  }
+  return true;
+}
+
 void group::use_ticket(queue_life life) noexcept {
   queue& q = *life.of;
   if (q.serial.load(std::memory_order_acquire) != life.serial) {
-    return;  // the group is gone; do not disturb the queue's next one
-  }
-  lock_type lock(q.lock);
-  if (q.serial.load(std::memory_order_relaxed) != life.serial) {
     return;
   }
-  q.ticket.store(false, std::memory_order_relaxed);
-  if (!q.may_start()) {
-    return;
+  for (bool stays = true; stays;) {
+    if (!watch(q, life)) {
+      return;
+    }
+    lock_type lock(q.lock);
+    if (q.serial.load(std::memory_order_relaxed) != life.serial) {
+      return;
+    }
+    q.ticket.store(false, std::memory_order_relaxed);
+    if (!q.may_start()) {
+      return;
+    }
+    session s = begin_session(q, helper::runner);  // from here on the group cannot end
+    group& g = *q.owner;
+    lock.release();
+    g.run_session(q, s);
+    stays = s.stays;  // the group may be gone, the queue is not
   }
-  session s = begin_session(q, helper::runner);  // from here on the group cannot end
-  group& g = *q.owner;
-  lock.release();
-  g.run_session(q, s);
 }
 
-// --- sessions
-// ----------------------------------------------------------------------------------------
+// --- sessions ---
 
 // Under the lock: a thread comes to take tasks.
 group::session group::begin_session(queue& q, helper who) noexcept {
@@ -468,9 +503,9 @@ void group::end_session(queue& q, session& s, detail::wake_list& awake) noexcept
   s.idle = q.is_idle();
   s.pushed = q.pushed.load(std::memory_order_relaxed);
   s.call = q.take_ticket();
-  if (s.idle && s.who == helper::waiter) {
-    q.add_joiners(-1);  // what it waited for has come
-  }
+  // A runner that leaves an empty queue stays near it, as its ticket.
+  s.stays = s.who == helper::runner && !s.call && !q.closed &&
+            !q.ticket.exchange(true, std::memory_order_relaxed);
   if (q.sleepers != nullptr) {
     if (s.idle) {
       q.wake_all(awake);
@@ -554,13 +589,10 @@ void group::drain(queue& q, session& s) noexcept {
     }
     detail::node* const n = std::exchange(s.next, nullptr);
     n->consume(*n, this);
-    acquire_politely(lock, q);
+    acquire_politely(lock, q, s.pauses);
     finish(q, n, awake);
     if (s.who != helper::submitter || q.unfinished >= q.room) {
       s.next = q.pop();
-      if (s.next == nullptr && s.who == helper::runner) {
-        s.next = linger(q, lock);
-      }
     }
     if (s.next != nullptr) {
       s.call = q.take_ticket();
@@ -571,20 +603,6 @@ void group::drain(queue& q, session& s) noexcept {
     lock.release();
     awake.now();
   }
-}
-
-// Waits a little for the next task. With the lock before and after.
-detail::node* group::linger(queue& q, lock_type& lock) noexcept {
-  if (q.closed || q.joiners.load(std::memory_order_relaxed) != 0) {
-    return nullptr;
-  }
-  lock.release();
-  for (int i = 0;
-       i != linger_rounds && !q.has_work() && q.joiners.load(std::memory_order_relaxed) == 0; ++i) {
-    detail::pause(linger_pauses);
-  }
-  acquire_politely(lock, q);
-  return q.pop();
 }
 
 // Under the lock: a task is done.
@@ -608,14 +626,12 @@ void group::run_inline(detail::node& n) noexcept {
   }
 }
 
-// --- the end
-// ---------------------------------------------------------------------------------------
+// --- the end ---
 
 // Runs tasks until none is unfinished, and tells how many there have been.
 std::uint64_t group::drain_and_sleep(queue& q) noexcept {
   detail::wake_list awake;
   lock_type lock(q.lock);
-  q.add_joiners(1);
   for (;;) {
     if (q.may_start()) {
       session s = begin_session(q, helper::waiter);
@@ -639,7 +655,6 @@ std::uint64_t group::drain_and_sleep(queue& q) noexcept {
       }
     }
   }
-  q.add_joiners(-1);
   return q.pushed.load(std::memory_order_relaxed);
 }
 

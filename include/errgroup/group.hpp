@@ -445,6 +445,7 @@ class group {
   void launch_ticket(detail::queue& q) noexcept;
   bool queue_ticket(ticket const& t);
   static void spawn_ticket(detail::thread_state& self, ticket const& t);
+  static bool watch(detail::queue& q, detail::queue_life life) noexcept;
   static void use_ticket(detail::queue_life life) noexcept;
   static void consume_ticket(detail::node& n, group* runner) noexcept;
   static bool is_task(detail::node const& n) noexcept;
@@ -452,7 +453,8 @@ class group {
   static void end_session(detail::queue& q, session& s, detail::wake_list& awake) noexcept;
   void run_session(detail::queue& q, session& s) noexcept;
   void drain(detail::queue& q, session& s) noexcept;
-  static detail::node* linger(detail::queue& q, detail::spin_mutex::scoped_lock& lock) noexcept;
+  static void awake_now(detail::wake_list& awake, detail::spin_mutex::scoped_lock& lock,
+                        detail::queue& q) noexcept;
   static void finish(detail::queue& q, detail::node* n, detail::wake_list& awake) noexcept;
   void run_inline(detail::node& n) noexcept;
   std::uint64_t drain_and_sleep(detail::queue& q) noexcept;

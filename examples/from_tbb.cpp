@@ -1,0 +1,253 @@
+// Every piece of code in docs/from_tbb.md, old and new, as functions that compile and run.
+// docs/check.py holds the two together.
+
+#include <errgroup/errgroup.hpp>
+
+#include <oneapi/tbb/blocked_range.h>    // blocked_range
+#include <oneapi/tbb/parallel_for.h>     // parallel_for
+#include <oneapi/tbb/parallel_reduce.h>  // parallel_reduce
+#include <oneapi/tbb/task_arena.h>       // task_arena
+#include <oneapi/tbb/task_group.h>       // task_group
+
+#include <atomic>        // atomic
+#include <cstddef>       // size_t
+#include <cstdio>        // fprintf
+#include <functional>    // plus
+#include <mutex>         // mutex, scoped_lock
+#include <stop_token>    // stop_token
+#include <string>        // string
+#include <system_error>  // error_code
+#include <vector>        // vector
+
+namespace {
+
+using items = std::vector<std::size_t>;
+
+std::atomic<std::size_t> total = 0;
+
+void work(std::size_t item) { total += item; }
+
+std::error_code try_work(std::size_t item) {
+  if (item == 3) {
+    return std::make_error_code(std::errc::io_error);
+  }
+  work(item);
+  return {};
+}
+
+namespace errors {
+
+namespace raw {
+
+std::error_code all(items const& in) {
+  std::mutex mutex;
+  std::error_code first;
+  tbb::task_group g;
+  for (std::size_t item : in) {
+    g.run([&, item] {
+      if (std::error_code ec = try_work(item)) {
+        std::scoped_lock lock(mutex);
+        if (!first) first = ec;
+        g.cancel();
+      }
+    });
+  }
+  g.wait();
+  return first;
+}
+
+}  // namespace raw
+
+namespace ours {
+
+errgroup::error all(items const& in) {
+  errgroup::group g;
+  for (std::size_t item : in) {
+    g.run([item] { return try_work(item); });
+  }
+  return g.wait();
+}
+
+}  // namespace ours
+
+}  // namespace errors
+
+namespace throwing {
+
+namespace raw {
+
+void all(items const& in) {
+  tbb::task_group g;
+  for (std::size_t item : in) {
+    g.run([item] { work(item); });
+  }
+  g.wait();
+}
+
+}  // namespace raw
+
+namespace ours {
+
+void all(items const& in) {
+  errgroup::group g;
+  for (std::size_t item : in) {
+    g.run([item] { work(item); });
+  }
+  g.wait().raise();
+}
+
+}  // namespace ours
+
+}  // namespace throwing
+
+namespace limits {
+
+namespace raw {
+
+void all(items const& in) {
+  tbb::task_arena arena(2);
+  arena.execute([&] {
+    tbb::task_group g;
+    for (std::size_t item : in) {
+      g.run([item] { work(item); });
+    }
+    g.wait();
+  });
+}
+
+}  // namespace raw
+
+namespace ours {
+
+errgroup::error all(items const& in) {
+  errgroup::group g{{.limit = 2, .queue = 1000}};
+  for (std::size_t item : in) {
+    g.run([item] { work(item); });
+  }
+  return g.wait();
+}
+
+}  // namespace ours
+
+}  // namespace limits
+
+namespace stopping {
+
+namespace raw {
+
+void all(items const& in) {
+  tbb::task_group g;
+  g.run([&] {
+    for (std::size_t item : in) {
+      if (tbb::is_current_task_group_canceling()) return;
+      work(item);
+    }
+  });
+  g.cancel();
+  g.wait();
+}
+
+}  // namespace raw
+
+namespace ours {
+
+errgroup::error all(items const& in) {
+  errgroup::group g;
+  g.run([&](std::stop_token stop) {
+    for (std::size_t item : in) {
+      if (stop.stop_requested()) return;
+      work(item);
+    }
+  });
+  g.cancel();
+  return g.wait();
+}
+
+}  // namespace ours
+
+}  // namespace stopping
+
+namespace algorithms {
+
+using range = tbb::blocked_range<std::size_t>;
+
+namespace ours {
+
+errgroup::error add_up(items const& in, std::size_t& sum) {
+  errgroup::group g;
+  g.run([&] {
+    sum = tbb::parallel_reduce(
+        range(0, in.size()), std::size_t{0},
+        [&](range const& r, std::size_t part) {
+          for (std::size_t i = r.begin(); i != r.end(); ++i) part += in[i];
+          return part;
+        },
+        std::plus<>());
+    return errgroup::check();  // cancelled: `sum` is not the sum
+  });
+  return g.wait();
+}
+
+errgroup::error side_by_side(items const& in) {
+  errgroup::group g;
+  g.run([] { work(0); });
+  tbb::parallel_for(range(0, in.size()), [&](range const&) { work(0); }, g.context());
+  return g.wait();
+}
+
+}  // namespace ours
+
+}  // namespace algorithms
+
+namespace nesting {
+
+namespace ours {
+
+errgroup::error all(items const& in) {
+  errgroup::group g{{.limit = 1}};
+  for (std::size_t item : in) {
+    g.run([item]() -> errgroup::error {
+      errgroup::group parts;  // belongs to this task: uses its thread, is cancelled with it
+      parts.run([item] { work(item); });
+      return parts.wait();
+    });
+  }
+  return g.wait();
+}
+
+}  // namespace ours
+
+}  // namespace nesting
+
+int failures = 0;
+
+void check(bool holds, char const* what) {
+  if (!holds) {
+    std::fprintf(stderr, "from_tbb: %s\n", what);
+    ++failures;
+  }
+}
+
+}  // namespace
+
+int main() {
+  items const in{1, 2, 3, 4};
+  check(errors::raw::all(in) == std::errc::io_error, "raw: the code");
+  check(errors::ours::all(in) == std::errc::io_error, "errgroup: the code");
+
+  total = 0;
+  throwing::raw::all(in);
+  throwing::ours::all(in);
+  limits::raw::all(in);
+  check(!limits::ours::all(in), "errgroup: a limit");
+  check(!nesting::ours::all(in), "errgroup: a group in a task");
+  check(total == 50, "every item, five times");
+
+  stopping::raw::all(in);
+  check(stopping::ours::all(in) == errgroup::errc::canceled, "errgroup: cancelled");
+
+  std::size_t sum = 0;
+  check(!algorithms::ours::add_up(in, sum) && sum == 10, "errgroup: a reduction");
+  check(!algorithms::ours::side_by_side(in), "errgroup: an algorithm beside tasks");
+  return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errgroup/error.hpp>
+
+#include <errgroup/group.hpp>
+
+#include <gtest/gtest.h>
+
+#include <exception>     // current_exception, exception_ptr, make_exception_ptr
+#include <future>        // future_errc, future_error
+#include <sstream>       // ostringstream
+#include <stdexcept>     // runtime_error
+#include <string>        // string
+#include <system_error>  // errc, error_code, system_error
+#include <thread>        // thread
+#include <type_traits>   // is_convertible_v, is_nothrow_...
+#include <utility>       // move, swap
+#include <vector>        // vector
+
+namespace {
+
+using errgroup::errc;
+using errgroup::error;
+
+struct not_an_exception {
+  int n;
+};
+
+error make(std::exception_ptr e) { return e; }
+
+std::error_code not_found() { return std::make_error_code(std::errc::no_such_file_or_directory); }
+
+error failed_in(char const* group_name, char const* task_name) {
+  errgroup::group g{{.name = group_name}};
+  g.run(task_name, [] { return not_found(); });
+  return g.wait();
+}
+
+// --- what it is ------------------------------------------------------------------------------
+
+TEST(Error, made_of_nothing_is_success) {
+  error const e;
+  EXPECT_FALSE(e);
+  EXPECT_EQ(e.code().value(), 0);
+  EXPECT_EQ(e.exception(), nullptr);
+  EXPECT_EQ(e.message(), "");
+  EXPECT_EQ(e.skipped(), 0U);
+  EXPECT_NO_THROW(e.raise());
+  EXPECT_EQ(e.get_if<std::error_code>(), nullptr);
+  EXPECT_EQ(e.get_if<std::runtime_error>(), nullptr);
+}
+
+TEST(Error, a_zero_code_is_success_in_any_category) {
+  EXPECT_FALSE(error(std::error_code()));
+  EXPECT_FALSE(error(std::error_code(0, std::generic_category())));
+  EXPECT_FALSE(error(std::error_code(0, errgroup::error_category())));
+}
+
+TEST(Error, a_null_exception_pointer_is_success) {
+  error const e = make(nullptr);
+  EXPECT_FALSE(e);
+  EXPECT_EQ(e, error());
+}
+
+TEST(Error, a_code_is_kept_as_it_is) {
+  error const e = not_found();
+  EXPECT_TRUE(e);
+  EXPECT_EQ(e.code(), not_found());
+  EXPECT_EQ(e.message(), not_found().message());
+}
+
+TEST(Error, is_made_implicitly_of_an_error_code_enum_errc_and_foreign_ones) {
+  error const ours = errc::canceled;
+  EXPECT_TRUE(ours);
+  EXPECT_EQ(ours.code(), errgroup::make_error_code(errc::canceled));
+  error const foreign = std::future_errc::broken_promise;
+  EXPECT_EQ(foreign.code(), std::make_error_code(std::future_errc::broken_promise));
+  static_assert(std::is_convertible_v<std::error_code, error>);
+  static_assert(std::is_convertible_v<std::exception_ptr, error>);
+  static_assert(!std::is_convertible_v<std::errc, error>, "a condition is no code");
+  static_assert(!std::is_convertible_v<int, error>);
+  static_assert(!std::is_convertible_v<error, bool>, "only explicitly");
+}
+
+// --- errc ------------------------------------------------------------------------------------
+
+TEST(Errc, has_a_category_named_errgroup) {
+  EXPECT_STREQ(errgroup::error_category().name(), "errgroup");
+  std::error_code const code = errc::failed;
+  EXPECT_EQ(&code.category(), &errgroup::error_category());
+  EXPECT_EQ(static_cast<int>(errc::canceled), 1);
+}
+
+TEST(Errc, is_the_conditions_it_stands_for_and_no_other) {
+  EXPECT_EQ(make_error_code(errc::canceled), std::errc::operation_canceled);
+  EXPECT_EQ(make_error_code(errc::deadline_exceeded), std::errc::timed_out);
+  EXPECT_EQ(make_error_code(errc::would_deadlock), std::errc::resource_deadlock_would_occur);
+  EXPECT_NE(make_error_code(errc::canceled), std::errc::timed_out);
+  for (errc const own : {errc::exception, errc::failed}) {
+    std::error_condition const c = make_error_code(own).default_error_condition();
+    EXPECT_EQ(&c.category(), &errgroup::error_category());
+    EXPECT_EQ(c.value(), static_cast<int>(own));
+  }
+}
+
+TEST(Errc, says_something_different_for_each_value_and_something_for_an_unknown_one) {
+  std::vector<std::string> said;
+  for (int i = 1; i <= 6; ++i) {
+    std::string const words = errgroup::error_category().message(i);
+    EXPECT_FALSE(words.empty());
+    for (auto const& other : said) {
+      EXPECT_NE(words, other);
+    }
+    said.push_back(words);
+  }
+}
+
+// --- exceptions ------------------------------------------------------------------------------
+
+TEST(Error, of_an_exception_has_errc_exception_and_its_what) {
+  auto const p = std::make_exception_ptr(std::runtime_error("the disk is full"));
+  error const e = p;
+  EXPECT_TRUE(e);
+  EXPECT_EQ(e.code(), errc::exception);
+  EXPECT_EQ(e.exception(), p);
+  EXPECT_EQ(e.message(), "the disk is full");
+}
+
+TEST(Error, of_a_system_error_has_its_code) {
+  error const e = std::make_exception_ptr(std::system_error(not_found(), "opening"));
+  EXPECT_EQ(e.code(), not_found());
+  EXPECT_NE(e.message().find("opening"), std::string::npos);
+  EXPECT_EQ(e, std::errc::no_such_file_or_directory);
+}
+
+TEST(Error, E2_of_a_system_error_with_a_zero_code_is_a_failure) {
+  error const e = std::make_exception_ptr(std::system_error(std::error_code()));
+  EXPECT_TRUE(e);
+  EXPECT_EQ(e.code(), errc::exception);
+}
+
+TEST(Error, of_something_that_is_no_std_exception_says_so) {
+  error const e = std::make_exception_ptr(not_an_exception{7});
+  EXPECT_TRUE(e);
+  EXPECT_EQ(e.code(), errc::exception);
+  EXPECT_FALSE(e.message().empty());
+  ASSERT_NE(e.get_if<not_an_exception>(), nullptr);
+  EXPECT_EQ(e.get_if<not_an_exception>()->n, 7);
+}
+
+TEST(Error, of_a_code_has_a_system_error_as_its_exception) {
+  error const e = not_found();
+  try {
+    std::rethrow_exception(e.exception());
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (std::system_error const& thrown) {
+    EXPECT_EQ(thrown.code(), not_found());
+  }
+}
+
+TEST(Error, raise_throws_the_very_exception) {
+  auto const p = std::make_exception_ptr(std::runtime_error("x"));
+  try {
+    make(p).raise();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (std::runtime_error const&) {
+    EXPECT_EQ(std::current_exception(), p);
+  }
+}
+
+TEST(Error, raise_throws_a_code_as_a_system_error) {
+  try {
+    error(errc::canceled).raise();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (std::system_error const& thrown) {
+    EXPECT_EQ(thrown.code(), errc::canceled);
+  }
+}
+
+// --- get_if ----------------------------------------------------------------------------------
+
+TEST(Error, get_if_gives_what_was_thrown_as_its_type_or_a_base_and_null_for_another) {
+  error const e = std::make_exception_ptr(std::runtime_error("x"));
+  ASSERT_NE(e.get_if<std::runtime_error>(), nullptr);
+  EXPECT_STREQ(e.get_if<std::runtime_error>()->what(), "x");
+  EXPECT_NE(e.get_if<std::exception>(), nullptr);
+  EXPECT_EQ(e.get_if<std::logic_error>(), nullptr);
+  EXPECT_EQ(e.get_if<std::error_code>(), nullptr);
+  EXPECT_EQ(e.get_if<int>(), nullptr);
+}
+
+TEST(Error, get_if_gives_a_returned_code) {
+  error const e = not_found();
+  ASSERT_NE(e.get_if<std::error_code>(), nullptr);
+  EXPECT_EQ(*e.get_if<std::error_code>(), not_found());
+  EXPECT_EQ(e.get_if<std::system_error>(), nullptr) << "a code was returned, nothing was thrown";
+}
+
+TEST(Error, get_if_gives_a_thrown_code_too) {
+  error const e = std::make_exception_ptr(not_found());
+  ASSERT_NE(e.get_if<std::error_code>(), nullptr);
+  EXPECT_EQ(*e.get_if<std::error_code>(), not_found());
+}
+
+TEST(Error, get_if_gives_the_value_of_a_bad_result) {
+  error const e = std::make_exception_ptr(errgroup::bad_result<std::string>("kept whole"));
+  ASSERT_NE(e.get_if<std::string>(), nullptr);
+  EXPECT_EQ(*e.get_if<std::string>(), "kept whole");
+  EXPECT_NE(e.get_if<errgroup::bad_result<std::string>>(), nullptr);
+}
+
+TEST(Error, get_if_points_to_what_lives_as_long_as_a_copy_does) {
+  error copy;
+  std::string const* kept = nullptr;
+  {
+    error const e = std::make_exception_ptr(errgroup::bad_result<std::string>("still here"));
+    kept = e.get_if<std::string>();
+    copy = e;
+  }
+  ASSERT_NE(kept, nullptr);
+  EXPECT_EQ(*kept, "still here");
+}
+
+TEST(BadResult, keeps_its_value_and_says_what_it_is) {
+  errgroup::bad_result<int> const bad(42);
+  EXPECT_EQ(bad.value(), 42);
+  EXPECT_STRNE(bad.what(), "");
+}
+
+// --- comparisons -----------------------------------------------------------------------------
+
+TEST(Error, is_equal_to_codes_conditions_and_their_enums) {
+  error const e = errc::canceled;
+  EXPECT_TRUE(e == errc::canceled);
+  EXPECT_TRUE(errc::canceled == e);
+  EXPECT_TRUE(e == make_error_code(errc::canceled));
+  EXPECT_TRUE(e == std::errc::operation_canceled);
+  EXPECT_TRUE(e == std::make_error_condition(std::errc::operation_canceled));
+  EXPECT_TRUE(e != errc::failed);
+  EXPECT_TRUE(e != std::errc::timed_out);
+  EXPECT_TRUE(e != error());
+  EXPECT_TRUE(error() == std::error_code());
+}
+
+TEST(Error, of_two_exceptions_is_equal_only_if_they_are_the_same_object) {
+  auto const p = std::make_exception_ptr(std::runtime_error("x"));
+  EXPECT_EQ(make(p), make(p));
+  EXPECT_NE(make(p), make(std::make_exception_ptr(std::runtime_error("x"))));
+}
+
+TEST(Error, a_code_and_its_exception_are_two_errors_with_one_code) {
+  error const code = not_found();
+  error const thrown = std::make_exception_ptr(std::system_error(not_found()));
+  EXPECT_NE(code, thrown);
+  EXPECT_EQ(code.code(), thrown.code());
+}
+
+// --- copies and moves ------------------------------------------------------------------------
+
+TEST(Error, is_copied_moved_and_swapped_without_throwing) {
+  static_assert(std::is_nothrow_default_constructible_v<error>);
+  static_assert(std::is_nothrow_copy_constructible_v<error>);
+  static_assert(std::is_nothrow_move_constructible_v<error>);
+  static_assert(std::is_nothrow_copy_assignable_v<error>);
+  static_assert(std::is_nothrow_move_assignable_v<error>);
+  static_assert(std::is_nothrow_swappable_v<error>);
+  static_assert(std::is_nothrow_destructible_v<error>);
+}
+
+TEST(Error, a_copy_is_the_same_error_with_the_same_words) {
+  error const e = failed_in("job", "decode");
+  error const copy = e;
+  error assigned;
+  assigned = copy;
+  EXPECT_EQ(copy, e);
+  EXPECT_EQ(assigned, e);
+  EXPECT_EQ(copy.message(), e.message());
+  EXPECT_EQ(assigned.message(), e.message());
+  EXPECT_EQ(copy.skipped(), e.skipped());
+}
+
+TEST(Error, moved_from_is_success) {
+  error e = failed_in("job", "decode");
+  error const taken = std::move(e);
+  EXPECT_TRUE(taken);
+  // What a moved-from error is, is part of its contract.
+  EXPECT_FALSE(e);  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(e.message(), "");
+  EXPECT_EQ(e.skipped(), 0U);
+  e = taken;
+  EXPECT_EQ(e, taken);
+
+  error thrown = std::make_exception_ptr(std::runtime_error("x"));
+  error other;
+  other = std::move(thrown);
+  EXPECT_TRUE(other);
+  EXPECT_FALSE(thrown);  // NOLINT(bugprone-use-after-move)
+}
+
+TEST(Error, assigned_to_itself_stays_what_it_is) {
+  error e = failed_in("job", "decode");
+  std::string const words = e.message();
+  error& same = e;
+  e = same;
+  EXPECT_TRUE(e);
+  EXPECT_EQ(e.message(), words);
+}
+
+TEST(Error, swaps_everything) {
+  error a = failed_in("job", "decode");
+  error const was = a;
+  error b = errc::canceled;
+  using std::swap;
+  swap(a, b);
+  EXPECT_EQ(a, errc::canceled);
+  EXPECT_EQ(b, was);
+  EXPECT_EQ(b.message(), was.message());
+  EXPECT_EQ(a.message(), make_error_code(errc::canceled).message());
+}
+
+TEST(Error, copies_are_used_from_many_threads_at_once) {
+  error const e = failed_in("job", "decode");
+  std::string const words = e.message();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([mine = e, &words] {
+      for (int n = 0; n < 200; ++n) {
+        error const copy = mine;
+        EXPECT_EQ(copy.message(), words);
+      }
+    });
+  }
+  for (auto& t : threads) {
+    t.join();
+  }
+}
+
+// --- words -----------------------------------------------------------------------------------
+
+TEST(Error, is_written_to_a_stream_as_its_message_or_success) {
+  std::ostringstream out;
+  out << error() << '|' << error(not_found()) << '|'
+      << make(std::make_exception_ptr(std::runtime_error("x")));
+  EXPECT_EQ(out.str(), "success|" + not_found().message() + "|x");
+}
+
+TEST(Error, says_the_group_and_the_task_before_what_happened) {
+  EXPECT_EQ(failed_in("job", "decode").message(), "job/decode: " + not_found().message());
+  EXPECT_EQ(failed_in("job", "").message(), "job: " + not_found().message());
+  EXPECT_EQ(failed_in("", "decode").message(), "decode: " + not_found().message());
+  EXPECT_EQ(failed_in("", "").message(), not_found().message());
+}
+
+TEST(Error, the_name_before_it_does_not_change_the_code_or_the_comparison) {
+  error const e = failed_in("job", "decode");
+  EXPECT_EQ(e.code(), not_found());
+  EXPECT_EQ(e, error(not_found()));
+}
+
+// --- check -----------------------------------------------------------------------------------
+
+TEST(Check, is_success_outside_of_any_task) { EXPECT_FALSE(errgroup::check()); }
+
+}  // namespace
