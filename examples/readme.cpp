@@ -1,4 +1,5 @@
-// The program in README.md: the sizes of some files, added up. docs/check.py holds the two together.
+// The program in README.md: the sizes of some files, added up. docs/check.py holds the two
+// together.
 
 #include <errgroup/errgroup.hpp>
 
@@ -20,7 +21,7 @@ int main(int argc, char** argv) {
       return ec;  // a failure cancels the rest
     });
   }
-  if (auto err = g.wait()) {    // the first error, or success
+  if (auto err = g.wait()) {   // the first error, or success
     std::cerr << err << '\n';  // nowhere.txt: No such file or directory
     return 1;
   }

@@ -24,8 +24,8 @@ class resident {
   resident& operator=(resident const&) = delete;
   ~resident() {
     current_thread_state = nullptr;
-    for (node* n = std::exchange(state_->nodes, nullptr); n != nullptr;) {
-      delete std::exchange(n, n->next);
+    while (!state_->nodes.is_empty()) {
+      delete state_->nodes.pop();
     }
     if (state_->spare_queue != nullptr) {
       free_queue(std::exchange(state_->spare_queue, nullptr));

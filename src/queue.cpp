@@ -9,15 +9,7 @@ queue* free_queues = nullptr;
 // Of a queue's nodes, so many are kept for the next groups, 64 KiB; the others go back to the heap.
 constexpr std::size_t most_kept_nodes = 1024;
 
-void free_nodes(node* n) noexcept {
-  while (n != nullptr) {
-    delete std::exchange(n, n->next);
-  }
-}
-
 }  // namespace
-
-node* new_node(thread_state&) { return new node; }
 
 queue& take_queue(thread_state& self, group& owner) {
   if (self.spare_queue == nullptr) {
@@ -38,7 +30,6 @@ void put_queue(thread_state& self, queue& q) noexcept {
   // nothing but atomics then. All else was left behind by those who took tasks from here.
   q.serial.store(q.serial.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   q.ticket.store(false, std::memory_order_relaxed);
-  node* spare = std::exchange(q.spare, nullptr);
   if (q.slots != queue::many || q.room != static_cast<std::size_t>(-1) || q.closed ||
       q.has_work()) {
     spin_mutex::scoped_lock guard(q.lock);
@@ -48,13 +39,16 @@ void put_queue(thread_state& self, queue& q) noexcept {
     // Tickets of groups that were made in this one, and that came too late.
     while (node* late = q.pop()) {
       late->consume(*late, nullptr);
-      late->next = std::exchange(spare, late);
+      q.spare.push(late);
     }
   }
-  for (std::size_t kept = 0; spare != nullptr && kept != most_kept_nodes; ++kept) {
-    put_node(self, std::exchange(spare, spare->next));
+  for (std::size_t kept = 0; !q.spare.is_empty(); ++kept) {
+    if (kept < most_kept_nodes) {
+      self.nodes.push(q.spare.pop());
+    } else {
+      delete q.spare.pop();
+    }
   }
-  free_nodes(spare);
   if (self.spare_queue == nullptr) {
     self.spare_queue = &q;
     return;

@@ -69,9 +69,9 @@ constexpr int watch_looks = 16;
 // How long, at most, a thread that takes tasks waits before it tries the queue's lock again.
 constexpr int most_lock_pauses = 512;
 
-/// Takes the lock for one that takes tasks, and has waited `pauses` for it lately. Where tasks are so
-/// short that those who take them meet at the lock, fewer of them are faster: each that fails stays
-/// away for longer, and the next time, too.
+/// Takes the lock for one that takes tasks, and has waited `pauses` for it lately. Where tasks are
+/// so short that those who take them meet at the lock, fewer of them are faster: each that fails
+/// stays away for longer, and the next time, too.
 void acquire_politely(lock_type& lock, queue& q, int& pauses) noexcept {
   if (lock.try_acquire(q.lock)) {
     pauses /= 2;
@@ -99,6 +99,7 @@ struct group::session {
   detail::node* next;        // taken, and not run yet
   bool call;                 // a ticket is to be sent
   bool over = false;         // it has left the queue
+  bool retires = false;      // it leaves although there is work
   bool stays = false;        // … and is its ticket now
   bool idle = false;         // … as the last one
   std::uint64_t pushed = 0;  // … which has seen so many tasks
@@ -257,8 +258,8 @@ void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* 
   if (q.sleepers != nullptr && q.may_start()) {
     q.wake_one(awake, false);
   }
-  if (self.nodes == nullptr) {
-    self.nodes = std::exchange(q.spare, nullptr);
+  if (self.nodes.is_empty()) {
+    self.nodes = std::exchange(q.spare, {});
   }
   lock.release();
   if (call) {
@@ -502,10 +503,10 @@ void group::end_session(queue& q, session& s, detail::wake_list& awake) noexcept
   s.over = true;
   s.idle = q.is_idle();
   s.pushed = q.pushed.load(std::memory_order_relaxed);
+  // A runner that leaves stays near the queue, as its ticket.
+  s.stays =
+      s.who == helper::runner && !q.closed && !q.ticket.exchange(true, std::memory_order_relaxed);
   s.call = q.take_ticket();
-  // A runner that leaves an empty queue stays near it, as its ticket.
-  s.stays = s.who == helper::runner && !s.call && !q.closed &&
-            !q.ticket.exchange(true, std::memory_order_relaxed);
   if (q.sleepers != nullptr) {
     if (s.idle) {
       q.wake_all(awake);
@@ -559,7 +560,7 @@ void group::run_session(queue& q, session& s) noexcept {
     if (refused != nullptr) {
       finish(q, refused, awake);
     }
-    if (s.who != helper::submitter || q.unfinished >= q.room) {
+    if (!s.retires && (s.who != helper::submitter || q.unfinished >= q.room)) {
       s.next = q.pop();
     }
     if (s.next == nullptr) {
@@ -591,7 +592,9 @@ void group::drain(queue& q, session& s) noexcept {
     n->consume(*n, this);
     acquire_politely(lock, q, s.pauses);
     finish(q, n, awake);
-    if (s.who != helper::submitter || q.unfinished >= q.room) {
+    // Too many for tasks that are so short.
+    s.retires = s.pauses == most_lock_pauses && s.who == helper::runner && q.running > 1;
+    if (!s.retires && (s.who != helper::submitter || q.unfinished >= q.room)) {
       s.next = q.pop();
     }
     if (s.next != nullptr) {

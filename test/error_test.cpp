@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errgroup/error.hpp>
-
 #include <errgroup/group.hpp>
 
 #include <gtest/gtest.h>

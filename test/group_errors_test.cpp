@@ -2,12 +2,11 @@
 
 // Promises E1 to E6: what a group tells of the tasks that failed.
 
-#include <errgroup/group.hpp>
-
 #include "support/callables.hpp"
 #include "support/failing_new.hpp"
 #include "support/gate.hpp"
 #include "support/ways.hpp"
+#include <errgroup/group.hpp>
 
 #include <gtest/gtest.h>
 
@@ -608,8 +607,7 @@ TEST_F(GroupErrors, E6_T15_a_throwing_move_in_run_with_a_name_leaves_the_group_a
 }
 
 TEST_F(GroupErrors, E6_T15_a_throwing_move_in_try_run_leaves_the_group_as_before) {
-  throws_at_every_move(
-      [](errgroup::group& g, auto& f) { EXPECT_TRUE(g.try_run(std::move(f))); });
+  throws_at_every_move([](errgroup::group& g, auto& f) { EXPECT_TRUE(g.try_run(std::move(f))); });
 }
 
 TEST_F(GroupErrors, E6_T15_a_throwing_move_in_run_and_wait_leaves_the_group_as_before) {
@@ -719,7 +717,8 @@ TEST_F(GroupErrors, E6_no_memory_on_a_thread_that_has_never_used_a_group) {
 }
 
 TEST_F(GroupErrors, E6_no_memory_for_the_callable_inside_a_task_leaves_the_group_as_before) {
-  // A callable whose move may throw is kept in memory of its own, which is asked for before oneTBB's.
+  // A callable whose move may throw is kept in memory of its own, which is asked for before
+  // oneTBB's.
   for (int const limit : {errgroup::unlimited, 1}) {
     errgroup::group g{{.limit = limit}};
     bool threw = false;

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <errgroup/task.hpp>
-
-#include <errgroup/group.hpp>
-
 #include "support/callables.hpp"
 #include "support/ways.hpp"
+#include <errgroup/group.hpp>
+#include <errgroup/task.hpp>
 
 #include <gtest/gtest.h>
 
@@ -282,7 +280,8 @@ TEST_F(Callables, run_and_wait_takes_all_of_them) {
     int n = 0;
     EXPECT_FALSE(g.run_and_wait(support::move_only([&n] { ++n; })));
     EXPECT_FALSE(g.run_and_wait([&n, m = 1]() mutable { n += m++; }));
-    EXPECT_FALSE(g.run_and_wait([&n](std::stop_token const& t) { n += t.stop_requested() ? 0 : 1; }));
+    EXPECT_FALSE(
+        g.run_and_wait([&n](std::stop_token const& t) { n += t.stop_requested() ? 0 : 1; }));
     EXPECT_EQ(n, 3);
     EXPECT_EQ(g.run_and_wait([] { return not_found(); }), not_found());
   });
@@ -325,7 +324,9 @@ TEST_F(Callables, what_is_a_task_is_known_at_compile_time) {
 
 // --- results ---------------------------------------------------------------------------------
 
-TEST_F(Results, void_is_success) { EXPECT_FALSE(outcome_of([] {})); }
+TEST_F(Results, void_is_success) {
+  EXPECT_FALSE(outcome_of([] {}));
+}
 
 TEST_F(Results, an_error_code_is_what_it_says) {
   on_every_way([](errgroup::group& g) {

@@ -4,9 +4,8 @@
 
 // The ways a task takes to a thread: through the group's queue, or straight to oneTBB.
 
-#include <errgroup/group.hpp>
-
 #include "support/gate.hpp"
+#include <errgroup/group.hpp>
 
 #include <gtest/gtest.h>
 #include <tbb/task_group.h>  // task_group
@@ -45,7 +44,8 @@ void on_every_way(Body body, errgroup::options base = {}) {
   }
   {
     errgroup::group outer{{.limit = 1}};
-    auto const err = outer.run_and_wait([&] { here("made and used in a task of a limited group"); });
+    auto const err =
+        outer.run_and_wait([&] { here("made and used in a task of a limited group"); });
     EXPECT_FALSE(err) << err;
   }
   {

@@ -2,6 +2,7 @@
 #define ERRGROUP_DETAIL_FRAME_HPP
 
 #include <errgroup/detail/export.hpp>
+#include <errgroup/detail/node.hpp>
 #include <errgroup/fwd.hpp>
 
 #include <tbb/task_group.h>  // task_group, task_group_context
@@ -11,7 +12,6 @@
 
 namespace errgroup::detail {
 
-struct node;
 struct queue;
 struct tether;
 
@@ -53,7 +53,7 @@ struct thread_state {
   frame base;  // stands for "no task"
   frame* top = &base;
   std::uint64_t next_task = 0;
-  node* nodes = nullptr;               // free nodes
+  node_stack nodes;                    // free nodes
   queue* spare_queue = nullptr;        // a free queue
   tether* tethers = nullptr;           // free tethers
   tbb::task_group* tickets = nullptr;  // what this thread spawns to call others; see group.cpp
@@ -72,6 +72,16 @@ inline thread_state& this_thread() noexcept {
   thread_state* self = current_thread_state;
   return self != nullptr ? *self : adopt_thread();
 }
+
+/// A free node, from this thread's cache or from `operator new`.
+[[nodiscard]] inline node* take_node(thread_state& self) {
+  if (self.nodes.is_empty()) [[unlikely]] {
+    return new node;
+  }
+  return self.nodes.pop();
+}
+
+inline void put_node(thread_state& self, node* n) noexcept { self.nodes.push(n); }
 
 /// Says, while it lives, that this thread runs a task of `owner`.
 class task_scope {

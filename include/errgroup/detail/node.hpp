@@ -1,8 +1,6 @@
 #ifndef ERRGROUP_DETAIL_NODE_HPP
 #define ERRGROUP_DETAIL_NODE_HPP
 
-#include <errgroup/detail/export.hpp>
-#include <errgroup/detail/frame.hpp>
 #include <errgroup/fwd.hpp>
 
 #include <cstddef>      // byte, max_align_t, size_t
@@ -58,22 +56,45 @@ using held = std::conditional_t<std::is_nothrow_move_constructible_v<F> &&
 template <class F>
 using stored = std::conditional_t<sizeof(held<F>) <= sizeof(node::storage), held<F>, boxed<F>>;
 
-/// A free node, from this thread's cache or from `operator new`.
-[[nodiscard]] ERRGROUP_API node* new_node(thread_state& self);
+/// Free nodes. One node in seven holds the addresses of the six others: so whoever takes nodes
+/// reads one cache line in seven from the thread that gave them back, and need not wait for the
+/// others.
+class node_stack {
+ public:
+  [[nodiscard]] bool is_empty() const noexcept { return top_ == nullptr; }
 
-[[nodiscard]] inline node* take_node(thread_state& self) {
-  node* n = self.nodes;
-  if (n == nullptr) [[unlikely]] {
-    return new_node(self);
+  void push(node* n) noexcept {
+    if (top_ != nullptr && count_ != per_page) {
+      page(top_)[count_++] = n;
+    } else {
+      n->next = top_;
+      top_ = n;
+      count_ = 0;
+    }
   }
-  self.nodes = n->next;
-  return n;
-}
 
-inline void put_node(thread_state& self, node* n) noexcept {
-  n->next = self.nodes;
-  self.nodes = n;
-}
+  /// Not on an empty stack.
+  [[nodiscard]] node* pop() noexcept {
+    if (count_ != 0) {
+      return page(top_)[--count_];
+    }
+    node* n = top_;
+    top_ = n->next;
+    if (top_ != nullptr) {
+      count_ = per_page;  // only the topmost is ever filled in part
+      __builtin_prefetch(top_);
+    }
+    return n;
+  }
+
+ private:
+  static constexpr std::size_t per_page = sizeof(node::storage) / (sizeof(node*));
+
+  static node** page(node* n) noexcept { return reinterpret_cast<node**>(n->storage); }
+
+  node* top_ = nullptr;
+  std::size_t count_ = 0;  // addresses in the topmost
+};
 
 }  // namespace errgroup::detail
 
