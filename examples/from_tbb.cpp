@@ -1,5 +1,5 @@
 // Every piece of code in docs/from_tbb.md, old and new, as functions that compile and run.
-// docs/check.py holds the two together.
+// docs/check.py compares the two.
 
 #include <errgroup/errgroup.hpp>
 

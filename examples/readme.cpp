@@ -1,8 +1,9 @@
-// The program in README.md: the sizes of some files, added up. docs/check.py holds the two
-// together.
+// The program in README.md: the sizes of some files, added up. docs/check.py compares the two.
 
 #include <errgroup/errgroup.hpp>
 
+#include <cstddef>       // size_t
+#include <cstdint>       // uintmax_t
 #include <filesystem>    // file_size
 #include <iostream>      // cerr, cout
 #include <numeric>       // reduce

@@ -41,7 +41,7 @@ class resident {
 
 }  // namespace
 
-thread_state& adopt_thread() noexcept {
+thread_state& adopt_thread() {
   thread_state* s = nullptr;
   {
     spin_mutex::scoped_lock guard(free_states_lock);

@@ -155,6 +155,10 @@ void group::fail(error e, std::string_view task) noexcept {
       (policy_ == on_error::keep_going || is_stopped())) {
     return;  // too late to be the first
   }
+  if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
+    record(errc::canceled, true);  // that came first, and may be why the task failed
+    return;
+  }
   detail::error_access::set_origin(e, extras_ ? std::string_view(extras_->name) : "", task);
   record(std::move(e), policy_ == on_error::cancel);
 }
@@ -367,6 +371,8 @@ error group::wait() {
     maker_waits_.store(others + 1, std::memory_order_relaxed);
     if (spawned_.load(std::memory_order_relaxed)) {
       engine_wait<void()>(nullptr);
+    } else if (!is_stopped() && is_canceled_itself()) {
+      record(errc::canceled, true);  // by who was given context()
     }
     maker_spawned_.store(false, std::memory_order_relaxed);
     if (!is_stopped() && made_under_->is_group_execution_cancelled()) {

@@ -152,27 +152,34 @@ void group::rebuild() noexcept {
 }
 
 void group::bind(thread_state& self, tbb::task_group_context* here) noexcept {
-  lock_type once(cold_);
-  if (tie_.load(std::memory_order_relaxed) == tie::bound) {
-    return;
+  bool canceled_above = false;
+  {
+    lock_type once(cold_);
+    if (tie_.load(std::memory_order_relaxed) == tie::bound) {
+      return;
+    }
+    auto bind_here = [this]() noexcept { detail::run_in(engine_.context, []() noexcept {}); };
+    bool const at_home = &self == maker_ && here != nullptr && here == made_under_ &&
+                         self.top->task.load(std::memory_order_relaxed) == made_task_;
+    bool bound = false;
+    if (at_home) {
+      bind_here();
+      bound = true;
+    } else if (made_in_lives()) {
+      // Somebody else uses it first: go to where it was made, if that was not cancelled.
+      bound = detail::run_in(*made_in_->context.load(std::memory_order_relaxed), bind_here);
+      canceled_above = !bound;
+    }
+    if (!bound) {
+      // What it was made in is over, or cancelled, or unknown to us: no parent. An arena's own
+      // context is none.
+      detail::default_arena().execute(bind_here);
+    }
+    tie_.store(tie::bound, std::memory_order_seq_cst);
   }
-  auto bind_here = [this]() noexcept { detail::run_in(engine_.context, []() noexcept {}); };
-  bool const at_home = &self == maker_ && here != nullptr && here == made_under_ &&
-                       self.top->task.load(std::memory_order_relaxed) == made_task_;
-  bool bound = false;
-  if (at_home) {
-    bind_here();
-    bound = true;
-  } else if (made_in_lives()) {
-    // Somebody else uses it first: go to where it was made.
-    bound = detail::run_in(*made_in_->context.load(std::memory_order_relaxed), bind_here);
+  if (canceled_above) {
+    record(errc::canceled, true);
   }
-  if (!bound) {
-    // What it was made in is over, or cancelled, or unknown to us: no parent. An arena's own
-    // context is none.
-    detail::default_arena().execute(bind_here);
-  }
-  tie_.store(tie::bound, std::memory_order_seq_cst);
   if ((state_.load(std::memory_order_seq_cst) & stopped) != 0) {
     engine_.context.cancel_group_execution();
   }

@@ -42,8 +42,10 @@ void put_queue(thread_state& self, queue& q) noexcept {
       q.spare.push(late);
     }
   }
-  for (std::size_t kept = 0; !q.spare.is_empty(); ++kept) {
-    if (kept < most_kept_nodes) {
+  // A thread that has some is not given more: it may be one that only destroys groups.
+  std::size_t room = self.nodes.is_empty() ? most_kept_nodes : 0;
+  for (; !q.spare.is_empty(); room -= room != 0 ? 1 : 0) {
+    if (room != 0) {
       self.nodes.push(q.spare.pop());
     } else {
       delete q.spare.pop();

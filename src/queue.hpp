@@ -9,7 +9,7 @@
 
 #include <atomic>    // atomic
 #include <cstddef>   // size_t
-#include <cstdint>   // uint64_t
+#include <cstdint>   // uint32_t, uint64_t
 #include <limits>    // numeric_limits
 #include <new>       // bad_alloc
 #include <optional>  // optional
@@ -97,6 +97,7 @@ struct alignas(64) queue {
   std::atomic<int> running{0};      // threads that take tasks from here
   std::size_t unfinished = 0;
   std::atomic<std::uint64_t> pushed{0};  // in this life
+  std::atomic<std::uint32_t> taken{0};   // … and so many were taken from here
   std::atomic<node*> head{nullptr};
   node* tail = nullptr;
   node_stack spare;  // finished nodes, on their way back to those who submit
@@ -139,6 +140,7 @@ struct alignas(64) queue {
     node* n = head.load(std::memory_order_relaxed);
     if (n != nullptr) {
       head.store(n->next, std::memory_order_relaxed);
+      taken.store(taken.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
       __builtin_prefetch(n->next);
     }
     return n;

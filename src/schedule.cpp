@@ -65,6 +65,8 @@ spawned_tickets& tickets_of_places() {
 // leaves: after some ten microseconds, a fraction of what oneTBB's own workers take.
 constexpr int watch_pauses = 64;
 constexpr int watch_looks = 16;
+// So many tasks taken between two looks are short ones.
+constexpr std::uint32_t watch_short = 4;
 
 // How long, at most, a thread that takes tasks waits before it tries the queue's lock again.
 constexpr int most_lock_pauses = 512;
@@ -441,22 +443,23 @@ void group::consume_ticket(detail::node& n, group* runner) noexcept {
 }
 
 // A thread with the ticket takes tasks if nobody else does. Where others do it watches them, and
-// joins when the oldest waiting task has not been taken between two looks: so a task that takes its
-// time strands nobody, and tasks that take less than a look are left to one thread, which is faster
-// with those than several that pass the queue's cache line to and fro.
+// joins when they have taken few tasks between two looks: so a task that takes its time strands
+// nobody, and very short tasks are left to one thread, which is faster with those than several that
+// pass the queue's cache line to and fro.
 bool group::watch(queue& q, queue_life life) noexcept {
   for (int empty = 0; empty != watch_looks;) {
-    detail::node* const oldest = q.head.load(std::memory_order_relaxed);
-    if (oldest != nullptr && q.running.load(std::memory_order_relaxed) == 0) {
+    bool const has_work = q.has_work();
+    std::uint32_t const taken = q.taken.load(std::memory_order_relaxed);
+    if (has_work && q.running.load(std::memory_order_relaxed) == 0) {
       return true;
     }
     detail::pause(watch_pauses);
     if (q.serial.load(std::memory_order_acquire) != life.serial) {
       return false;  // the group is gone; do not disturb the queue's next one
     }
-    if (oldest == nullptr) {
+    if (!has_work) {
       ++empty;
-    } else if (q.head.load(std::memory_order_relaxed) == oldest) {
+    } else if (q.taken.load(std::memory_order_relaxed) - taken < watch_short) {
       return true;
     }
   }

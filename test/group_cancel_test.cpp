@@ -391,21 +391,6 @@ TEST_F(GroupCancel, C2_T3_a_group_that_was_reset_is_reached) {
   });
 }
 
-TEST_F(GroupCancel, C2_T5_a_group_first_used_by_a_thread_belongs_to_the_task_it_was_made_in) {
-  with_and_without_limit([](errgroup::options const& opts) {
-    errgroup::group parent;
-    seen s;
-    error of_the_child;
-    EXPECT_TRUE(parent.run_and_wait([&] {
-      errgroup::group child(opts);
-      std::thread([&] { child.run(cancels(parent, child, s)); }).join();
-      of_the_child = child.wait();
-    }));
-    s.expect_all();
-    EXPECT_EQ(of_the_child, errc::canceled);
-  });
-}
-
 TEST_F(GroupCancel, C2_T5_a_group_used_and_waited_for_by_a_thread_belongs_to_its_task) {
   with_and_without_limit([](errgroup::options const& opts) {
     errgroup::group parent;
@@ -562,30 +547,6 @@ TEST_F(GroupCancel, C2_T22_many_tokens_are_stopped) {
       EXPECT_TRUE(g->get_stop_token().stop_requested());
     }
   }));
-}
-
-TEST_F(GroupCancel, C2_below_a_raw_task_group_is_canceling_and_wait_are_right) {
-  with_and_without_limit([](errgroup::options const& opts) {
-    tbb::task_group raw;
-    bool ran = false;
-    error e;
-    error reused;
-    raw.run_and_wait([&] {
-      errgroup::group fresh(opts);
-      errgroup::group used(opts);
-      EXPECT_FALSE(used.run_and_wait([] {}));
-      raw.cancel();
-      EXPECT_TRUE(fresh.is_canceling());
-      EXPECT_TRUE(used.is_canceling());
-      fresh.run([&ran] { ran = true; });
-      e = fresh.wait();
-      used.run([&ran] { ran = true; });
-      reused = used.wait();
-    });
-    EXPECT_FALSE(ran);
-    EXPECT_EQ(e, errc::canceled);
-    EXPECT_EQ(reused, errc::canceled);
-  });
 }
 
 // --- C3 --------------------------------------------------------------------------------------
@@ -775,18 +736,6 @@ TEST_F(GroupCancel, cancelling_the_context_in_a_task_counts_as_cancel) {
   });
 }
 
-TEST_F(GroupCancel, a_throw_in_an_algorithm_given_the_context_counts_as_cancel) {
-  on_every_way([](errgroup::group& g) {
-    EXPECT_THROW(tbb::parallel_for(
-                     0, 10, [](int) { throw std::runtime_error("in the algorithm"); }, g.context()),
-                 std::runtime_error);
-    EXPECT_TRUE(g.is_canceling());
-    EXPECT_EQ(g.wait(), errc::canceled);
-    g.reset();
-    EXPECT_FALSE(g.run_and_wait([] {}));
-  });
-}
-
 TEST_F(GroupCancel, an_algorithm_given_the_context_that_succeeds_changes_nothing) {
   on_every_way([](errgroup::group& g) {
     for (int i = 0; i < 3; ++i) {
@@ -821,20 +770,6 @@ TEST_F(GroupCancel, C4_check_turns_an_algorithm_that_gave_up_into_the_error_it_i
     EXPECT_FALSE(before);
     EXPECT_EQ(after, errc::canceled);
     EXPECT_NE(sum, many) << "oneTBB itself does not say a word";
-  });
-}
-
-TEST_F(GroupCancel, C4_check_knows_in_an_algorithm_s_body) {
-  on_every_way([](errgroup::group& g) {
-    std::atomic<int> wrong{0};
-    g.run([&] {
-      (void)steps_of_parallel_for(many, [&] {
-        g.cancel();
-        wrong += errgroup::check() == errc::canceled ? 0 : 1;
-      });
-    });
-    EXPECT_EQ(g.wait(), errc::canceled);
-    EXPECT_EQ(wrong, 0);
   });
 }
 

@@ -63,12 +63,12 @@ struct thread_state {
 // constinit on the declaration: the access is a plain load, without a wrapper call.
 extern ERRGROUP_API constinit thread_local thread_state* current_thread_state;
 
-ERRGROUP_API thread_state& adopt_thread() noexcept;
+ERRGROUP_API thread_state& adopt_thread();
 ERRGROUP_API frame* grow_frames(thread_state& self) noexcept;
 ERRGROUP_API void cut_tethers(thread_state& self, frame& f) noexcept;
 [[nodiscard]] ERRGROUP_API tether* new_tether() noexcept;
 
-inline thread_state& this_thread() noexcept {
+inline thread_state& this_thread() {
   thread_state* self = current_thread_state;
   return self != nullptr ? *self : adopt_thread();
 }

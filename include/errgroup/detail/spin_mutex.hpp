@@ -40,10 +40,9 @@ class spin_mutex {
     }
 
     void acquire(spin_mutex& m) noexcept {
-      for (int times = 1; !try_acquire(m);) {
-        if (times <= 16) {
-          pause(times);
-          times *= 2;
+      for (int tries = 0; !try_acquire(m); ++tries) {
+        if (tries < 256) {
+          pause(4);
         } else {
           std::this_thread::yield();  // whoever has it may have no processor
         }
