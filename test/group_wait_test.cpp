@@ -191,7 +191,7 @@ TEST(GroupEnd, a_group_that_was_not_waited_for_cancels_and_joins) {
   auto token = std::make_shared<int>(0);
   support::gate running;
   {
-    group g;
+    group g{{.limit = 2}};  // so that it starts without a waiter, on one CPU, too
     g.run([&, token](std::stop_token stop) {
       running.open();
       support::await([&] { return stop.stop_requested(); }, "the destructor to cancel");
@@ -253,7 +253,7 @@ TEST(GroupEndDeathTest, destroying_a_group_inside_its_own_task_terminates_in_wor
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
-        auto g = std::make_unique<group>();
+        auto g = std::make_unique<group>(errgroup::options{.limit = 1});
         g->run([&] { g.reset(); });
         support::await([] { return false; }, "the end");
       },
