@@ -4,6 +4,7 @@
 
 #include "support/gate.hpp"
 
+#include <chrono>              // seconds
 #include <condition_variable>  // condition_variable
 #include <mutex>               // mutex, scoped_lock, unique_lock
 #include <thread>              // thread
@@ -30,7 +31,8 @@ class watchdog {
  private:
   void watch(char const* what) {
     std::unique_lock lock(mutex_);
-    if (!ended_.wait_for(lock, patience, [this] { return over_; })) {
+    // Later than a gate, which knows better what did not happen.
+    if (!ended_.wait_for(lock, patience + std::chrono::seconds(5), [this] { return over_; })) {
       give_up(what);
     }
   }
