@@ -186,7 +186,7 @@ TEST_F(Callables, may_be_callable_only_as_an_rvalue) {
 
 TEST_F(Callables, an_lvalue_is_copied_and_left_alone) {
   on_every_way([](errgroup::group& g) {
-    auto n = std::make_shared<int>(0);
+    auto n = std::make_shared<std::atomic<int>>(0);
     auto f = [n] { ++*n; };
     g.run(f);
     g.run(f);
