@@ -4,7 +4,6 @@
 
 #include "support/gate.hpp"
 
-#include <chrono>              // seconds
 #include <condition_variable>  // condition_variable
 #include <mutex>               // mutex, scoped_lock, unique_lock
 #include <thread>              // thread
@@ -31,8 +30,7 @@ class watchdog {
  private:
   void watch(char const* what) {
     std::unique_lock lock(mutex_);
-    // Later than a gate, which knows better what did not happen.
-    if (!ended_.wait_for(lock, patience + std::chrono::seconds(5), [this] { return over_; })) {
+    if (!ended_.wait_for(lock, patience, [this] { return over_; })) {
       give_up(what);
     }
   }
