@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -122,7 +121,6 @@ TEST(GroupWait, W3_is_known_on_every_thread_of_a_limited_group) {
 }
 
 TEST(GroupWait, W4_an_isolated_wait_never_meets_a_sibling) {
-  std::mutex held;
   group g{{.isolated = true}};
   for (int i = 0; i != 200; ++i) {
     g.run([&] {
