@@ -3,10 +3,19 @@
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
 
-#include <new>      // nothrow
-#include <utility>  // exchange
+#include <cstdio>     // fputs
+#include <exception>  // terminate
+#include <new>        // nothrow
+#include <utility>    // exchange
 
 namespace errgroup::detail {
+
+void die(char const* words) noexcept {
+  std::fputs("errgroup: ", stderr);
+  std::fputs(words, stderr);
+  std::fputs("\n", stderr);
+  std::terminate();
+}
 
 constinit thread_local thread_state* current_thread_state = nullptr;
 
@@ -58,8 +67,19 @@ thread_state& adopt_thread() {
   return *s;
 }
 
+thread_state& adopt_worker() noexcept {
+  try {
+    return adopt_thread();
+  } catch (...) {
+    die("out of memory for what a thread needs to run its first task");
+  }
+}
+
 frame* grow_frames(thread_state& self) noexcept {
-  auto* f = new frame;
+  auto* f = new (std::nothrow) frame;
+  if (f == nullptr) {
+    die("out of memory for what a task needs that is nested deeper than any before");
+  }
   f->below = self.top;
   self.top->above = f;
   return f;

@@ -3,8 +3,6 @@
 #include <tbb/task.h>  // current_context
 
 #include <array>      // array
-#include <cstdio>     // fputs
-#include <exception>  // terminate
 #include <memory>     // destroy_at, make_unique
 #include <mutex>      // scoped_lock
 #include <optional>   // optional
@@ -77,16 +75,13 @@ void group::tidy_up(thread_state& self) noexcept {
   }
   if (!is_joined()) {
     if (is_inside(self)) {
-      die("a group was destroyed inside one of its own tasks, which it would have to wait for");
+      detail::die(
+          "a group was destroyed inside one of its own tasks, which it would have to wait for");
     }
     stop();
-    join(self);
+    join();
   }
-  // Others may still be on their way out of a wait.
-  while ((&self != maker_ && maker_waits_.load(std::memory_order_acquire) != 0) ||
-         visitors_.load(std::memory_order_acquire) != 0) {
-    std::this_thread::yield();
-  }
+  await_others(self);
   if (token_link* link = token_.load(std::memory_order_acquire)) {
     {
       std::scoped_lock guard(tokens::lock);
@@ -100,11 +95,12 @@ void group::tidy_up(thread_state& self) noexcept {
   delete extras_;
 }
 
-void group::die(char const* words) noexcept {
-  std::fputs("errgroup: ", stderr);
-  std::fputs(words, stderr);
-  std::fputs("\n", stderr);
-  std::terminate();
+// Others may still be on their way out of a wait.
+void group::await_others(thread_state const& self) const noexcept {
+  while ((&self != maker_ && maker_waits_.load(std::memory_order_acquire) != 0) ||
+         visitors_.load(std::memory_order_acquire) != 0) {
+    std::this_thread::yield();
+  }
 }
 
 void group::refuse_null() {
@@ -120,8 +116,10 @@ void group::reset() {
   if (!idle) {
     throw std::logic_error("errgroup::group::reset: tasks of the group may still run; wait first");
   }
+  // Nobody takes back what is set here.
+  await_others(self);
   if (made_under_ != nullptr) {
-    unlink();
+    destroy_engine();
   } else {
     engine_.context.reset();
   }
@@ -237,10 +235,14 @@ bool group::is_canceling() const noexcept {
   return is_canceled_itself() || is_canceled_from_above();
 }
 
+std::uint64_t group::spawns() const noexcept {
+  return maker_spawns_.load(std::memory_order_acquire) +
+         other_spawns_.load(std::memory_order_acquire);
+}
+
+// What is counted was handed over before it was counted: a wait that begins after that covers it.
 bool group::is_joined() const noexcept {
-  if (maker_spawned_.load(std::memory_order_relaxed) ||
-      spawns_begun_.load(std::memory_order_acquire) !=
-          spawns_joined_.load(std::memory_order_relaxed)) {
+  if (spawns() != spawns_joined_.load(std::memory_order_relaxed)) {
     return false;
   }
   queue* q = queue_.load(std::memory_order_acquire);
@@ -300,7 +302,7 @@ std::stop_token group::get_stop_token() const {
   return token;
 }
 
-error check() noexcept {
+error group::check_here() noexcept {
   tbb::task_group_context* here = tbb::task::current_context();
   if (here == nullptr) {
     return {};
@@ -310,11 +312,20 @@ error check() noexcept {
   }
   detail::frame const& top = *detail::this_thread().top;
   group* g = top.owner.load(std::memory_order_relaxed);
-  if (g != nullptr && here == top.context.load(std::memory_order_relaxed) && g->is_canceling()) {
-    return errc::canceled;
+  if (g == nullptr || here != top.context.load(std::memory_order_relaxed)) {
+    return {};
+  }
+  // The groups' own word comes before oneTBB has told all contexts. What the caller is inside of
+  // stays where it is.
+  for (; g != nullptr; g = g->above()) {
+    if (g->is_stopped()) {
+      return errc::canceled;
+    }
   }
   return {};
 }
+
+error check() noexcept { return group::check_here(); }
 
 // --- stop tokens ---
 
@@ -363,34 +374,41 @@ void group::tokens::remove(token_link& link) noexcept {
 
 error group::wait() {
   thread_state& self = detail::this_thread();
-  if (is_at_home(self) && !unlinks_at_wait_ && queue_.load(std::memory_order_relaxed) == nullptr &&
-      spawns_begun_.load(std::memory_order_relaxed) == 0) {
+  auto alone = [this]() noexcept {
+    return queue_.load(std::memory_order_acquire) == nullptr &&
+           other_spawns_.load(std::memory_order_acquire) == 0;
+  };
+  if (is_at_home(self) && alone()) {
     // A group that one task makes, uses and waits for: nobody else's spawns to look out for, and
     // the bond to that task stays.
     std::uint32_t const others = maker_waits_.load(std::memory_order_relaxed);
     maker_waits_.store(others + 1, std::memory_order_relaxed);
     if (spawned_.load(std::memory_order_relaxed)) {
-      engine_wait<void()>(nullptr);
+      engine_wait<detail::no_body>(nullptr);
     } else if (!is_stopped() && is_canceled_itself()) {
       record(errc::canceled, true);  // by who was given context()
     }
-    maker_spawned_.store(false, std::memory_order_relaxed);
-    if (!is_stopped() && made_under_->is_group_execution_cancelled()) {
-      record(errc::canceled, true);
-    }
-    if (state_.load(std::memory_order_acquire) == 0) {
+    if (alone()) [[likely]] {  // still: its tasks may have had others submit some
+      spawns_joined_.store(maker_spawns_.load(std::memory_order_relaxed),
+                           std::memory_order_relaxed);
+      if (!is_stopped() && made_under_->is_group_execution_cancelled()) {
+        record(errc::canceled, true);
+      }
+      if (state_.load(std::memory_order_acquire) == 0) {
+        maker_waits_.store(others, std::memory_order_release);
+        return {};
+      }
+      error e = outcome();
       maker_waits_.store(others, std::memory_order_release);
-      return {};
+      return e;
     }
-    error e = outcome();
-    maker_waits_.store(others, std::memory_order_release);
-    return e;
+    maker_waits_.store(others, std::memory_order_relaxed);
   }
   if (is_inside(self)) {
     return errc::would_deadlock;
   }
   waiting here(*this, self);
-  join(self);
+  join();
   return outcome();
 }
 
@@ -410,35 +428,35 @@ error group::run_here_and_wait(thread_state& self, void (*call)(void*) noexcept,
     spawned_first();
     skip(1);
   }
-  join(self);
+  join();
   return outcome();
 }
 
-void group::join(thread_state& self) noexcept {
+void group::join() noexcept {
+  // Others may wait, too, and know more.
+  auto raise = [](std::atomic<std::uint64_t>& joined, std::uint64_t to) noexcept {
+    std::uint64_t now = joined.load(std::memory_order_relaxed);
+    while (now < to && !joined.compare_exchange_weak(now, to, std::memory_order_relaxed)) {
+    }
+  };
   for (;;) {
-    // Done before begun: equal numbers mean that no spawn is under way.
-    std::uint32_t const done = spawns_done_.load(std::memory_order_acquire);
-    std::uint32_t const begun = spawns_begun_.load(std::memory_order_acquire);
-    queue* q = queue_.load(std::memory_order_acquire);
+    queue* const q = queue_.load(std::memory_order_acquire);
+    std::uint64_t pushed = 0;
     if (q != nullptr) {
-      pushes_joined_.store(drain_and_sleep(*q), std::memory_order_relaxed);
+      pushed = drain_and_sleep(*q);
+      raise(pushes_joined_, pushed);
     }
     if (!spawned_.load(std::memory_order_acquire)) {
       break;
     }
-    engine_wait<void()>(nullptr);
-    if (begun == done) {
-      spawns_joined_.store(begun, std::memory_order_relaxed);
-    }
+    std::uint64_t const before = spawns();
+    engine_wait<detail::no_body>(nullptr);
+    raise(spawns_joined_, before);
     // When oneTBB's tasks were done, ours were, too, unless there are new ones.
-    if (queue_.load(std::memory_order_acquire) == q &&
-        (q == nullptr || q->pushed.load(std::memory_order_acquire) ==
-                             pushes_joined_.load(std::memory_order_relaxed))) {
+    if (before == spawns() && queue_.load(std::memory_order_acquire) == q &&
+        (q == nullptr || q->pushed.load(std::memory_order_acquire) == pushed)) {
       break;
     }
-  }
-  if (&self == maker_) {
-    maker_spawned_.store(false, std::memory_order_relaxed);
   }
   if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
     record(errc::canceled, true);

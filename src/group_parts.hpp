@@ -16,9 +16,12 @@
 #include <cstddef>     // size_t
 #include <cstdint>     // uint32_t
 #include <mutex>       // mutex
+#include <new>         // bad_alloc
 #include <optional>    // optional
 #include <stop_token>  // stop_callback, stop_source, stop_token
 #include <string>      // string
+#include <thread>      // yield
+#include <utility>     // exchange
 
 namespace errgroup {
 
@@ -70,30 +73,29 @@ struct group::tokens {
 };
 
 /// A thread in wait(). The thread that made the group, which is the usual one, says so with plain
-/// stores; the others count themselves.
+/// stores; the others count themselves, and so do all where the last one ends the bond to what the
+/// group was made in.
 class group::waiting {
  public:
-  waiting(group& g, thread_state& self) noexcept : g_(g), is_maker_(&self == g.maker_) {
+  waiting(group& g, thread_state& self) noexcept
+      : g_(g), is_maker_(&self == g.maker_ && !g.unlinks_at_wait_) {
     if (is_maker_) {
       g_.maker_waits_.store(g_.maker_waits_.load(std::memory_order_relaxed) + 1,
                             std::memory_order_relaxed);
     } else {
-      g_.enter();
+      g_.enter(one_waiter);
     }
   }
   waiting(waiting const&) = delete;
   waiting& operator=(waiting const&) = delete;
   ~waiting() {
     // The last access to the group, in either case: whoever destroys it waits for this.
-    if (!is_maker_) {
-      g_.leave();
-      return;
+    if (is_maker_) {
+      g_.maker_waits_.store(g_.maker_waits_.load(std::memory_order_relaxed) - 1,
+                            std::memory_order_release);
+    } else {
+      g_.leave_as_waiter();
     }
-    std::uint32_t const others = g_.maker_waits_.load(std::memory_order_relaxed) - 1;
-    if (others == 0 && g_.unlinks_at_wait_) {
-      g_.unlink();
-    }
-    g_.maker_waits_.store(others, std::memory_order_release);
   }
 
  private:
@@ -101,9 +103,58 @@ class group::waiting {
   bool is_maker_;
 };
 
+namespace detail {
+
+/// For a wait that has nothing to run first.
+struct no_body {
+  void operator()() const noexcept {}
+};
+
+/// Does what oneTBB may not have the memory for, until it has.
+template <class F>
+void insist(F const& f) noexcept {
+  for (;;) {
+    try {
+      f();
+      return;
+    } catch (std::bad_alloc const&) {
+      std::this_thread::yield();
+    }
+  }
+}
+
+}  // namespace detail
+
 // oneTBB's own wait, after running `body` in the group's context if there is one.
 template <class Body>
 void group::engine_wait(Body const* body) noexcept {
+  if (made_pool_.of == nullptr || detail::this_thread().top->pool == made_pool_ ||
+      !engine_wait_in_pool(body)) [[likely]] {
+    engine_wait_here(body);
+  }
+}
+
+// What was spawned inside a limited group sits in that group's arena, which has no threads but
+// those that enter it: so one that waits elsewhere enters it, too. False if that group is done.
+template <class Body>
+bool group::engine_wait_in_pool(Body const* body) noexcept {
+  detail::queue_guest const guest(made_pool_);
+  if (!guest) {
+    return false;
+  }
+  tbb::task_arena& slots = *guest->owner->extras_->slots;
+  auto wait_there = [&]() noexcept {
+    queue_life& where = detail::this_thread().top->pool;  // oneTBB may have sent another thread
+    queue_life const before = std::exchange(where, made_pool_);
+    engine_wait_here(body);
+    where = before;
+  };
+  detail::insist([&] { slots.execute(wait_there); });
+  return true;
+}
+
+template <class Body>
+void group::engine_wait_here(Body const* body) noexcept {
   tbb::task_group_status status = tbb::canceled;
   try {
     status = body != nullptr ? engine_.tasks.run_and_wait(*body) : engine_.tasks.wait();

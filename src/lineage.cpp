@@ -4,7 +4,7 @@
 #include <tbb/task_arena.h>  // task_arena
 
 #include <memory>   // construct_at, destroy_at
-#include <mutex>    // scoped_lock
+#include <mutex>    // defer_lock, mutex, unique_lock
 #include <thread>   // yield
 #include <utility>  // exchange
 
@@ -16,16 +16,12 @@
 //   - where the first use is where the group was made, oneTBB's own binding is right; otherwise the
 //     context is bound by hand, by a task that does nothing, run where it belongs (bind);
 //   - the bond is cut before what the group was made in is gone. A task of ours does that when it
-//     ends (cut_tethers); what is not ours does not tell, and there every wait does (unlink).
+//     ends (leave_home); what is not ours does not tell, and there every wait does
+//     (leave_as_waiter).
 
 namespace errgroup {
-namespace {
 
-constexpr std::uint32_t closing = 1U << 31;  // in visitors_: the engine is being destroyed
-
-}  // namespace
-
-group::group() noexcept {
+group::group() {
   thread_state& self = detail::this_thread();
   maker_ = &self;
   made_in_ = self.top;
@@ -35,6 +31,9 @@ group::group() noexcept {
   bool const outside = made_under_ == nullptr;
   tie_.store(outside ? tie::bound : tie::none, std::memory_order_relaxed);
   if (made_task_ != 0) {
+    if (self.tethers == nullptr) [[unlikely]] {
+      detail::drop_loose_ends(self, *self.top);
+    }
     detail::tether* t = self.tethers;
     if (t != nullptr) {
       self.tethers = t->next;
@@ -51,6 +50,7 @@ group::group() noexcept {
   } else {
     unlinks_at_wait_ = !outside;
   }
+  home_ = unlinks_at_wait_ ? 0 : made_task_;
   if (outside) {
     // It will be used from outside.
     queue_.store(detail::try_take_queue(self, *this), std::memory_order_relaxed);
@@ -61,6 +61,11 @@ group::group() noexcept {
 
 bool group::made_in_lives() const noexcept {
   return made_task_ != 0 && made_in_->task.load(std::memory_order_acquire) == made_task_;
+}
+
+// The group of the task that this one was made in, if that lives.
+group* group::above() const noexcept {
+  return made_in_lives() ? made_in_->owner.load(std::memory_order_relaxed) : nullptr;
 }
 
 bool group::is_inside(thread_state const& self) const noexcept {
@@ -74,31 +79,55 @@ bool group::is_inside(thread_state const& self) const noexcept {
       if (g == this) {
         return true;
       }
-      g = g->made_in_lives() ? g->made_in_->owner.load(std::memory_order_relaxed) : nullptr;
+      g = g->above();
     }
   }
   return false;
 }
 
-void group::enter() const noexcept {
+void group::enter(std::uint64_t as) const noexcept {
   eventful_.store(true, std::memory_order_relaxed);
-  while ((visitors_.fetch_add(1, std::memory_order_acquire) & closing) != 0) {
-    visitors_.fetch_sub(1, std::memory_order_relaxed);
+  while ((visitors_.fetch_add(as, std::memory_order_acquire) & closing) != 0) {
+    visitors_.fetch_sub(as, std::memory_order_relaxed);
     std::this_thread::yield();
   }
 }
 
-void group::leave() const noexcept { visitors_.fetch_sub(1, std::memory_order_release); }
+void group::leave(std::uint64_t as) const noexcept {
+  visitors_.fetch_sub(as, std::memory_order_release);
+}
+
+// The last thread to leave a wait ends the bond to what the group was made in, if that cannot tell
+// us when it ends.
+void group::leave_as_waiter() noexcept {
+  std::uint64_t inside = visitors_.load(std::memory_order_relaxed);
+  while (unlinks_at_wait_ && (inside & closing) == 0 && is_joined()) {
+    if (inside >= 2 * one_waiter) {
+      if (visitors_.compare_exchange_weak(inside, inside - one_waiter, std::memory_order_release,
+                                          std::memory_order_relaxed)) {
+        return;
+      }
+    } else if (inside != one_waiter) {
+      std::this_thread::yield();  // somebody is inside another member function
+      inside = visitors_.load(std::memory_order_relaxed);
+    } else if (visitors_.compare_exchange_weak(inside, closing + one_waiter,
+                                               std::memory_order_acquire,
+                                               std::memory_order_relaxed)) {
+      if (is_joined()) {
+        destroy_engine();
+      }
+      leave(closing + one_waiter);
+      return;
+    }
+  }
+  leave(one_waiter);
+}
 
 void group::drop_tether(thread_state& self, detail::tether& mine) noexcept {
   detail::tether* const t = &mine;
   if (&self == maker_ && made_in_lives()) {
-    if (made_in_->tethers == t) {
-      made_in_->tethers = t->next;
-      t->next = std::exchange(self.tethers, t);
-    } else {
-      t->of.store(nullptr, std::memory_order_relaxed);
-    }
+    t->of.store(nullptr, std::memory_order_relaxed);
+    detail::drop_loose_ends(self, *made_in_);
     return;
   }
   group* me = this;
@@ -110,37 +139,61 @@ void group::drop_tether(thread_state& self, detail::tether& mine) noexcept {
   }
 }
 
+// Tethers go in the order in which they came; those on top that are held by nobody are free.
+void detail::drop_loose_ends(thread_state& self, frame& f) noexcept {
+  while (f.tethers != nullptr && f.tethers->of.load(std::memory_order_acquire) == nullptr) {
+    tether* const t = std::exchange(f.tethers, f.tethers->next);
+    t->next = std::exchange(self.tethers, t);
+  }
+}
+
 void detail::cut_tethers(thread_state& self, frame& f) noexcept {
   while (tether* t = f.tethers) {
     f.tethers = t->next;
     if (group* g = t->of.exchange(nullptr, std::memory_order_acq_rel)) {
-      g->unlink();
+      g->leave_home();
       g->tether_.store(nullptr, std::memory_order_release);  // the last access to the group
     }
     t->next = std::exchange(self.tethers, t);
   }
 }
 
-void group::unlink() noexcept {
-  std::uint32_t nobody = 0;
-  if (tie_.load(std::memory_order_acquire) != tie::bound ||
-      !visitors_.compare_exchange_strong(nobody, closing, std::memory_order_acquire)) {
+// Keeps all others out. False if there is something to wait for; the door is open then.
+bool group::close_door() noexcept {
+  visitors_.fetch_or(closing, std::memory_order_acquire);
+  while (is_joined()) {
+    // Who waits has nothing to wait for, and what else there is takes no time.
+    if (visitors_.load(std::memory_order_acquire) == closing) {
+      return true;
+    }
+    std::this_thread::yield();
+  }
+  leave(closing);
+  return false;
+}
+
+// The task that the group was made in ends.
+void group::leave_home() noexcept {
+  do {
+    if (!is_joined()) {
+      join();
+    }
+  } while (!close_door());
+  destroy_engine();
+  leave(closing);
+}
+
+void group::destroy_engine() noexcept {
+  if (tie_.load(std::memory_order_acquire) != tie::bound) {
     return;
   }
-  if (is_joined()) {
-    auto destroy = [this]() noexcept {
-      std::destroy_at(&engine_);
-      spawned_.store(false, std::memory_order_relaxed);
-      tie_.store(tie::gone, std::memory_order_release);
-    };
-    if (token_.load(std::memory_order_acquire) != nullptr) {
-      std::scoped_lock guard(tokens::lock);  // who looks for cancelled groups reads the engine
-      destroy();
-    } else {
-      destroy();
-    }
+  std::unique_lock<std::mutex> others(tokens::lock, std::defer_lock);
+  if (token_.load(std::memory_order_acquire) != nullptr) {
+    others.lock();  // who looks for cancelled groups reads the engine
   }
-  visitors_.fetch_sub(closing, std::memory_order_release);
+  std::destroy_at(&engine_);
+  spawned_.store(false, std::memory_order_relaxed);
+  tie_.store(tie::gone, std::memory_order_release);
 }
 
 void group::rebuild() noexcept {
@@ -173,7 +226,7 @@ void group::bind(thread_state& self, tbb::task_group_context* here) noexcept {
     if (!bound) {
       // What it was made in is over, or cancelled, or unknown to us: no parent. An arena's own
       // context is none.
-      detail::default_arena().execute(bind_here);
+      detail::insist([&] { detail::default_arena().execute(bind_here); });
     }
     tie_.store(tie::bound, std::memory_order_seq_cst);
   }

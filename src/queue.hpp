@@ -108,8 +108,11 @@ struct alignas(64) queue {
   group* owner = nullptr;
   queue* next_free = nullptr;
   std::atomic<std::uint64_t> serial{1};  // of this life
+  std::size_t guests = 0;                // threads that use what the owner has
 
-  [[nodiscard]] bool is_idle() const noexcept { return unfinished == 0 && running == 0; }
+  [[nodiscard]] bool is_idle() const noexcept {
+    return unfinished == 0 && running == 0 && guests == 0;
+  }
   [[nodiscard]] bool has_work() const noexcept {
     return head.load(std::memory_order_relaxed) != nullptr;
   }
@@ -195,6 +198,38 @@ struct alignas(64) queue {
   }
   return q;
 }
+
+/// Keeps the owner of a busy queue from ending: whoever waits for it waits for this, too.
+class queue_guest {
+ public:
+  explicit queue_guest(queue_life const& life) noexcept {
+    spin_mutex::scoped_lock lock(life.of->lock);
+    if (life.of->serial.load(std::memory_order_relaxed) == life.serial && !life.of->is_idle()) {
+      at_ = life.of;
+      ++at_->guests;
+    }
+  }
+  queue_guest(queue_guest const&) = delete;
+  queue_guest& operator=(queue_guest const&) = delete;
+  ~queue_guest() {
+    if (at_ != nullptr) {
+      wake_list awake;
+      spin_mutex::scoped_lock lock(at_->lock);
+      --at_->guests;
+      if (at_->is_idle()) {
+        at_->wake_all(awake);
+      }
+      lock.release();
+    }
+  }
+
+  explicit operator bool() const noexcept { return at_ != nullptr; }
+  queue& operator*() const noexcept { return *at_; }
+  queue* operator->() const noexcept { return at_; }
+
+ private:
+  queue* at_ = nullptr;
+};
 
 /// Ends the life of a queue that is idle.
 void put_queue(thread_state& self, queue& q) noexcept;

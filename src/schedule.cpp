@@ -2,6 +2,7 @@
 
 #include <tbb/cache_aligned_allocator.h>     // cache_aligned_allocator
 #include <tbb/enumerable_thread_specific.h>  // enumerable_thread_specific, ets_suspend_aware
+#include <tbb/global_control.h>              // global_control
 #include <tbb/task.h>                        // current_context
 #include <tbb/task_arena.h>                  // enqueue, isolate, max_concurrency, task_arena
 
@@ -60,6 +61,23 @@ spawned_tickets& tickets_of_places() {
   static auto& all = *new spawned_tickets;  // oneTBB may be gone before static destructors run
   return all;
 }
+
+bool has_no_workers() noexcept {
+  return tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1;
+}
+
+/// Gives a flag its value back.
+class restored {
+ public:
+  restored(bool& flag, bool value) noexcept : flag_(flag), value_(value) {}
+  restored(restored const&) = delete;
+  restored& operator=(restored const&) = delete;
+  ~restored() { flag_ = value_; }
+
+ private:
+  bool& flag_;
+  bool value_;
+};
 
 // How often a thread with a ticket looks at the queue, and after how many looks at an empty one it
 // leaves: after some ten microseconds, a fraction of what oneTBB's own workers take.
@@ -121,7 +139,7 @@ group::path group::route(thread_state& self) {
   }
   // In a limited group's arena, only what was made there is spawned: the arena has no threads but
   // those that come through that group, so another group's task could stay there for ever.
-  bool const direct = !counted_ && in_task && top.pool == made_pool_;
+  bool const direct = !counted_ && in_task && top.pool == made_pool_ && !self.is_alone;
   if (t != tie::bound) {
     prepare_engine(self, here, direct);
   }
@@ -173,7 +191,10 @@ void group::set_limits(thread_state& self, queue& q) {
       // arena that has workers runs two tasks at once for a limit of 1, and prints a warning for a
       // limit above the machine.) Beyond this size more slots would cost memory and change nothing.
       q.slots = std::min(x.limit, std::max(64, 4 * threads));
-      x.slots.emplace(q.slots, static_cast<unsigned>(q.slots));
+      // One slot is for a thread that waits from outside for what runs inside (engine_wait); with a
+      // single one, oneTBB adds that by itself.
+      int const places = q.slots == 1 ? 1 : q.slots + 1;
+      x.slots.emplace(places, static_cast<unsigned>(places));
       x.pool = q.life();
       pool_ = &x.pool;
     }
@@ -368,29 +389,31 @@ void group::launch_ticket(queue& q) noexcept {
 }
 
 // A group that was made inside a limited group has that group's threads: its ticket waits in that
-// group's queue for a slot. False if that group is done, and this one outlived it.
+// group's queue for a slot. False if that group is done, or this one outlived the task there that
+// it was made in.
 bool group::queue_ticket(ticket const& t) {
-  queue& outer = *made_pool_.of;
+  detail::queue_guest const outer(made_pool_);
+  if (!outer || !made_in_lives()) {
+    return false;
+  }
   auto* n = new detail::node;
   std::construct_at(reinterpret_cast<ticket*>(n->storage), t);
   n->consume = &consume_ticket;
   detail::wake_list awake;
-  lock_type lock(outer.lock);
-  if (outer.serial.load(std::memory_order_relaxed) != made_pool_.serial || outer.closed ||
-      outer.is_idle()) {
+  lock_type lock(outer->lock);
+  if (outer->closed) {
     lock.release();
     delete n;
     return false;
   }
-  outer.push(n);
-  bool const call = outer.take_ticket();
-  if (outer.may_start()) {
-    outer.wake_one(awake, false);
+  outer->push(n);
+  bool const call = outer->take_ticket();
+  if (outer->may_start()) {
+    outer->wake_one(awake, false);
   }
-  group& above = *outer.owner;  // which is busy as long as the task is that this one was made in
   lock.release();
   if (call) {
-    above.launch_ticket(outer);
+    outer->owner->launch_ticket(*outer);
   }
   return true;
 }
@@ -471,6 +494,10 @@ void group::use_ticket(queue_life life) noexcept {
   if (q.serial.load(std::memory_order_acquire) != life.serial) {
     return;
   }
+  // Without workers, this is a thread that waits for something else, and goes away when it has got
+  // that: what it spawned would stay in its deque.
+  bool& alone = detail::this_worker().is_alone;
+  restored const after(alone, std::exchange(alone, has_no_workers()));
   for (bool stays = true; stays;) {
     if (!watch(q, life)) {
       return;
@@ -534,7 +561,7 @@ void group::run_session(queue& q, session& s) noexcept {
         });
       };
       if (extras_->slots) {
-        extras_->slots->execute(enter);
+        detail::insist([&] { extras_->slots->execute(enter); });
       } else {
         enter();
       }

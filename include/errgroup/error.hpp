@@ -6,6 +6,7 @@
 #include <cstddef>       // size_t
 #include <exception>     // exception, exception_ptr
 #include <iosfwd>        // ostream
+#include <memory>        // make_shared, shared_ptr
 #include <string>        // string
 #include <string_view>   // string_view
 #include <system_error>  // error_code, error_condition, is_error_code_enum
@@ -45,15 +46,15 @@ namespace errgroup {
 template <class E>
 class bad_result : public std::exception {
  public:
-  explicit bad_result(E value) : value_(std::move(value)) {}
+  explicit bad_result(E value) : value_(std::make_shared<E const>(std::move(value))) {}
 
   [[nodiscard]] char const* what() const noexcept override {
     return "a task returned an error of a type of its own";
   }
-  [[nodiscard]] E const& value() const noexcept { return value_; }
+  [[nodiscard]] E const& value() const noexcept { return *value_; }
 
  private:
-  E value_;
+  std::shared_ptr<E const> value_;  // an exception is copied, and E may be one that is moved only
 };
 
 namespace detail {

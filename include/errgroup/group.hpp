@@ -82,8 +82,8 @@ struct options {
 ///
 /// Cancelling a group cancels what its tasks started: groups made inside them, oneTBB algorithms
 /// called inside them. A group made inside a task belongs to that task, whoever uses it first, and
-/// is cancelled with it; it must be idle when that task ends, but may outlive it. A group made
-/// outside of any task belongs to none.
+/// is cancelled with it. It may outlive the task, which waits for it at its end if it is busy then.
+/// A group made outside of any task belongs to none.
 ///
 /// Threads: every member function may be called from any thread at any time, also from tasks of the
 /// group, unless it says otherwise; of course not beside the destructor.
@@ -93,15 +93,17 @@ struct options {
 ///
 /// The destructor cancels and joins a group that was not waited for; it neither throws nor
 /// terminates. A group may be destroyed by anybody whose `wait` has returned, even while others are
-/// about to return from theirs; destroying it inside one of its own tasks terminates, with a word.
+/// about to return from theirs; destroying it inside one of its own tasks terminates, with a word,
+/// and beside a `run` that has not returned is the caller's bug.
 ///
 /// Cost: about that of `tbb::task_group`; see docs/design.md and perf/.
 class group {
  public:
-  /// A group without a limit that cancels itself at the first error.
-  ERRGROUP_API group() noexcept;
+  /// A group without a limit that cancels itself at the first error. Throws `std::bad_alloc`, if
+  /// this thread uses the library for the first time.
+  ERRGROUP_API group();
 
-  /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1.
+  /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1; `std::bad_alloc`.
   ERRGROUP_API explicit group(options const& opts);
 
   group(group const&) = delete;
@@ -193,6 +195,7 @@ class group {
 
  private:
   friend class detail::task_scope;
+  friend error check() noexcept;
   friend void detail::cut_tethers(detail::thread_state&, detail::frame&) noexcept;
 
   struct extras;      // what only some groups have: limit, name, arena, a stop token's callback
@@ -227,6 +230,11 @@ class group {
   static constexpr std::uint32_t claimed = 1;    // somebody's error is the first
   static constexpr std::uint32_t published = 2;  // … and can be read
   static constexpr std::uint32_t stopped = 4;    // new tasks are skipped
+
+  // visitors_
+  static constexpr std::uint64_t one_visitor = 1;
+  static constexpr std::uint64_t one_waiter = std::uint64_t{1} << 32;
+  static constexpr std::uint64_t closing = std::uint64_t{1} << 63;  // nobody else gets in
 
   /// A task as oneTBB gets it: small, moved without throwing, called as const, dropped without a
   /// call if the group was cancelled.
@@ -301,7 +309,7 @@ class group {
   /// thread has entered for it, if any.
   template <class F>
   void execute(F& f, detail::queue_life const* pool) noexcept {
-    detail::thread_state& self = detail::this_thread();
+    detail::thread_state& self = detail::this_worker();
     detail::task_scope running(self, *this, engine_.context,
                                pool != nullptr ? *pool : self.top->pool);
     if (is_stopped()) [[unlikely]] {
@@ -318,7 +326,7 @@ class group {
   }
   /// In the very task that the group was made in, which is one of ours.
   [[nodiscard]] bool is_at_home(detail::thread_state const& self) const noexcept {
-    return made_task_ != 0 && self.top->task.load(std::memory_order_relaxed) == made_task_;
+    return home_ != 0 && self.top->task.load(std::memory_order_relaxed) == home_;
   }
   /// At home: what is spawned now binds the engine to the right parent.
   [[nodiscard]] bool binds_here() const noexcept {
@@ -343,24 +351,25 @@ class group {
     }
   }
 
-  /// A thread inside a member function of a group that was made in a task of another thread: while
-  /// it is there, the engine stays.
+  /// A thread inside a member function of a group that was made in a task: while it is there, the
+  /// engine stays. The group's own tasks need not say so, nor the thread of the task that it was
+  /// made in, if that is the one to destroy the engine.
   class visit {
    public:
     visit(group const& g, detail::thread_state& self)
-        : g_(g.made_under_ != nullptr && &self != g.maker_ &&
+        : g_(g.made_under_ != nullptr && (&self != g.maker_ || g.unlinks_at_wait_) &&
                      self.top->owner.load(std::memory_order_relaxed) != &g
                  ? &g
                  : nullptr) {
       if (g_ != nullptr) {
-        g_->enter();
+        g_->enter(one_visitor);
       }
     }
     visit(visit const&) = delete;
     visit& operator=(visit const&) = delete;
     ~visit() {
       if (g_ != nullptr) {
-        g_->leave();
+        g_->leave(one_visitor);
       }
     }
 
@@ -368,39 +377,28 @@ class group {
     group const* g_;
   };
 
-  /// Notes that a task goes to oneTBB, so that the destructor knows whether it was waited for.
-  /// (oneTBB keeps the count of its tasks to itself.) A task that is spawned inside the group needs
-  /// no note: the one that spawns it is unfinished.
-  class spawning {
-   public:
-    spawning(group& g, detail::thread_state& self) noexcept : g_(g), is_maker_(&self == g.maker_) {
-      if (is_maker_) {
-        g_.maker_spawned_.store(true, std::memory_order_relaxed);
-      } else {
-        g_.eventful_.store(true, std::memory_order_relaxed);
-        g_.spawns_begun_.fetch_add(1, std::memory_order_relaxed);
-      }
+  // Notes that a task went to oneTBB, so that it can be told whether all were waited for. (oneTBB
+  // keeps the count of its tasks to itself.) A task that is spawned inside the group needs no note:
+  // the one that spawns it is unfinished.
+  void note_spawn_by_maker() noexcept {
+    maker_spawns_.store(maker_spawns_.load(std::memory_order_relaxed) + 1,
+                        std::memory_order_release);
+  }
+  void note_spawn(detail::thread_state& self) noexcept {
+    if (&self == maker_) {
+      note_spawn_by_maker();
+    } else {
+      eventful_.store(true, std::memory_order_relaxed);
+      other_spawns_.fetch_add(1, std::memory_order_release);
     }
-    spawning(spawning const&) = delete;
-    spawning& operator=(spawning const&) = delete;
-    ~spawning() {
-      if (!is_maker_) {
-        g_.spawns_done_.fetch_add(1, std::memory_order_release);
-      }
-    }
-
-   private:
-    group& g_;
-    bool is_maker_;
-  };
+  }
 
   [[noreturn]] ERRGROUP_API static void refuse_null();
-  [[noreturn]] ERRGROUP_API static void die(char const* words) noexcept;
 
   // What the templates above need; see group.cpp.
   ERRGROUP_API path route(detail::thread_state& self);
-  ERRGROUP_API void enter() const noexcept;
-  ERRGROUP_API void leave() const noexcept;
+  ERRGROUP_API void enter(std::uint64_t as) const noexcept;
+  ERRGROUP_API void leave(std::uint64_t as) const noexcept;
   ERRGROUP_API void submit(detail::thread_state& self, detail::node* n) noexcept;
   [[nodiscard]] ERRGROUP_API bool reserve(detail::thread_state& self);
   ERRGROUP_API void unreserve() noexcept;
@@ -415,9 +413,15 @@ class group {
   void record(error e, bool stop_too) noexcept;
   void stop() noexcept;
   void tidy_up(detail::thread_state& self) noexcept;
-  void join(detail::thread_state& self) noexcept;
+  void join() noexcept;
   template <class Body>
   void engine_wait(Body const* body) noexcept;
+  template <class Body>
+  bool engine_wait_in_pool(Body const* body) noexcept;
+  template <class Body>
+  void engine_wait_here(Body const* body) noexcept;
+  [[nodiscard]] std::uint64_t spawns() const noexcept;
+  void await_others(detail::thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() const noexcept;
   [[nodiscard]] bool is_joined() const noexcept;
   [[nodiscard]] bool is_canceled_itself() const noexcept;
@@ -429,7 +433,12 @@ class group {
                       bool runs_at_once) noexcept;
   void bind(detail::thread_state& self, tbb::task_group_context* here) noexcept;
   void rebuild() noexcept;
-  void unlink() noexcept;
+  void leave_home() noexcept;
+  void leave_as_waiter() noexcept;
+  [[nodiscard]] bool close_door() noexcept;
+  [[nodiscard]] group* above() const noexcept;
+  static error check_here() noexcept;
+  void destroy_engine() noexcept;
   void drop_tether(detail::thread_state& self, detail::tether& t) noexcept;
   void forget_first() noexcept;
 
@@ -464,6 +473,7 @@ class group {
   detail::thread_state* maker_;
   detail::frame* made_in_;
   std::uint64_t made_task_;              // 0: in none of ours
+  std::uint64_t home_;                   // the same; 0 if that does not end what it was made in
   tbb::task_group_context* made_under_;  // null: in no task at all
   detail::queue_life made_pool_;
   std::atomic<tie> tie_;
@@ -476,15 +486,14 @@ class group {
   // False as long as the group is made, used and waited for by one thread, and succeeds: then there
   // is little to tidy up.
   mutable std::atomic<bool> eventful_{false};
-  std::atomic<bool> spawned_{false};        // something went straight to oneTBB
-  std::atomic<bool> maker_spawned_{false};  // … since the maker waited; only the maker writes it
+  std::atomic<bool> spawned_{false};  // something went straight to oneTBB
   std::atomic<std::uint32_t> state_{0};
   std::atomic<std::uint32_t> maker_waits_{0};       // only the maker writes it
-  mutable std::atomic<std::uint32_t> visitors_{0};  // other threads inside a member function
-  std::atomic<std::uint32_t> spawns_begun_{0};  // to oneTBB, by others than the maker, from outside
-  std::atomic<std::uint32_t> spawns_done_{0};
-  std::atomic<std::uint32_t> spawns_joined_{0};  // so many of those were waited for
-  std::atomic<std::uint64_t> pushes_joined_{0};  // so many that were queued were waited for
+  mutable std::atomic<std::uint64_t> visitors_{0};  // other threads inside a member function
+  std::atomic<std::uint64_t> maker_spawns_{0};      // to oneTBB; only the maker writes it
+  std::atomic<std::uint64_t> other_spawns_{0};      // … by others, not inside the group
+  std::atomic<std::uint64_t> spawns_joined_{0};     // so many of both were waited for
+  std::atomic<std::uint64_t> pushes_joined_{0};     // so many that were queued were waited for
   std::atomic<std::size_t> skipped_{0};
   std::atomic<detail::queue*> queue_{nullptr};
   mutable std::atomic<token_link*> token_{nullptr};
@@ -580,13 +589,13 @@ void group::start(F&& f) {
   // tasks of this group, and the task that the group was made in.
   if (!counted_) {
     bool const bound = tie_.load(std::memory_order_relaxed) == tie::bound;
-    if (bound && self.top->owner.load(std::memory_order_relaxed) == this) {
+    if (bound && self.top->owner.load(std::memory_order_relaxed) == this && !self.is_alone) {
       spawn<D>(std::forward<F>(f));
       return;
     }
     if (is_at_home(self) && (bound || binds_here())) {
-      maker_spawned_.store(true, std::memory_order_relaxed);
       spawn<D>(std::forward<F>(f));
+      note_spawn_by_maker();
       if (!bound) {
         spawned_first();
       }
@@ -595,8 +604,8 @@ void group::start(F&& f) {
   }
   visit guest(*this, self);
   if (route(self) == path::spawn) {
-    spawning here(*this, self);
     spawn<D>(std::forward<F>(f));
+    note_spawn(self);
     if (tie_.load(std::memory_order_relaxed) != tie::bound) {
       spawned_first();
     }
@@ -615,7 +624,7 @@ void group::spawn(F&& f) {
     // Only for want of memory. Before 2021.14 oneTBB has counted the task by then and cannot take
     // that back: the wait would never end.
     if constexpr (TBB_INTERFACE_VERSION < 12140) {
-      die("out of memory inside oneTBB, which cannot undo a task before version 2021.14");
+      detail::die("out of memory inside oneTBB, which cannot undo a task before version 2021.14");
     }
     task.drop();
     throw;

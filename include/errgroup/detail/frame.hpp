@@ -56,21 +56,33 @@ struct thread_state {
   node_stack nodes;                    // free nodes
   queue* spare_queue = nullptr;        // a free queue
   tether* tethers = nullptr;           // free tethers
-  tbb::task_group* tickets = nullptr;  // what this thread spawns to call others; see group.cpp
+  tbb::task_group* tickets = nullptr;  // what this thread spawns to call others
+  bool is_alone = false;               // nobody would come to take what it spawns
   thread_state* next_free = nullptr;
 };
 
 // constinit on the declaration: the access is a plain load, without a wrapper call.
 extern ERRGROUP_API constinit thread_local thread_state* current_thread_state;
 
+/// Says why on the standard error stream, and terminates.
+[[noreturn]] ERRGROUP_API void die(char const* words) noexcept;
+
 ERRGROUP_API thread_state& adopt_thread();
+ERRGROUP_API thread_state& adopt_worker() noexcept;
 ERRGROUP_API frame* grow_frames(thread_state& self) noexcept;
+void drop_loose_ends(thread_state& self, frame& f) noexcept;
 ERRGROUP_API void cut_tethers(thread_state& self, frame& f) noexcept;
 [[nodiscard]] ERRGROUP_API tether* new_tether() noexcept;
 
 inline thread_state& this_thread() {
   thread_state* self = current_thread_state;
   return self != nullptr ? *self : adopt_thread();
+}
+
+/// The same where a task is about to run, and nobody could be told of an exception.
+inline thread_state& this_worker() noexcept {
+  thread_state* self = current_thread_state;
+  return self != nullptr ? *self : adopt_worker();
 }
 
 /// A free node, from this thread's cache or from `operator new`.
