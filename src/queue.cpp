@@ -1,5 +1,7 @@
 #include "queue.hpp"
 
+#include <memory>  // make_unique
+
 namespace errgroup::detail {
 namespace {
 
@@ -20,7 +22,11 @@ queue& take_queue(thread_state& self, group& owner) {
     }
   }
   if (self.spare_queue == nullptr) {
-    self.spare_queue = new queue;
+    // Its first page comes with it.
+    auto first = std::make_unique<node>();
+    auto* const q = new queue;
+    q->head = q->tail = page::make(first.release());
+    self.spare_queue = q;
   }
   return *try_take_queue(self, owner);
 }
@@ -43,7 +49,7 @@ void put_queue(thread_state& self, queue& q) noexcept {
     }
   }
   // A thread that has some is not given more: it may be one that only destroys groups.
-  std::size_t room = self.nodes.is_empty() ? most_kept_nodes : 0;
+  std::size_t room = self.nodes.is_low() ? most_kept_nodes : 0;
   for (; !q.spare.is_empty(); room -= room != 0 ? 1 : 0) {
     if (room != 0) {
       self.nodes.push(q.spare.pop());

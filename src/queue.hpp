@@ -7,6 +7,7 @@
 
 #include <tbb/task_group.h>  // task_group, task_handle
 
+#include <array>     // array
 #include <atomic>    // atomic
 #include <cstddef>   // size_t
 #include <cstdint>   // uint32_t, uint64_t
@@ -81,45 +82,105 @@ class wake_list {
   sleeper* first_ = nullptr;
 };
 
+/// Tasks that a thread has taken as a whole, a page of them, to run them one after the other without
+/// coming back to the queue each time. Others, who find the queue empty, may still take them from
+/// here: so a task that takes its time strands nobody.
+class batch {
+ public:
+  batch() = default;
+  batch(batch const&) = delete;
+  batch& operator=(batch const&) = delete;
+
+  /// True if it has tasks, or had some and was not given back.
+  explicit operator bool() const noexcept { return page_ != nullptr; }
+
+  /// The next task for the thread whose batch this is; null if there is none.
+  [[nodiscard]] node* next() noexcept {
+    std::uint32_t const i = page_->claimed.fetch_add(1, std::memory_order_relaxed);
+    if (i >= page::capacity) {
+      return nullptr;
+    }
+    ++taken_;
+    return page_->of[i];
+  }
+
+  void prefetch() const noexcept {
+    for (std::uint32_t i = first_; i != page::capacity; ++i) {
+      __builtin_prefetch(page_->of[i]);
+    }
+  }
+
+ private:
+  friend struct queue;
+
+  [[nodiscard]] bool has_work() const noexcept {
+    return page_->claimed.load(std::memory_order_relaxed) < page::capacity;
+  }
+
+  page* page_ = nullptr;
+  std::uint32_t first_ = 0;  // those before were taken before
+  std::uint32_t taken_ = 0;   // by the thread whose batch this is
+  std::uint32_t stolen_ = 0;  // by others: bits
+  batch* next_ = nullptr;
+};
+
 /// Tasks of one group that wait for a thread, how many of them may run at once, and who waits for
 /// that. Knows nothing of what a group is.
 ///
 /// Everything but the atomics is guarded by `lock`, and these are written under it. The last thing
 /// that a thread does with a queue on behalf of a task is to release this lock; whoever finds the
 /// tasks finished has taken it after that.
+///
+/// The tasks are in pages, of which there is always at least one.
 struct alignas(64) queue {
   static constexpr int many = std::numeric_limits<int>::max();
 
-  // What every submission and every task touches is in one cache line.
+  // What every submission and every task changes is in one cache line.
   spin_mutex lock;
-  std::atomic<bool> ticket{false};  // somebody was asked to come, and has not come yet
-  bool closed = false;              // new tasks are skipped
-  std::atomic<int> running{0};      // threads that take tasks from here
+  std::atomic<bool> ticket{false};        // somebody was asked to come, and has not come yet
+  bool closed = false;                    // new tasks are skipped
+  std::uint8_t head_at = 0;               // the first task in the first page
+  std::uint8_t tail_at = 0;               // behind the last task in the last page
+  std::atomic<int> running{0};            // threads that take tasks from here
+  std::atomic<std::uint32_t> waiting{0};  // tasks in the pages
+  page* head = nullptr;
+  page* tail = nullptr;
   std::size_t unfinished = 0;
-  std::atomic<std::uint64_t> pushed{0};  // in this life
-  std::atomic<std::uint32_t> taken{0};   // … and so many were taken from here
-  std::atomic<node*> head{nullptr};
-  node* tail = nullptr;
-  node_stack spare;  // finished nodes, on their way back to those who submit
-  sleeper* sleepers = nullptr;
+  std::atomic<std::uint64_t> pushed{0};  // tasks, in this life
+  node_stack spare;                      // finished nodes, on their way back to those who submit
 
-  int slots = many;                                 // at most so many are running
+  // What they only read …
+  alignas(64) int slots = many;                     // at most so many are running
   std::size_t room = static_cast<std::size_t>(-1);  // for so many unfinished tasks
+  sleeper* sleepers = nullptr;
   group* owner = nullptr;
   queue* next_free = nullptr;
   std::atomic<std::uint64_t> serial{1};  // of this life
   std::size_t guests = 0;                // threads that use what the owner has
 
+  // … and what only batches need.
+  alignas(64) batch* batches = nullptr;  // those that are taken
+
   [[nodiscard]] bool is_idle() const noexcept {
-    return unfinished == 0 && running == 0 && guests == 0;
+    return unfinished == 0 && running.load(std::memory_order_relaxed) == 0 && guests == 0;
   }
   [[nodiscard]] bool has_work() const noexcept {
-    return head.load(std::memory_order_relaxed) != nullptr;
+    if (waiting.load(std::memory_order_relaxed) != 0) {
+      return true;
+    }
+    for (batch* b = batches; b != nullptr; b = b->next_) {
+      if (b->has_work()) {
+        return true;
+      }
+    }
+    return false;
   }
-  [[nodiscard]] bool may_start() const noexcept { return has_work() && running < slots; }
+  [[nodiscard]] bool may_start() const noexcept {
+    return running.load(std::memory_order_relaxed) < slots && has_work();
+  }
   /// True if somebody should be called; the caller has to see to it then.
   [[nodiscard]] bool take_ticket() noexcept {
-    bool const call = may_start() && !ticket.load(std::memory_order_relaxed);
+    bool const call = !ticket.load(std::memory_order_relaxed) && may_start();
     if (call) {
       ticket.store(true, std::memory_order_relaxed);
     }
@@ -129,27 +190,125 @@ struct alignas(64) queue {
     return {this, serial.load(std::memory_order_relaxed)};
   }
 
+  /// So many tasks were taken from here, more or less, as seen without the lock.
+  [[nodiscard]] std::uint32_t taken() const noexcept {
+    return static_cast<std::uint32_t>(pushed.load(std::memory_order_relaxed)) -
+           waiting.load(std::memory_order_relaxed);
+  }
+
+  /// True if the next `push` needs another page.
+  [[nodiscard]] bool is_page_full() const noexcept { return tail_at == page::capacity; }
+  void add_page(node* n) noexcept {
+    tail = tail->next = page::make(n);
+    tail_at = 0;
+  }
   void push(node* n) noexcept {
-    n->next = nullptr;
-    if (has_work()) {
-      tail->next = n;
-    } else {
-      head.store(n, std::memory_order_relaxed);
-    }
-    tail = n;
+    tail->of[tail_at++] = n;
+    count(1);
   }
 
   [[nodiscard]] node* pop() noexcept {
-    node* n = head.load(std::memory_order_relaxed);
-    if (n != nullptr) {
-      head.store(n->next, std::memory_order_relaxed);
-      taken.store(taken.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-      __builtin_prefetch(n->next);
+    if (waiting.load(std::memory_order_relaxed) == 0) {
+      return steal();
+    }
+    if (head_at == page::capacity) {
+      spare.push(std::exchange(head, head->next)->as_node());
+      head_at = 0;
+    }
+    node* const n = head->of[head_at++];
+    take(1);
+    if (waiting.load(std::memory_order_relaxed) == 0) {
+      head_at = tail_at = 0;  // the first page is the last one
+    } else if (head_at != page::capacity) {
+      __builtin_prefetch(head->of[head_at]);
+    } else {
+      __builtin_prefetch(head->next);
     }
     return n;
   }
 
+  /// Takes the rest of the first page, if there is another.
+  [[nodiscard]] bool pop(batch& b) noexcept {
+    if (head == tail || head_at == page::capacity) {
+      return false;
+    }
+    b.page_ = std::exchange(head, head->next);
+    __builtin_prefetch(head);
+    b.page_->claimed.store(head_at, std::memory_order_relaxed);
+    b.first_ = head_at;
+    b.taken_ = 0;
+    b.stolen_ = 0;
+    b.next_ = std::exchange(batches, &b);
+    take(page::capacity - std::exchange(head_at, std::uint8_t{0}));
+    return true;
+  }
+
+  /// Gives back a batch all of whose tasks were taken, and those that its own thread took have
+  /// finished: so many.
+  std::uint32_t give_back(batch& b) noexcept {
+    batch** p = &batches;
+    while (*p != &b) {
+      p = &(*p)->next_;
+    }
+    *p = b.next_;
+    page* const done = std::exchange(b.page_, nullptr);
+    if (b.taken_ == page::capacity) {
+      spare.push(done);
+    } else {
+      // Some were taken from it alone, and come back alone.
+      for (std::uint32_t i = b.first_; i != page::capacity; ++i) {
+        if ((b.stolen_ >> i & 1U) == 0) {
+          spare.push(done->of[i]);
+        }
+      }
+      spare.push(done->as_node());
+    }
+    return b.taken_;
+  }
+
   void give_back(node* n) noexcept { spare.push(n); }
+
+  /// All tasks that waited, taken out of the queue.
+  struct contents {
+    page* first = nullptr;  // of several
+    page* last = nullptr;   // behind the last of those
+    std::uint32_t first_at = 0;
+    std::array<node*, page::capacity> others{};  // and these
+    std::uint32_t number_of_others = 0;
+  };
+  [[nodiscard]] contents empty() noexcept {
+    contents all;
+    if (waiting.load(std::memory_order_relaxed) != 0) {
+      bool const several = head != tail;
+      all.first = several ? head : nullptr;
+      all.last = tail;
+      all.first_at = head_at;
+      for (std::uint32_t i = several ? 0 : head_at; i != tail_at; ++i) {
+        all.others[all.number_of_others++] = tail->of[i];
+      }
+      take(waiting.load(std::memory_order_relaxed));
+      head = tail;
+      head_at = tail_at = 0;
+    }
+    return all;
+  }
+
+  void give_back(contents const& all) noexcept {
+    for (page* p = all.first; p != nullptr && p != all.last;) {
+      page* const done = std::exchange(p, p->next);
+      if (done != all.first || all.first_at == 0) {
+        spare.push(done);
+        continue;
+      }
+      for (std::uint32_t i = all.first_at; i != page::capacity; ++i) {
+        spare.push(done->of[i]);
+      }
+      spare.push(done->as_node());
+    }
+    for (std::uint32_t i = 0; i != all.number_of_others; ++i) {
+      spare.push(all.others[i]);
+    }
+  }
 
   void enlist(sleeper& s) noexcept {
     s.next_ = sleepers;
@@ -172,6 +331,26 @@ struct alignas(64) queue {
   }
 
  private:
+  void count(std::uint32_t more) noexcept {
+    waiting.store(waiting.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+  }
+  void take(std::uint32_t n) noexcept {
+    waiting.store(waiting.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
+  }
+  // A task from somebody's batch.
+  [[nodiscard]] node* steal() noexcept {
+    for (batch* b = batches; b != nullptr; b = b->next_) {
+      if (b->has_work()) {
+        std::uint32_t const i = b->page_->claimed.fetch_add(1, std::memory_order_relaxed);
+        if (i < page::capacity) {
+          b->stolen_ |= 1U << i;
+          return b->page_->of[i];
+        }
+      }
+    }
+    return nullptr;
+  }
+
   static void wake(wake_list& list, sleeper** p) noexcept {
     sleeper* s = std::exchange(*p, (*p)->next_);
     if (s->latch_) {

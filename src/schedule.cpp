@@ -7,7 +7,7 @@
 #include <tbb/task_arena.h>                  // enqueue, isolate, max_concurrency, task_arena
 
 #include <algorithm>  // max, min
-#include <memory>     // construct_at
+#include <memory>     // construct_at, make_unique
 #include <new>        // launder
 #include <thread>     // yield
 #include <utility>    // exchange
@@ -115,9 +115,12 @@ tbb::task_arena& detail::default_arena() {
 
 /// A thread that takes tasks from a queue.
 struct group::session {
+  explicit session(helper h) noexcept : who(h) {}
+
   helper who;
-  detail::node* next;        // taken, and not run yet
-  bool call;                 // a ticket is to be sent
+  detail::node* next = nullptr;  // taken, and not run yet
+  detail::batch batch;           // taken with that
+  bool call = false;             // a ticket is to be sent
   bool over = false;         // it has left the queue
   bool retires = false;      // it leaves although there is work
   bool stays = false;        // … and is its ticket now
@@ -275,14 +278,17 @@ void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* 
     lock.release();
     return;
   }
+  if (q.is_page_full()) [[unlikely]] {
+    q.add_page(self.nodes.pop());
+  }
   q.push(n);
   q.pushed.store(q.pushed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   bool const call = q.take_ticket();
   if (q.sleepers != nullptr && q.may_start()) {
     q.wake_one(awake, false);
   }
-  if (self.nodes.is_empty()) {
-    self.nodes = std::exchange(q.spare, {});
+  if (self.nodes.is_low()) {
+    self.nodes.take_all(q.spare);
   }
   lock.release();
   if (call) {
@@ -310,7 +316,8 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       finish(q, oldest, awake);
       awake_now(awake, lock, q);
     } else if (q.may_start()) {
-      session s = begin_session(q, helper::submitter);
+      session s(helper::submitter);
+      begin_session(q, s);
       lock.release();
       run_session(q, s);
       lock.acquire(q.lock);
@@ -326,29 +333,40 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       }
     }
   }
+  if (self.nodes.is_empty()) [[unlikely]] {  // the tasks that ran here have used it up
+    lock.release();
+    detail::insist([&] { detail::reserve_node(self); });
+    lock.acquire(q.lock);
+  }
   return true;
 }
 
 // Empties the queue. Tasks that were waiting in it are skipped.
 void group::close(queue& q) noexcept {
-  detail::node* rest = nullptr;
+  queue::contents rest;
   {
     lock_type lock(q.lock);
     q.closed = true;
-    rest = q.head.exchange(nullptr, std::memory_order_relaxed);
+    rest = q.empty();
   }
   std::size_t n = 0;
-  for (detail::node* w = rest; w != nullptr; w = w->next) {
-    n += is_task(*w) ? 1U : 0U;
-    w->consume(*w, nullptr);
+  auto skip_one = [&n](detail::node& w) noexcept {
+    n += is_task(w) ? 1U : 0U;
+    w.consume(w, nullptr);
+  };
+  for (detail::page* p = rest.first; p != rest.last && p != nullptr; p = p->next) {
+    for (std::uint32_t i = p == rest.first ? rest.first_at : 0; i != detail::page::capacity; ++i) {
+      skip_one(*p->of[i]);
+    }
+  }
+  for (std::uint32_t i = 0; i != rest.number_of_others; ++i) {
+    skip_one(*rest.others[i]);
   }
   skipped_.fetch_add(n, std::memory_order_relaxed);
   detail::wake_list awake;
   lock_type lock(q.lock);
   q.unfinished -= n;
-  while (rest != nullptr) {
-    q.give_back(std::exchange(rest, rest->next));
-  }
+  q.give_back(rest);
   q.wake_all(awake);
 }
 
@@ -396,6 +414,7 @@ bool group::queue_ticket(ticket const& t) {
   if (!outer || !made_in_lives()) {
     return false;
   }
+  auto extra = std::make_unique<detail::node>();
   auto* n = new detail::node;
   std::construct_at(reinterpret_cast<ticket*>(n->storage), t);
   n->consume = &consume_ticket;
@@ -405,6 +424,9 @@ bool group::queue_ticket(ticket const& t) {
     lock.release();
     delete n;
     return false;
+  }
+  if (outer->is_page_full()) {
+    outer->add_page(extra.release());
   }
   outer->push(n);
   bool const call = outer->take_ticket();
@@ -471,8 +493,8 @@ void group::consume_ticket(detail::node& n, group* runner) noexcept {
 // pass the queue's cache line to and fro.
 bool group::watch(queue& q, queue_life life) noexcept {
   for (int empty = 0; empty != watch_looks;) {
-    bool const has_work = q.has_work();
-    std::uint32_t const taken = q.taken.load(std::memory_order_relaxed);
+    bool const has_work = q.waiting.load(std::memory_order_relaxed) != 0;
+    std::uint32_t const taken = q.taken();
     if (has_work && q.running.load(std::memory_order_relaxed) == 0) {
       return true;
     }
@@ -482,7 +504,7 @@ bool group::watch(queue& q, queue_life life) noexcept {
     }
     if (!has_work) {
       ++empty;
-    } else if (q.taken.load(std::memory_order_relaxed) - taken < watch_short) {
+    } else if (q.taken() - taken < watch_short) {
       return true;
     }
   }
@@ -510,7 +532,8 @@ void group::use_ticket(queue_life life) noexcept {
     if (!q.may_start()) {
       return;
     }
-    session s = begin_session(q, helper::runner);  // from here on the group cannot end
+    session s(helper::runner);
+    begin_session(q, s);  // from here on the group cannot end
     group& g = *q.owner;
     lock.release();
     g.run_session(q, s);
@@ -520,16 +543,27 @@ void group::use_ticket(queue_life life) noexcept {
 
 // --- sessions ---
 
+// Under the lock: takes a task, and maybe others with it.
+void group::take(queue& q, session& s) noexcept {
+  // Where tasks are counted they start in order (L5).
+  if (q.slots == queue::many && q.pop(s.batch)) {
+    s.next = s.batch.next();
+    s.batch.prefetch();
+  } else {
+    s.next = q.pop();
+  }
+}
+
 // Under the lock: a thread comes to take tasks.
-group::session group::begin_session(queue& q, helper who) noexcept {
-  ++q.running;
-  detail::node* first = q.pop();
-  return {who, first, q.take_ticket()};
+void group::begin_session(queue& q, session& s) noexcept {
+  q.running.store(q.running.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  take(q, s);
+  s.call = q.take_ticket();
 }
 
 // Under the lock: a thread goes.
 void group::end_session(queue& q, session& s, detail::wake_list& awake) noexcept {
-  --q.running;
+  q.running.store(q.running.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   s.over = true;
   s.idle = q.is_idle();
   s.pushed = q.pushed.load(std::memory_order_relaxed);
@@ -586,12 +620,15 @@ void group::run_session(queue& q, session& s) noexcept {
       refused->consume(*refused, nullptr);
       skip(is_task(*refused) ? 1 : 0);
     }
+    if (refused != nullptr && s.batch && (s.next = s.batch.next()) != nullptr) {
+      continue;
+    }
     lock_type lock(q.lock);
     if (refused != nullptr) {
-      finish(q, refused, awake);
+      finish(q, s, refused, awake);
     }
     if (!s.retires && (s.who != helper::submitter || q.unfinished >= q.room)) {
-      s.next = q.pop();
+      take(q, s);
     }
     if (s.next == nullptr) {
       end_session(q, s, awake);
@@ -620,12 +657,15 @@ void group::drain(queue& q, session& s) noexcept {
     }
     detail::node* const n = std::exchange(s.next, nullptr);
     n->consume(*n, this);
+    if (s.batch && (s.next = s.batch.next()) != nullptr) {
+      continue;
+    }
     acquire_politely(lock, q, s.pauses);
-    finish(q, n, awake);
+    finish(q, s, n, awake);
     // Too many for tasks that are so short.
     s.retires = s.pauses == most_lock_pauses && s.who == helper::runner && q.running > 1;
     if (!s.retires && (s.who != helper::submitter || q.unfinished >= q.room)) {
-      s.next = q.pop();
+      take(q, s);
     }
     if (s.next != nullptr) {
       s.call = q.take_ticket();
@@ -635,6 +675,15 @@ void group::drain(queue& q, session& s) noexcept {
     }
     lock.release();
     awake.now();
+  }
+}
+
+// Under the lock: a task is done, and its batch with it, if it was taken with one.
+void group::finish(queue& q, session& s, detail::node* n, detail::wake_list& awake) noexcept {
+  if (s.batch) {
+    q.unfinished -= q.give_back(s.batch);
+  } else {
+    finish(q, n, awake);
   }
 }
 
@@ -667,7 +716,8 @@ std::uint64_t group::drain_and_sleep(queue& q) noexcept {
   lock_type lock(q.lock);
   for (;;) {
     if (q.may_start()) {
-      session s = begin_session(q, helper::waiter);
+      session s(helper::waiter);
+      begin_session(q, s);
       lock.release();
       run_session(q, s);
       if (s.idle) {

@@ -458,12 +458,15 @@ class group {
   static void use_ticket(detail::queue_life life) noexcept;
   static void consume_ticket(detail::node& n, group* runner) noexcept;
   static bool is_task(detail::node const& n) noexcept;
-  static session begin_session(detail::queue& q, helper who) noexcept;
+  static void take(detail::queue& q, session& s) noexcept;
+  static void begin_session(detail::queue& q, session& s) noexcept;
   static void end_session(detail::queue& q, session& s, detail::wake_list& awake) noexcept;
   void run_session(detail::queue& q, session& s) noexcept;
   void drain(detail::queue& q, session& s) noexcept;
   static void awake_now(detail::wake_list& awake, detail::spin_mutex::scoped_lock& lock,
                         detail::queue& q) noexcept;
+  static void finish(detail::queue& q, session& s, detail::node* n,
+                     detail::wake_list& awake) noexcept;
   static void finish(detail::queue& q, detail::node* n, detail::wake_list& awake) noexcept;
   void run_inline(detail::node& n) noexcept;
   std::uint64_t drain_and_sleep(detail::queue& q) noexcept;
@@ -636,6 +639,7 @@ detail::node* group::make_node(detail::thread_state& self, F&& f) {
   using kept = detail::stored<D>;
   detail::node* n = detail::take_node(self);
   try {
+    detail::reserve_node(self);
     std::construct_at(reinterpret_cast<kept*>(n->storage), std::in_place, std::forward<F>(f));
   } catch (...) {
     detail::put_node(self, n);

@@ -95,6 +95,14 @@ inline thread_state& this_worker() noexcept {
 
 inline void put_node(thread_state& self, node* n) noexcept { self.nodes.push(n); }
 
+/// Makes sure that there is a node in the cache: whoever has taken one to queue it may need one
+/// more for the queue.
+inline void reserve_node(thread_state& self) {
+  if (self.nodes.is_empty()) [[unlikely]] {
+    self.nodes.push(new node);
+  }
+}
+
 /// Says, while it lives, that this thread runs a task of `owner`.
 class task_scope {
  public:

@@ -3,17 +3,20 @@
 
 #include <errgroup/fwd.hpp>
 
+#include <array>        // array
+#include <atomic>       // atomic
 #include <cstddef>      // byte, max_align_t, size_t
+#include <cstdint>      // uint32_t
 #include <memory>       // construct_at, destroy_at, make_unique, unique_ptr
-#include <type_traits>  // is_nothrow_move_constructible_v
-#include <utility>      // forward, move
+#include <type_traits>  // is_nothrow_move_constructible_v, is_trivially_destructible_v
+#include <utility>      // exchange, forward, move
 
 namespace errgroup::detail {
 
-/// A task in a queue. Nodes have one size, so that they can be recycled among all groups: a
+/// A task in a queue, or nothing. Nodes have one size, so that they can be recycled among all groups: a
 /// callable that does not fit, or that may throw when moved, is kept in a box.
 struct node {
-  node* next;
+  node* next;  // in a list, if it is in one
   /// Runs the callable as a task of `runner`, or leaves it uncalled if that is null; destroys it.
   void (*consume)(node& self, group* runner) noexcept;
   alignas(std::max_align_t) std::byte storage[48];
@@ -56,44 +59,90 @@ using held = std::conditional_t<std::is_nothrow_move_constructible_v<F> &&
 template <class F>
 using stored = std::conditional_t<sizeof(held<F>) <= sizeof(node::storage), held<F>, boxed<F>>;
 
-/// Free nodes. One node in seven holds the addresses of the six others: so whoever takes nodes
-/// reads one cache line in seven from the thread that gave them back, and need not wait for the
-/// others.
+/// Has the processor fetch a cache line that is going to be written.
+inline void prefetch_to_write(void const* p) noexcept {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*static_cast<char const*>(p)));  // not in the baseline: a hint
+#else
+  __builtin_prefetch(p, 1);
+#endif
+}
+
+/// A node that holds the addresses of others: so whoever takes seven nodes that another thread has
+/// put away reads one cache line, and not one after the other.
+struct page {
+  static constexpr std::uint32_t capacity = 6;
+
+  page* next = nullptr;
+  /// So many of a page of tasks are taken, or more; by several threads, if it is taken as a whole.
+  std::atomic<std::uint32_t> claimed{0};
+  std::array<node*, capacity> of;
+
+  [[nodiscard]] static page* make(node* n) noexcept {
+    return std::construct_at(reinterpret_cast<page*>(n));
+  }
+  [[nodiscard]] node* as_node() noexcept { return std::construct_at(reinterpret_cast<node*>(this)); }
+};
+static_assert(sizeof(page) == sizeof(node) && alignof(page) <= alignof(node) &&
+              std::is_trivially_destructible_v<page>);
+
+/// Free nodes, in pages.
 class node_stack {
  public:
   [[nodiscard]] bool is_empty() const noexcept { return top_ == nullptr; }
+  /// True for one node, or none.
+  [[nodiscard]] bool is_low() const noexcept {
+    return count_ == 0 && (top_ == nullptr || top_->next == nullptr);
+  }
 
   void push(node* n) noexcept {
-    if (top_ != nullptr && count_ != per_page) {
-      page(top_)[count_++] = n;
+    if (top_ != nullptr && count_ != page::capacity) {
+      top_->of[count_++] = n;
     } else {
-      n->next = top_;
-      top_ = n;
+      page* const p = page::make(n);
+      p->next = std::exchange(top_, p);
       count_ = 0;
+    }
+  }
+
+  /// A page all of whose nodes are free.
+  void push(page* full) noexcept {
+    if (top_ != nullptr && count_ != page::capacity) {
+      full->next = std::exchange(top_->next, full);  // only the topmost is ever filled in part
+    } else {
+      full->next = std::exchange(top_, full);
+      count_ = page::capacity;
     }
   }
 
   /// Not on an empty stack.
   [[nodiscard]] node* pop() noexcept {
     if (count_ != 0) {
-      return page(top_)[--count_];
+      return top_->of[--count_];
     }
-    node* n = top_;
-    top_ = n->next;
+    page* const p = std::exchange(top_, top_->next);
     if (top_ != nullptr) {
-      count_ = per_page;  // only the topmost is ever filled in part
-      __builtin_prefetch(top_);
+      count_ = page::capacity;
+      // The lines are another thread's; have them come while the first ones are used.
+      for (node* n : top_->of) {
+        prefetch_to_write(n);
+      }
+      prefetch_to_write(top_->next);
     }
-    return n;
+    return p->as_node();
+  }
+
+  /// Gets all that another one has.
+  void take_all(node_stack& other) noexcept {
+    node_stack mine = std::exchange(*this, std::exchange(other, {}));
+    while (!mine.is_empty()) {
+      push(mine.pop());
+    }
   }
 
  private:
-  static constexpr std::size_t per_page = sizeof(node::storage) / (sizeof(node*));
-
-  static node** page(node* n) noexcept { return reinterpret_cast<node**>(n->storage); }
-
-  node* top_ = nullptr;
-  std::size_t count_ = 0;  // addresses in the topmost
+  page* top_ = nullptr;
+  std::uint32_t count_ = 0;  // addresses in the topmost
 };
 
 }  // namespace errgroup::detail
