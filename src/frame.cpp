@@ -3,10 +3,13 @@
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
 
-#include <cstdio>     // fputs
-#include <exception>  // terminate
-#include <new>        // nothrow
-#include <utility>    // exchange
+#include <pthread.h>  // pthread_key_create, pthread_setspecific
+
+#include <cstdio>        // fputs
+#include <exception>     // terminate
+#include <new>           // bad_alloc, nothrow
+#include <system_error>  // generic_category, system_error
+#include <utility>       // exchange
 
 namespace errgroup::detail {
 
@@ -26,31 +29,35 @@ spin_mutex free_states_lock;
 thread_state* free_states = nullptr;
 std::uint64_t states_made = 0;
 
-class resident {
- public:
-  explicit resident(thread_state* s) noexcept : state_(s) {}
-  resident(resident const&) = delete;
-  resident& operator=(resident const&) = delete;
-  ~resident() {
-    current_thread_state = nullptr;
-    while (!state_->nodes.is_empty()) {
-      delete state_->nodes.pop();
-    }
-    if (state_->spare_queue != nullptr) {
-      free_queue(std::exchange(state_->spare_queue, nullptr));
-    }
-    spin_mutex::scoped_lock guard(free_states_lock);
-    state_->next_free = free_states;
-    free_states = state_;
+// Runs when a thread ends, after the destructors of its thread_local objects: those may use groups,
+// too. (One that comes later still, of another thread-specific value, has this run once more.)
+void leave_thread(void* p) noexcept {
+  auto* const s = static_cast<thread_state*>(p);
+  current_thread_state = nullptr;
+  while (!s->nodes.is_empty()) {
+    delete s->nodes.pop();
   }
+  if (s->spare_queue != nullptr) {
+    free_queue(std::exchange(s->spare_queue, nullptr));
+  }
+  spin_mutex::scoped_lock guard(free_states_lock);
+  s->next_free = free_states;
+  free_states = s;
+}
 
- private:
-  thread_state* state_;
-};
+pthread_key_t make_leave_key() {
+  pthread_key_t key;
+  int const failed = pthread_key_create(&key, [](void* s) { leave_thread(s); });
+  if (failed != 0) {
+    throw std::system_error(failed, std::generic_category(), "errgroup: pthread_key_create");
+  }
+  return key;
+}
 
 }  // namespace
 
 thread_state& adopt_thread() {
+  static pthread_key_t const leave_key = make_leave_key();
   thread_state* s = nullptr;
   {
     spin_mutex::scoped_lock guard(free_states_lock);
@@ -62,8 +69,11 @@ thread_state& adopt_thread() {
       s->next_task = ++states_made << 40;
     }
   }
+  if (pthread_setspecific(leave_key, s) != 0) {
+    leave_thread(s);
+    throw std::bad_alloc();
+  }
   current_thread_state = s;
-  thread_local resident const keeper(s);
   return *s;
 }
 

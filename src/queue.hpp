@@ -176,7 +176,8 @@ struct alignas(64) queue {
     return false;
   }
   [[nodiscard]] bool may_start() const noexcept {
-    return running.load(std::memory_order_relaxed) < slots && has_work();
+    // In this order: a late ticket may look while the next group sets `slots`, but there is no work.
+    return has_work() && running.load(std::memory_order_relaxed) < slots;
   }
   /// True if somebody should be called; the caller has to see to it then.
   [[nodiscard]] bool take_ticket() noexcept {

@@ -516,10 +516,6 @@ void group::use_ticket(queue_life life) noexcept {
   if (q.serial.load(std::memory_order_acquire) != life.serial) {
     return;
   }
-  // Without workers, this is a thread that waits for something else, and goes away when it has got
-  // that: what it spawned would stay in its deque.
-  bool& alone = detail::this_worker().is_alone;
-  restored const after(alone, std::exchange(alone, has_no_workers()));
   for (bool stays = true; stays;) {
     if (!watch(q, life)) {
       return;
@@ -536,6 +532,10 @@ void group::use_ticket(queue_life life) noexcept {
     begin_session(q, s);  // from here on the group cannot end
     group& g = *q.owner;
     lock.release();
+    // Without workers, this is a thread that waits for something else, and goes away when it has
+    // got that: what it spawned would stay in its deque.
+    bool& alone = detail::this_worker().is_alone;
+    restored const after(alone, std::exchange(alone, has_no_workers()));
     g.run_session(q, s);
     stays = s.stays;  // the group may be gone, the queue is not
   }

@@ -234,17 +234,17 @@ class GroupLifetimeDeathTest : public testing::Test {
 
 void destroy_in_own_task(options const& opts) {
   watchdog const guard("a group that is destroyed in its own task");
-  auto g = std::make_unique<group>(opts);
-  g->run([&] { g.reset(); });
+  auto* const g = new group(opts);
+  g->run([g] { delete g; });
   (void)g->wait();
 }
 
 void destroy_in_nested_task(options const& opts) {
   watchdog const guard("a group that is destroyed below its own task");
-  auto g = std::make_unique<group>(opts);
-  g->run([&] {
+  auto* const g = new group(opts);
+  g->run([g] {
     group nested;
-    nested.run([&] { g.reset(); });
+    nested.run([g] { delete g; });
     (void)nested.wait();
   });
   (void)g->wait();
