@@ -246,8 +246,8 @@ bool group::is_joined() const noexcept {
     return false;
   }
   queue* q = queue_.load(std::memory_order_acquire);
-  return q == nullptr || q->pushed.load(std::memory_order_acquire) ==
-                             pushes_joined_.load(std::memory_order_relaxed);
+  return q == nullptr ||
+         q->pushed.load(std::memory_order_acquire) == q->joined.load(std::memory_order_relaxed);
 }
 
 error group::outcome() const noexcept {
@@ -433,25 +433,19 @@ error group::run_here_and_wait(thread_state& self, void (*call)(void*) noexcept,
 }
 
 void group::join() noexcept {
-  // Others may wait, too, and know more.
-  auto raise = [](std::atomic<std::uint64_t>& joined, std::uint64_t to) noexcept {
-    std::uint64_t now = joined.load(std::memory_order_relaxed);
-    while (now < to && !joined.compare_exchange_weak(now, to, std::memory_order_relaxed)) {
-    }
-  };
   for (;;) {
     queue* const q = queue_.load(std::memory_order_acquire);
-    std::uint64_t pushed = 0;
-    if (q != nullptr) {
-      pushed = drain_and_sleep(*q);
-      raise(pushes_joined_, pushed);
-    }
+    std::uint64_t const pushed = q != nullptr ? drain_and_sleep(*q) : 0;
     if (!spawned_.load(std::memory_order_acquire)) {
       break;
     }
     std::uint64_t const before = spawns();
     engine_wait<detail::no_body>(nullptr);
-    raise(spawns_joined_, before);
+    std::uint64_t joined = spawns_joined_.load(std::memory_order_relaxed);
+    while (joined < before &&
+           !spawns_joined_.compare_exchange_weak(joined, before, std::memory_order_relaxed)) {
+      // another waiter knew of others
+    }
     // When oneTBB's tasks were done, ours were, too, unless there are new ones.
     if (before == spawns() && queue_.load(std::memory_order_acquire) == q &&
         (q == nullptr || q->pushed.load(std::memory_order_acquire) == pushed)) {

@@ -82,9 +82,9 @@ class wake_list {
   sleeper* first_ = nullptr;
 };
 
-/// Tasks that a thread has taken as a whole, a page of them, to run them one after the other without
-/// coming back to the queue each time. Others, who find the queue empty, may still take them from
-/// here: so a task that takes its time strands nobody.
+/// Tasks that a thread has taken as a whole, a page of them, to run them one after the other
+/// without coming back to the queue each time. Others, who find the queue empty, may still take
+/// them from here: so a task that takes its time strands nobody.
 class batch {
  public:
   batch() = default;
@@ -118,7 +118,7 @@ class batch {
   }
 
   page* page_ = nullptr;
-  std::uint32_t first_ = 0;  // those before were taken before
+  std::uint32_t first_ = 0;   // those before were taken before
   std::uint32_t taken_ = 0;   // by the thread whose batch this is
   std::uint32_t stolen_ = 0;  // by others: bits
   batch* next_ = nullptr;
@@ -149,7 +149,7 @@ struct alignas(64) queue {
   std::atomic<std::uint64_t> pushed{0};  // tasks, in this life
   node_stack spare;                      // finished nodes, on their way back to those who submit
 
-  // What they only read …
+  // What they mostly read …
   alignas(64) int slots = many;                     // at most so many are running
   std::size_t room = static_cast<std::size_t>(-1);  // for so many unfinished tasks
   sleeper* sleepers = nullptr;
@@ -157,6 +157,7 @@ struct alignas(64) queue {
   queue* next_free = nullptr;
   std::atomic<std::uint64_t> serial{1};  // of this life
   std::size_t guests = 0;                // threads that use what the owner has
+  std::atomic<std::uint64_t> joined{0};  // so many of `pushed` were waited for
 
   // … and what only batches need.
   alignas(64) batch* batches = nullptr;  // those that are taken
@@ -176,7 +177,8 @@ struct alignas(64) queue {
     return false;
   }
   [[nodiscard]] bool may_start() const noexcept {
-    // In this order: a late ticket may look while the next group sets `slots`, but there is no work.
+    // In this order: a late ticket may look while the next group sets `slots`, but there is no
+    // work.
     return has_work() && running.load(std::memory_order_relaxed) < slots;
   }
   /// True if somebody should be called; the caller has to see to it then.
@@ -375,6 +377,7 @@ struct alignas(64) queue {
     // Nobody else knows this life of it yet.
     q->owner = &owner;
     q->pushed.store(0, std::memory_order_relaxed);
+    q->joined.store(0, std::memory_order_relaxed);
   }
   return q;
 }

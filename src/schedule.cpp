@@ -121,12 +121,12 @@ struct group::session {
   detail::node* next = nullptr;  // taken, and not run yet
   detail::batch batch;           // taken with that
   bool call = false;             // a ticket is to be sent
-  bool over = false;         // it has left the queue
-  bool retires = false;      // it leaves although there is work
-  bool stays = false;        // … and is its ticket now
-  bool idle = false;         // … as the last one
-  std::uint64_t pushed = 0;  // … which has seen so many tasks
-  int pauses = 0;            // what it waited for the lock lately
+  bool over = false;             // it has left the queue
+  bool retires = false;          // it leaves although there is work
+  bool stays = false;            // … and is its ticket now
+  bool idle = false;             // … as the last one
+  std::uint64_t pushed = 0;      // … which has seen so many tasks
+  int pauses = 0;                // what it waited for the lock lately
 };
 
 // --- where a task goes ---
@@ -567,6 +567,9 @@ void group::end_session(queue& q, session& s, detail::wake_list& awake) noexcept
   s.over = true;
   s.idle = q.is_idle();
   s.pushed = q.pushed.load(std::memory_order_relaxed);
+  if (s.idle && s.who == helper::waiter) {
+    q.joined.store(s.pushed, std::memory_order_relaxed);
+  }
   // A runner that leaves stays near the queue, as its ticket.
   s.stays =
       s.who == helper::runner && !q.closed && !q.ticket.exchange(true, std::memory_order_relaxed);
@@ -738,7 +741,9 @@ std::uint64_t group::drain_and_sleep(queue& q) noexcept {
       }
     }
   }
-  return q.pushed.load(std::memory_order_relaxed);
+  std::uint64_t const pushed = q.pushed.load(std::memory_order_relaxed);
+  q.joined.store(pushed, std::memory_order_relaxed);
+  return pushed;
 }
 
 bool group::helps() const noexcept { return !extras_ || !extras_->isolated; }

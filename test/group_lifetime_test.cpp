@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <errgroup/group.hpp>
-
 #include "support/callables.hpp"
 #include "support/census.hpp"
 #include "support/gate.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
+#include <errgroup/group.hpp>
 
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>  // global_control
 #include <tbb/parallel_for.h>    // parallel_for
 #include <tbb/task_group.h>      // task_group
-
-#include <unistd.h>  // sysconf
+#include <unistd.h>              // sysconf
 
 #include <atomic>        // atomic
 #include <cstddef>       // size_t
@@ -96,8 +94,8 @@ class GroupDestructor : public support::no_leaks {};
 
 TEST_F(GroupDestructor, W1_cancels_and_joins_what_nobody_waited_for) {
   watchdog const guard("the destructor of a group that was not waited for");
-  for (options const& opts :
-       {options{}, options{.limit = 1}, options{.limit = 3, .queue = 2}, options{.isolated = true}}) {
+  for (options const& opts : {options{}, options{.limit = 1}, options{.limit = 3, .queue = 2},
+                              options{.isolated = true}}) {
     for (int round = 0; round != 50; ++round) {
       std::atomic<int> begun{0};
       std::atomic<int> ended{0};

@@ -119,7 +119,7 @@ class [[nodiscard]] error {
   /// The code: the one given; of an exception, a `std::system_error`'s own, else
   /// `errc::exception`; of an error of a type of its own, `errc::failed`. Zero for success.
   ///
-  /// Cost: for an exception, a rethrow.
+  /// Cost: for an exception that did not come from a task, a rethrow.
   [[nodiscard]] ERRGROUP_API std::error_code code() const noexcept;
 
   /// The exception: the one thrown; of a code, a `std::system_error`; of an error of a type of
@@ -164,9 +164,9 @@ class [[nodiscard]] error {
   /// had been stopped. Counted by `wait`, at the moment it returned.
   [[nodiscard]] std::size_t skipped() const noexcept { return skipped_; }
 
-  /// Equal if both are success, or if the codes are equal and so is the exception object.
+  /// Equal if both are success, the same code, or the same exception object.
   friend bool operator==(error const& a, error const& b) noexcept {
-    return a.code_ == b.code_ && a.exception_ == b.exception_;
+    return a.exception_ == b.exception_ && (a.exception_ != nullptr || a.code_ == b.code_);
   }
   friend bool operator==(error const& a, std::error_code const& b) noexcept {
     return a.code() == b;
@@ -227,7 +227,7 @@ namespace detail {
 
 /// The library's own way into an `error`.
 struct error_access {
-  /// An exception that has a code of its own choice.
+  /// An exception whose code is known, or chosen.
   static error make(std::error_code code, std::exception_ptr exception) noexcept {
     error e(std::move(exception));
     e.code_ = code;

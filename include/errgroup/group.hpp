@@ -496,7 +496,6 @@ class group {
   std::atomic<std::uint64_t> maker_spawns_{0};      // to oneTBB; only the maker writes it
   std::atomic<std::uint64_t> other_spawns_{0};      // … by others, not inside the group
   std::atomic<std::uint64_t> spawns_joined_{0};     // so many of both were waited for
-  std::atomic<std::uint64_t> pushes_joined_{0};     // so many that were queued were waited for
   std::atomic<std::size_t> skipped_{0};
   std::atomic<detail::queue*> queue_{nullptr};
   mutable std::atomic<token_link*> token_{nullptr};

@@ -5,9 +5,10 @@
 #include <errgroup/group.hpp>
 #include <errgroup/task.hpp>
 
-#include <functional>   // invoke
-#include <type_traits>  // invoke_result_t, is_void_v
-#include <utility>      // forward, move
+#include <functional>    // invoke
+#include <system_error>  // system_error
+#include <type_traits>   // invoke_result_t, is_void_v
+#include <utility>       // forward, move
 
 namespace errgroup {
 
@@ -32,6 +33,8 @@ template <class Body>
     } else if (error e = detail::to_error(std::invoke(std::forward<Body>(body), g))) {
       g.cancel(std::move(e));
     }
+  } catch (std::system_error const& e) {
+    g.cancel(detail::caught(e.code()));
   } catch (...) {
     g.cancel(detail::caught());
   }

@@ -153,8 +153,11 @@ bool is_null(F const& f) noexcept {
   }
 }
 
-/// The exception being handled, as an error.
-inline error caught() noexcept { return std::current_exception(); }
+/// The exception being handled, as an error. Its code is told here, where it is known: to find out
+/// later takes a rethrow.
+inline error caught(std::error_code code = errc::exception) noexcept {
+  return error_access::make(code ? code : errc::exception, std::current_exception());
+}
 
 /// Calls a task and hands its failure, if there is one, to `fail`. Whatever it throws is a failure.
 template <class F, class Token, class Fail>
@@ -173,6 +176,8 @@ void call(F& f, Token const& token, Fail const& fail) noexcept {
     } else if (error e = to_error(invoke())) {
       fail(std::move(e));
     }
+  } catch (std::system_error const& e) {
+    fail(caught(e.code()));
   } catch (...) {
     fail(caught());
   }

@@ -4,13 +4,12 @@
 // it is up to the machine. A failure prints the seed; ERRGROUP_STRESS_SEED=<seed> starts with it
 // again, and ERRGROUP_STRESS_ROUNDS=<factor> makes it that many times longer.
 
-#include <errgroup/group.hpp>
-#include <errgroup/scope.hpp>
-
 #include "support/callables.hpp"
 #include "support/census.hpp"
 #include "support/gate.hpp"
 #include "support/watchdog.hpp"
+#include <errgroup/group.hpp>
+#include <errgroup/scope.hpp>
 
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>  // global_control
@@ -59,9 +58,7 @@ class dice {
     z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
     return z ^ (z >> 31U);
   }
-  int below(int n) noexcept {
-    return static_cast<int>(roll() % static_cast<std::uint64_t>(n));
-  }
+  int below(int n) noexcept { return static_cast<int>(roll() % static_cast<std::uint64_t>(n)); }
   bool one_in(int n) noexcept { return below(n) == 0; }
 
  private:

@@ -13,8 +13,8 @@
 
 namespace errgroup::detail {
 
-/// A task in a queue, or nothing. Nodes have one size, so that they can be recycled among all groups: a
-/// callable that does not fit, or that may throw when moved, is kept in a box.
+/// A task in a queue, or nothing. Nodes have one size, so that they can be recycled among all
+/// groups: a callable that does not fit, or that may throw when moved, is kept in a box.
 struct node {
   node* next;  // in a list, if it is in one
   /// Runs the callable as a task of `runner`, or leaves it uncalled if that is null; destroys it.
@@ -62,7 +62,9 @@ using stored = std::conditional_t<sizeof(held<F>) <= sizeof(node::storage), held
 /// Has the processor fetch a cache line that is going to be written.
 inline void prefetch_to_write(void const* p) noexcept {
 #if defined(__x86_64__)
-  asm volatile("prefetchw %0" : : "m"(*static_cast<char const*>(p)));  // not in the baseline: a hint
+  asm volatile("prefetchw %0"
+               :
+               : "m"(*static_cast<char const*>(p)));  // not in the baseline: a hint
 #else
   __builtin_prefetch(p, 1);
 #endif
@@ -81,7 +83,9 @@ struct page {
   [[nodiscard]] static page* make(node* n) noexcept {
     return std::construct_at(reinterpret_cast<page*>(n));
   }
-  [[nodiscard]] node* as_node() noexcept { return std::construct_at(reinterpret_cast<node*>(this)); }
+  [[nodiscard]] node* as_node() noexcept {
+    return std::construct_at(reinterpret_cast<node*>(this));
+  }
 };
 static_assert(sizeof(page) == sizeof(node) && alignof(page) <= alignof(node) &&
               std::is_trivially_destructible_v<page>);
