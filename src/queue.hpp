@@ -210,9 +210,15 @@ struct alignas(64) queue {
     count(1);
   }
 
+  /// The oldest task. (Where any number may run, one that is in nobody's batch is preferred.)
   [[nodiscard]] node* pop() noexcept {
     if (waiting.load(std::memory_order_relaxed) == 0) {
       return steal();
+    }
+    if (batches != nullptr && slots != many) {
+      if (node* const n = steal()) {
+        return n;
+      }
     }
     if (head_at == page::capacity) {
       spare.push(std::exchange(head, head->next)->as_node());
@@ -230,9 +236,12 @@ struct alignas(64) queue {
     return n;
   }
 
-  /// Takes the rest of the first page, if there is another.
+  /// Takes the rest of the first page, if there is another. Not where somebody may wait for room:
+  /// what a batch has finished is counted when it is given back. And one batch at a time where
+  /// tasks start in order.
   [[nodiscard]] bool pop(batch& b) noexcept {
-    if (head == tail || head_at == page::capacity) {
+    if (head == tail || head_at == page::capacity || room != static_cast<std::size_t>(-1) ||
+        (slots != many && batches != nullptr)) {
       return false;
     }
     b.page_ = std::exchange(head, head->next);
@@ -247,8 +256,8 @@ struct alignas(64) queue {
   }
 
   /// Gives back a batch all of whose tasks were taken, and those that its own thread took have
-  /// finished: so many.
-  std::uint32_t give_back(batch& b) noexcept {
+  /// finished.
+  void give_back(batch& b) noexcept {
     batch** p = &batches;
     while (*p != &b) {
       p = &(*p)->next_;
@@ -266,7 +275,6 @@ struct alignas(64) queue {
       }
       spare.push(done->as_node());
     }
-    return b.taken_;
   }
 
   void give_back(node* n) noexcept { spare.push(n); }

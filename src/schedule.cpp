@@ -42,19 +42,20 @@ tbb::task_group& ticket_tasks(thread_state& self) {
   return *self.tickets;
 }
 
-/// The ticket that was spawned last from some place: a slot of an arena. If it is still there when
-/// the next is wanted, and its own group is gone, it is sent to the next group instead: a thread
-/// that makes one short-lived group after the other does not fill its deque with tickets that
-/// nobody has come to take.
+/// A ticket that was spawned from some place: a slot of an arena. If it is still there when another
+/// is wanted, and its own group is gone, it is sent to the next group instead: a thread that makes
+/// one short-lived group after the other does not fill its deque with tickets that nobody has come
+/// to take.
 struct spawned_ticket {
   detail::spin_mutex lock;
   bool pending = false;
   queue_life life;
+  spawned_ticket* next = this;  // of the same place, in a ring
 };
 
-// "Suspend-aware" is oneTBB's word for one element per such place.
+/// The last one that a place used. "Suspend-aware" is oneTBB's word for one element per place.
 using spawned_tickets =
-    tbb::enumerable_thread_specific<spawned_ticket, tbb::cache_aligned_allocator<spawned_ticket>,
+    tbb::enumerable_thread_specific<spawned_ticket*, tbb::cache_aligned_allocator<spawned_ticket*>,
                                     tbb::ets_suspend_aware>;
 
 spawned_tickets& tickets_of_places() {
@@ -81,10 +82,10 @@ class restored {
 
 // How often a thread with a ticket looks at the queue, and after how many looks at an empty one it
 // leaves: after some ten microseconds, a fraction of what oneTBB's own workers take.
-constexpr int watch_pauses = 64;
-constexpr int watch_looks = 16;
+constexpr int watch_pauses = 128;
+constexpr int watch_looks = 8;
 // So many tasks taken between two looks are short ones.
-constexpr std::uint32_t watch_short = 4;
+constexpr std::uint32_t watch_short = 8;
 
 // How long, at most, a thread that takes tasks waits before it tries the queue's lock again.
 constexpr int most_lock_pauses = 512;
@@ -120,6 +121,7 @@ struct group::session {
   helper who;
   detail::node* next = nullptr;  // taken, and not run yet
   detail::batch batch;           // taken with that
+  std::size_t done = 0;          // tasks of the batch that are finished
   bool call = false;             // a ticket is to be sent
   bool over = false;             // it has left the queue
   bool retires = false;          // it leaves although there is work
@@ -441,32 +443,44 @@ bool group::queue_ticket(ticket const& t) {
 }
 
 void group::spawn_ticket(thread_state& self, ticket const& t) {
-  spawned_ticket& last = tickets_of_places().local();
-  lock_type lock(last.lock);
-  if (last.pending) {
-    queue_life const other = last.life;
-    if (other.of->serial.load(std::memory_order_acquire) != other.serial) {
-      last.life = t.life;
-      return;
+  spawned_ticket*& last = tickets_of_places().local();
+  lock_type lock;
+  spawned_ticket* mine = last;
+  // Of many that others are waiting for a few are looked at each time.
+  for (int looks = mine != nullptr ? 4 : 0;; mine = mine->next) {
+    if (looks-- == 0) {
+      auto* const fresh = new spawned_ticket;
+      if (mine != nullptr) {
+        fresh->next = std::exchange(mine->next, fresh);
+      }
+      mine = fresh;
+      lock.acquire(mine->lock);
+      break;
+    }
+    lock.acquire(mine->lock);
+    queue_life const other = mine->life;
+    if (!mine->pending || other.of->serial.load(std::memory_order_acquire) != other.serial) {
+      break;
     }
     lock.release();
-    ticket_tasks(self).run(t);
+  }
+  last = mine;
+  mine->life = t.life;
+  if (std::exchange(mine->pending, true)) {
     return;
   }
-  last.life = t.life;
-  last.pending = true;
   lock.release();
   try {
-    ticket_tasks(self).run([&last]() noexcept {
-      lock_type mine(last.lock);
-      last.pending = false;
-      queue_life const life = last.life;
-      mine.release();
+    ticket_tasks(self).run([mine]() noexcept {
+      lock_type here(mine->lock);
+      mine->pending = false;
+      queue_life const life = mine->life;
+      here.release();
       use_ticket(life);
     });
   } catch (...) {
-    lock.acquire(last.lock);
-    last.pending = false;
+    lock.acquire(mine->lock);
+    mine->pending = false;
     throw;
   }
 }
@@ -545,8 +559,7 @@ void group::use_ticket(queue_life life) noexcept {
 
 // Under the lock: takes a task, and maybe others with it.
 void group::take(queue& q, session& s) noexcept {
-  // Where tasks are counted they start in order (L5).
-  if (q.slots == queue::many && q.pop(s.batch)) {
+  if (q.pop(s.batch)) {
     s.next = s.batch.next();
     s.batch.prefetch();
   } else {
@@ -621,10 +634,12 @@ void group::run_session(queue& q, session& s) noexcept {
       }
       record(errc::canceled, true);
       refused->consume(*refused, nullptr);
-      skip(is_task(*refused) ? 1 : 0);
-    }
-    if (refused != nullptr && s.batch && (s.next = s.batch.next()) != nullptr) {
-      continue;
+      std::size_t const task = is_task(*refused) ? 1U : 0U;
+      skip(task);
+      s.done += task;
+      if (s.batch && (s.next = s.batch.next()) != nullptr) {
+        continue;
+      }
     }
     lock_type lock(q.lock);
     if (refused != nullptr) {
@@ -660,6 +675,7 @@ void group::drain(queue& q, session& s) noexcept {
     }
     detail::node* const n = std::exchange(s.next, nullptr);
     n->consume(*n, this);
+    s.done += is_task(*n) ? 1U : 0U;
     if (s.batch && (s.next = s.batch.next()) != nullptr) {
       continue;
     }
@@ -683,8 +699,10 @@ void group::drain(queue& q, session& s) noexcept {
 
 // Under the lock: a task is done, and its batch with it, if it was taken with one.
 void group::finish(queue& q, session& s, detail::node* n, detail::wake_list& awake) noexcept {
+  std::size_t const done = std::exchange(s.done, 0);
   if (s.batch) {
-    q.unfinished -= q.give_back(s.batch);
+    q.unfinished -= done;
+    q.give_back(s.batch);
   } else {
     finish(q, n, awake);
   }

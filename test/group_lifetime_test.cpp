@@ -12,6 +12,7 @@
 #include <tbb/task_group.h>      // task_group
 #include <unistd.h>              // sysconf
 
+#include <array>         // array
 #include <atomic>        // atomic
 #include <cstddef>       // size_t
 #include <cstdio>        // fputs
@@ -64,7 +65,7 @@ class lives_all_along {
   ~lives_all_along() {
     // No test is left to tell: a failure here is a crash, a hang or this.
     late.run([this] { ++ran; });
-    if (late.wait() || ran != expected) {
+    if (early.wait() || late.wait() || ran != expected) {
       std::fputs("a group did not run its task after main\n", stderr);
       std::_Exit(1);
     }
@@ -495,6 +496,10 @@ TEST(GroupLifetime, P3_many_short_lived_groups_in_turn_do_not_grow) {
   }
   watchdog const guard("a hundred thousand groups");
   tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  std::array<group, 9> others;  // whose calls nobody has answered
+  for (group& other : others) {
+    other.run([] {});
+  }
   for (int const limit : {errgroup::unlimited, 1}) {
     SCOPED_TRACE(limit);
     int const rounds = limit == 1 ? 20'000 : 100'000;
@@ -513,6 +518,9 @@ TEST(GroupLifetime, P3_many_short_lived_groups_in_turn_do_not_grow) {
     EXPECT_EQ(ran, rounds + 1000);
     EXPECT_LT(after, before + (4U << 20)) << "bytes that each group left";
   }
+  for (group& other : others) {
+    EXPECT_FALSE(other.wait());
+  }
 }
 
 TEST(GroupLifetime, P3_many_groups_in_a_task_do_not_grow) {
@@ -521,6 +529,10 @@ TEST(GroupLifetime, P3_many_groups_in_a_task_do_not_grow) {
   }
   watchdog const guard("a hundred thousand groups in a task");
   tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  std::array<group, 9> others;  // whose calls nobody has answered
+  for (group& other : others) {
+    other.run([] {});
+  }
   for (int const limit : {errgroup::unlimited, 1}) {
     SCOPED_TRACE(limit);
     int const rounds = limit == 1 ? 20'000 : 100'000;
