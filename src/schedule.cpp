@@ -1,13 +1,12 @@
 #include "group_parts.hpp"
 
-#include <tbb/cache_aligned_allocator.h>     // cache_aligned_allocator
 #include <tbb/enumerable_thread_specific.h>  // enumerable_thread_specific, ets_suspend_aware
 #include <tbb/global_control.h>              // global_control
 #include <tbb/task.h>                        // current_context
 #include <tbb/task_arena.h>                  // enqueue, isolate, max_concurrency, task_arena
 
 #include <algorithm>  // max, min
-#include <memory>     // construct_at, make_unique
+#include <memory>     // allocator, construct_at, make_unique
 #include <new>        // launder
 #include <thread>     // yield
 #include <utility>    // exchange
@@ -46,16 +45,17 @@ tbb::task_group& ticket_tasks(thread_state& self) {
 /// is wanted, and its own group is gone, it is sent to the next group instead: a thread that makes
 /// one short-lived group after the other does not fill its deque with tickets that nobody has come
 /// to take.
-struct spawned_ticket {
+struct alignas(64) spawned_ticket {
   detail::spin_mutex lock;
   bool pending = false;
   queue_life life;
   spawned_ticket* next = this;  // of the same place, in a ring
 };
 
-/// The last one that a place used. "Suspend-aware" is oneTBB's word for one element per place.
+/// The last one that a place used. "Suspend-aware" is oneTBB's word for one element per place. (Its
+/// own allocators hide from LeakSanitizer what is reached from there.)
 using spawned_tickets =
-    tbb::enumerable_thread_specific<spawned_ticket*, tbb::cache_aligned_allocator<spawned_ticket*>,
+    tbb::enumerable_thread_specific<spawned_ticket*, std::allocator<spawned_ticket*>,
                                     tbb::ets_suspend_aware>;
 
 spawned_tickets& tickets_of_places() {
