@@ -116,6 +116,10 @@ void group::reset() {
   if (!idle) {
     throw std::logic_error("errgroup::group::reset: tasks of the group may still run; wait first");
   }
+  std::stop_source fresh(std::nostopstate);
+  if (token_.load(std::memory_order_acquire) != nullptr) {
+    fresh = std::stop_source();  // before anything is changed: it may throw
+  }
   // Nobody takes back what is set here.
   await_others(self);
   if (made_under_ != nullptr) {
@@ -130,7 +134,6 @@ void group::reset() {
   forget_first();
   skipped_.store(0, std::memory_order_relaxed);
   if (token_link* link = token_.load(std::memory_order_acquire)) {
-    std::stop_source fresh;
     std::scoped_lock guard(tokens::lock);
     link->source = std::move(fresh);
     link->fired = false;
@@ -177,11 +180,19 @@ void group::record(error e, bool stop_too) noexcept {
 }
 
 void group::stop() noexcept {
+  if (stop_quietly()) {
+    tokens::fire();
+  }
+}
+
+// True if it was not stopped before. Then the stop tokens are to be fired: that calls the user's
+// code, and so nothing may be held meanwhile, not even a visit.
+bool group::stop_quietly() noexcept {
   eventful_.store(true, std::memory_order_relaxed);
   // seq_cst: with the store of tie::bound in bind(). Either that sees that the group is stopped, or
   // the cancellation here comes after the context got its parent.
   if ((state_.fetch_or(stopped, std::memory_order_seq_cst) & stopped) != 0) {
-    return;
+    return false;
   }
   // Our own word comes first: tasks that start from now on see it without oneTBB's walk over all
   // contexts of the process, which only what runs already needs.
@@ -191,18 +202,25 @@ void group::stop() noexcept {
   if (queue* q = queue_.load(std::memory_order_acquire)) {
     close(*q);
   }
-  tokens::fire();
+  return true;
 }
 
 void group::cancel() noexcept { cancel(error(errc::canceled)); }
 
 void group::cancel(error cause) noexcept {
-  visit guest(*this, detail::this_thread());
   if (!cause) {
     cause = errc::canceled;
   }
   detail::error_access::set_origin(cause, extras_ ? std::string_view(extras_->name) : "", {});
-  record(std::move(cause), true);
+  bool fire = false;
+  {
+    visit guest(*this, detail::this_thread());
+    record(std::move(cause), false);
+    fire = stop_quietly();
+  }
+  if (fire) {
+    tokens::fire();
+  }
 }
 
 void group::skip(std::size_t n) noexcept {
@@ -271,32 +289,37 @@ std::stop_token group::get_stop_token() const {
   }
   thread_state& self = detail::this_thread();
   auto& me = const_cast<group&>(*this);
-  visit guest(*this, self);
   auto fresh = std::make_unique<token_link>();
   fresh->owner = &me;
   std::stop_token token;
+  bool canceled = false;
   {
-    lock_type once(cold_);
-    token_link* link = token_.load(std::memory_order_relaxed);
-    if (link == nullptr) {
-      link = fresh.release();
+    visit guest(*this, self);
+    {
+      lock_type once(cold_);
+      token_link* link = token_.load(std::memory_order_relaxed);
+      if (link == nullptr) {
+        link = fresh.release();
+        std::scoped_lock guard(tokens::lock);
+        tokens::add(*link);
+        eventful_.store(true, std::memory_order_relaxed);
+        token_.store(link, std::memory_order_release);
+      }
       std::scoped_lock guard(tokens::lock);
-      tokens::add(*link);
-      eventful_.store(true, std::memory_order_relaxed);
-      token_.store(link, std::memory_order_release);
+      token = link->source.get_token();
     }
-    std::scoped_lock guard(tokens::lock);
-    token = link->source.get_token();
-  }
-  // A cancellation from above reaches the token through the context: that needs its parent now.
-  if (tie_.load(std::memory_order_acquire) != tie::bound) {
-    me.rebuild();
-    me.bind(self, tbb::task::current_context());
-  }
-  if (is_canceled_itself() || is_canceled_from_above()) {
-    if (!is_stopped()) {
-      me.record(errc::canceled, true);
+    // A cancellation from above reaches the token through the context: that needs its parent now.
+    if (tie_.load(std::memory_order_acquire) != tie::bound) {
+      me.rebuild();
+      me.bind(self, tbb::task::current_context());
     }
+    canceled = is_canceled_itself() || is_canceled_from_above();
+    if (canceled && !is_stopped()) {
+      me.record(errc::canceled, false);
+      (void)me.stop_quietly();
+    }
+  }
+  if (canceled) {
     tokens::fire();
   }
   return token;

@@ -180,7 +180,7 @@ namespace detail {
 template <class Body>
 bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
   bool ran = false;
-  try {
+  auto run = [&] {
     tbb::parallel_for(
         tbb::blocked_range<int>(0, 1),
         [&](tbb::blocked_range<int> const&) noexcept {
@@ -188,11 +188,19 @@ bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
           body();
         },
         tbb::simple_partitioner{}, context);
-  } catch (...) {
-    // `body` does not throw. It is an exception that a user's algorithm left in the context, and
-    // that algorithm has thrown it to its caller; or oneTBB has no memory, and then `ran` says so.
+  };
+  for (;;) {
+    try {
+      run();
+    } catch (...) {
+      // `body` does not throw. It is an exception that a user's algorithm left in the context, and
+      // that algorithm has thrown it to its caller; or oneTBB has no memory.
+    }
+    if (ran || context.is_group_execution_cancelled()) {
+      return ran;
+    }
+    std::this_thread::yield();
   }
-  return ran;
 }
 
 /// Where tickets go that have no better place: an arena like any outside thread's.

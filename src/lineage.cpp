@@ -30,7 +30,7 @@ group::group() {
   made_pool_ = self.top->pool;
   bool const outside = made_under_ == nullptr;
   tie_.store(outside ? tie::bound : tie::none, std::memory_order_relaxed);
-  if (made_task_ != 0) {
+  if (made_task_ != 0 && !outside) {
     if (self.tethers == nullptr) [[unlikely]] {
       detail::drop_loose_ends(self, *self.top);
     }
@@ -50,7 +50,7 @@ group::group() {
   } else {
     unlinks_at_wait_ = !outside;
   }
-  home_ = unlinks_at_wait_ ? 0 : made_task_;
+  home_ = outside || unlinks_at_wait_ ? 0 : made_task_;
   if (outside) {
     // It will be used from outside.
     queue_.store(detail::try_take_queue(self, *this), std::memory_order_relaxed);
@@ -69,59 +69,57 @@ group* group::above() const noexcept {
 }
 
 bool group::is_inside(thread_state const& self) const noexcept {
-  detail::frame const* f = self.top;
-  if (f == &self.base || is_at_home(self)) {
-    return false;  // outside of all tasks; or in the very task that made the group
+  if (is_at_home(self)) {
+    return false;  // in the very task that made the group
   }
-  // Everything on this thread's stack, and what made that: none of it ends before the caller does.
-  for (; f != &self.base; f = f->below) {
-    for (group const* g = f->owner.load(std::memory_order_relaxed); g != nullptr;) {
-      if (g == this) {
-        return true;
-      }
+  auto is_below = [this](group const* g) noexcept {
+    while (g != nullptr && g != this) {
       g = g->above();
     }
+    return g != nullptr;
+  };
+  // Everything on this thread's stack, and what made that: none of it ends before the caller does.
+  for (detail::frame const* f = self.top; f != &self.base; f = f->below) {
+    if (is_below(f->owner.load(std::memory_order_relaxed))) {
+      return true;
+    }
   }
-  return false;
+  // A thread that waits from outside, in the arena of a limited group, runs whatever is there.
+  queue const* const pool = self.top->pool.of;
+  return pool != nullptr && is_below(pool->owner);
 }
 
 void group::enter(std::uint64_t as) const noexcept {
   eventful_.store(true, std::memory_order_relaxed);
   while ((visitors_.fetch_add(as, std::memory_order_acquire) & closing) != 0) {
-    visitors_.fetch_sub(as, std::memory_order_relaxed);
+    leave(as, false);
     std::this_thread::yield();
   }
 }
 
-void group::leave(std::uint64_t as) const noexcept {
-  visitors_.fetch_sub(as, std::memory_order_release);
+// The last one inside ends the bond to what the group was made in, if somebody wanted that on the
+// way out. (Nobody waits for the others: they may be further down on the same stack.)
+void group::leave(std::uint64_t as, bool unlink) const noexcept {
+  std::uint64_t inside = visitors_.load(std::memory_order_relaxed);
+  std::uint64_t left = 0;
+  bool last = false;
+  do {
+    left = (inside - as) | (unlink ? unlinking : 0);
+    last = left == unlinking;
+    if (last) {
+      left = closing;
+    }
+  } while (!visitors_.compare_exchange_weak(inside, left, std::memory_order_acq_rel,
+                                            std::memory_order_relaxed));
+  if (last) {
+    if (is_joined()) {
+      const_cast<group*>(this)->destroy_engine();
+    }
+    visitors_.fetch_sub(closing, std::memory_order_release);
+  }
 }
 
-// The last thread to leave a wait ends the bond to what the group was made in, if that cannot tell
-// us when it ends.
-void group::leave_as_waiter() noexcept {
-  std::uint64_t inside = visitors_.load(std::memory_order_relaxed);
-  while (unlinks_at_wait_ && (inside & closing) == 0 && is_joined()) {
-    if (inside >= 2 * one_waiter) {
-      if (visitors_.compare_exchange_weak(inside, inside - one_waiter, std::memory_order_release,
-                                          std::memory_order_relaxed)) {
-        return;
-      }
-    } else if (inside != one_waiter) {
-      std::this_thread::yield();  // somebody is inside another member function
-      inside = visitors_.load(std::memory_order_relaxed);
-    } else if (visitors_.compare_exchange_weak(inside, closing + one_waiter,
-                                               std::memory_order_acquire,
-                                               std::memory_order_relaxed)) {
-      if (is_joined()) {
-        destroy_engine();
-      }
-      leave(closing + one_waiter);
-      return;
-    }
-  }
-  leave(one_waiter);
-}
+void group::leave_as_waiter() noexcept { leave(one_waiter, unlinks_at_wait_ && is_joined()); }
 
 void group::drop_tether(thread_state& self, detail::tether& mine) noexcept {
   detail::tether* const t = &mine;
@@ -168,7 +166,7 @@ bool group::close_door() noexcept {
     }
     std::this_thread::yield();
   }
-  leave(closing);
+  visitors_.fetch_sub(closing, std::memory_order_release);
   return false;
 }
 
@@ -180,7 +178,7 @@ void group::leave_home() noexcept {
     }
   } while (!close_door());
   destroy_engine();
-  leave(closing);
+  visitors_.fetch_sub(closing, std::memory_order_release);
 }
 
 void group::destroy_engine() noexcept {

@@ -160,7 +160,7 @@ struct alignas(64) queue {
   std::atomic<std::uint64_t> joined{0};  // so many of `pushed` were waited for
 
   // … and what only batches need.
-  alignas(64) batch* batches = nullptr;  // those that are taken
+  alignas(64) std::atomic<batch*> batches{nullptr};  // those that are taken
 
   [[nodiscard]] bool is_idle() const noexcept {
     return unfinished == 0 && running.load(std::memory_order_relaxed) == 0 && guests == 0;
@@ -169,7 +169,7 @@ struct alignas(64) queue {
     if (waiting.load(std::memory_order_relaxed) != 0) {
       return true;
     }
-    for (batch* b = batches; b != nullptr; b = b->next_) {
+    for (batch* b = batches.load(std::memory_order_relaxed); b != nullptr; b = b->next_) {
       if (b->has_work()) {
         return true;
       }
@@ -215,7 +215,7 @@ struct alignas(64) queue {
     if (waiting.load(std::memory_order_relaxed) == 0) {
       return steal();
     }
-    if (batches != nullptr && slots != many) {
+    if (slots != many && batches.load(std::memory_order_relaxed) != nullptr) {
       if (node* const n = steal()) {
         return n;
       }
@@ -241,7 +241,7 @@ struct alignas(64) queue {
   /// tasks start in order.
   [[nodiscard]] bool pop(batch& b) noexcept {
     if (head == tail || head_at == page::capacity || room != static_cast<std::size_t>(-1) ||
-        (slots != many && batches != nullptr)) {
+        (slots != many && batches.load(std::memory_order_relaxed) != nullptr)) {
       return false;
     }
     b.page_ = std::exchange(head, head->next);
@@ -250,7 +250,8 @@ struct alignas(64) queue {
     b.first_ = head_at;
     b.taken_ = 0;
     b.stolen_ = 0;
-    b.next_ = std::exchange(batches, &b);
+    b.next_ = batches.load(std::memory_order_relaxed);
+    batches.store(&b, std::memory_order_relaxed);
     take(page::capacity - std::exchange(head_at, std::uint8_t{0}));
     return true;
   }
@@ -258,11 +259,15 @@ struct alignas(64) queue {
   /// Gives back a batch all of whose tasks were taken, and those that its own thread took have
   /// finished.
   void give_back(batch& b) noexcept {
-    batch** p = &batches;
-    while (*p != &b) {
-      p = &(*p)->next_;
+    batch* before = batches.load(std::memory_order_relaxed);
+    if (before == &b) {
+      batches.store(b.next_, std::memory_order_relaxed);
+    } else {
+      while (before->next_ != &b) {
+        before = before->next_;
+      }
+      before->next_ = b.next_;
     }
-    *p = b.next_;
     page* const done = std::exchange(b.page_, nullptr);
     if (b.taken_ == page::capacity) {
       spare.push(done);
@@ -350,7 +355,7 @@ struct alignas(64) queue {
   }
   // A task from somebody's batch.
   [[nodiscard]] node* steal() noexcept {
-    for (batch* b = batches; b != nullptr; b = b->next_) {
+    for (batch* b = batches.load(std::memory_order_relaxed); b != nullptr; b = b->next_) {
       if (b->has_work()) {
         std::uint32_t const i = b->page_->claimed.fetch_add(1, std::memory_order_relaxed);
         if (i < page::capacity) {

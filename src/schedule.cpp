@@ -81,14 +81,14 @@ class restored {
 };
 
 // How often a thread with a ticket looks at the queue, and after how many looks at an empty one it
-// leaves: after some ten microseconds, a fraction of what oneTBB's own workers take.
-constexpr int watch_pauses = 128;
-constexpr int watch_looks = 8;
+// leaves: one to ten microseconds, and four times that. oneTBB's own workers stay for longer.
+constexpr int watch_pauses = 64;
+constexpr int watch_looks = 4;
 // So many tasks taken between two looks are short ones.
-constexpr std::uint32_t watch_short = 8;
+constexpr std::uint32_t watch_short = 2;
 
 // How long, at most, a thread that takes tasks waits before it tries the queue's lock again.
-constexpr int most_lock_pauses = 512;
+constexpr int most_lock_pauses = 128;
 
 /// Takes the lock for one that takes tasks, and has waited `pauses` for it lately. Where tasks are
 /// so short that those who take them meet at the lock, fewer of them are faster: each that fails
@@ -504,9 +504,9 @@ void group::consume_ticket(detail::node& n, group* runner) noexcept {
 // A thread with the ticket takes tasks if nobody else does. Where others do it watches them, and
 // joins when they have taken few tasks between two looks: so a task that takes its time strands
 // nobody, and very short tasks are left to one thread, which is faster with those than several that
-// pass the queue's cache line to and fro.
-bool group::watch(queue& q, queue_life life) noexcept {
-  for (int empty = 0; empty != watch_looks;) {
+// pass the queue's cache line to and fro. False if the group is gone.
+bool group::watch(queue& q, queue_life life, int& looks) noexcept {
+  for (;;) {
     bool const has_work = q.waiting.load(std::memory_order_relaxed) != 0;
     std::uint32_t const taken = q.taken();
     if (has_work && q.running.load(std::memory_order_relaxed) == 0) {
@@ -514,15 +514,16 @@ bool group::watch(queue& q, queue_life life) noexcept {
     }
     detail::pause(watch_pauses);
     if (q.serial.load(std::memory_order_acquire) != life.serial) {
-      return false;  // the group is gone; do not disturb the queue's next one
+      return false;  // do not disturb the queue's next one
     }
     if (!has_work) {
-      ++empty;
+      if (--looks <= 0 || q.batches.load(std::memory_order_relaxed) != nullptr) {
+        return true;  // there may be tasks in a batch
+      }
     } else if (q.taken() - taken < watch_short) {
       return true;
     }
   }
-  return true;
 }
 
 void group::use_ticket(queue_life life) noexcept {
@@ -530,18 +531,20 @@ void group::use_ticket(queue_life life) noexcept {
   if (q.serial.load(std::memory_order_acquire) != life.serial) {
     return;
   }
-  for (bool stays = true; stays;) {
-    if (!watch(q, life)) {
-      return;
-    }
+  int looks = watch_looks;
+  while (watch(q, life, looks)) {
     lock_type lock(q.lock);
     if (q.serial.load(std::memory_order_relaxed) != life.serial) {
       return;
     }
-    q.ticket.store(false, std::memory_order_relaxed);
     if (!q.may_start()) {
+      if (looks > 0 && q.waiting.load(std::memory_order_relaxed) == 0) {
+        continue;
+      }
+      q.ticket.store(false, std::memory_order_relaxed);
       return;
     }
+    q.ticket.store(false, std::memory_order_relaxed);
     session s(helper::runner);
     begin_session(q, s);  // from here on the group cannot end
     group& g = *q.owner;
@@ -551,7 +554,10 @@ void group::use_ticket(queue_life life) noexcept {
     bool& alone = detail::this_worker().is_alone;
     restored const after(alone, std::exchange(alone, has_no_workers()));
     g.run_session(q, s);
-    stays = s.stays;  // the group may be gone, the queue is not
+    if (!s.stays) {
+      return;  // the group may be gone, the queue is not
+    }
+    looks = watch_looks;
   }
 }
 

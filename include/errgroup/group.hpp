@@ -234,7 +234,8 @@ class group {
   // visitors_
   static constexpr std::uint64_t one_visitor = 1;
   static constexpr std::uint64_t one_waiter = std::uint64_t{1} << 32;
-  static constexpr std::uint64_t closing = std::uint64_t{1} << 63;  // nobody else gets in
+  static constexpr std::uint64_t unlinking = std::uint64_t{1} << 62;  // by the last one inside
+  static constexpr std::uint64_t closing = std::uint64_t{1} << 63;    // nobody else gets in
 
   /// A task as oneTBB gets it: small, moved without throwing, called as const, dropped without a
   /// call if the group was cancelled.
@@ -369,7 +370,7 @@ class group {
     visit& operator=(visit const&) = delete;
     ~visit() {
       if (g_ != nullptr) {
-        g_->leave(one_visitor);
+        g_->leave(one_visitor, false);
       }
     }
 
@@ -398,7 +399,7 @@ class group {
   // What the templates above need; see group.cpp.
   ERRGROUP_API path route(detail::thread_state& self);
   ERRGROUP_API void enter(std::uint64_t as) const noexcept;
-  ERRGROUP_API void leave(std::uint64_t as) const noexcept;
+  ERRGROUP_API void leave(std::uint64_t as, bool unlink) const noexcept;
   ERRGROUP_API void submit(detail::thread_state& self, detail::node* n) noexcept;
   [[nodiscard]] ERRGROUP_API bool reserve(detail::thread_state& self);
   ERRGROUP_API void unreserve() noexcept;
@@ -412,6 +413,7 @@ class group {
   // group.cpp
   void record(error e, bool stop_too) noexcept;
   void stop() noexcept;
+  [[nodiscard]] bool stop_quietly() noexcept;
   void tidy_up(detail::thread_state& self) noexcept;
   void join() noexcept;
   template <class Body>
@@ -454,7 +456,7 @@ class group {
   void launch_ticket(detail::queue& q) noexcept;
   bool queue_ticket(ticket const& t);
   static void spawn_ticket(detail::thread_state& self, ticket const& t);
-  static bool watch(detail::queue& q, detail::queue_life life) noexcept;
+  static bool watch(detail::queue& q, detail::queue_life life, int& looks) noexcept;
   static void use_ticket(detail::queue_life life) noexcept;
   static void consume_ticket(detail::node& n, group* runner) noexcept;
   static bool is_task(detail::node const& n) noexcept;
