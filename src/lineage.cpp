@@ -16,8 +16,8 @@
 //   - where the first use is where the group was made, oneTBB's own binding is right; otherwise the
 //     context is bound by hand, by a task that does nothing, run where it belongs (bind);
 //   - the bond is cut before what the group was made in is gone. A task of ours does that when it
-//     ends (leave_home); what is not ours does not tell, and there every wait does
-//     (leave_as_waiter).
+//     ends, and waits for the group if that is busy (leave_home); what is not ours does not tell,
+//     and there the last waiter does (leave_as_waiter).
 
 namespace errgroup {
 

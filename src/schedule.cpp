@@ -15,8 +15,8 @@
 //
 // Inside a task, a group spawns: one oneTBB task each, in the worker's own deque (group::spawn).
 // From outside, and always if the group counts its tasks, it queues: the task is a node in the
-// group's queue, and threads come to take nodes from there one after the other (a session). These
-// threads are
+// group's queue, and threads come to take nodes from there, one after the other or a page of them
+// (a session). These threads are
 //   - whoever waits for the group, or needs room in its queue;
 //   - runners: oneTBB tasks that stand for nobody's task, only for "come to this queue". One that
 //     has not started yet is the queue's ticket. There is at most one; a thread that takes a task

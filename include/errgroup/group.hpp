@@ -83,7 +83,8 @@ struct options {
 /// Cancelling a group cancels what its tasks started: groups made inside them, oneTBB algorithms
 /// called inside them. A group made inside a task belongs to that task, whoever uses it first, and
 /// is cancelled with it. It may outlive the task, which waits for it at its end if it is busy then.
-/// A group made outside of any task belongs to none.
+/// A group made outside of any task belongs to none. (Of a group made in a raw oneTBB task more is
+/// asked; see docs/guarantees.md.)
 ///
 /// Threads: every member function may be called from any thread at any time, also from tasks of the
 /// group, unless it says otherwise; of course not beside the destructor.
@@ -99,11 +100,14 @@ struct options {
 /// Cost: about that of `tbb::task_group`; see docs/design.md and perf/.
 class group {
  public:
-  /// A group without a limit that cancels itself at the first error. Throws `std::bad_alloc`, if
-  /// this thread uses the library for the first time.
+  /// A group without a limit that cancels itself at the first error.
+  ///
+  /// Throws `std::bad_alloc`, if this thread uses the library for the first time. So does every
+  /// other function that is not `noexcept`; one that is terminates the process then.
   ERRGROUP_API group();
 
   /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1; `std::bad_alloc`.
+  /// (What a limit needs of oneTBB is made at the first use.)
   ERRGROUP_API explicit group(options const& opts);
 
   group(group const&) = delete;
@@ -128,8 +132,9 @@ class group {
   ///     copying `f` throws; `std::bad_alloc`. The group is then as it was before.
   /// Threads: any.
   /// Ordering: everything before this call happens before `f` starts.
-  /// Cost: one recycled node of 64 bytes from outside, one oneTBB task from inside a task; see
-  ///     perf/flat and perf/nested. On a cancelled group, one atomic increment.
+  /// Cost: one recycled node of 64 bytes from outside, and one more for every six that wait; one
+  ///     oneTBB task from inside a task; see perf/flat and perf/nested. On a cancelled group, one
+  ///     atomic increment.
   template <class F>
   void run(F&& f);
 
@@ -140,12 +145,15 @@ class group {
   /// Runs `f` if there is room for it now.
   ///
   /// False if the queue is full or the group is cancelled: `f` was not touched, nothing is counted.
+  /// Throws what `run` throws.
   template <class F>
   [[nodiscard]] bool try_run(F&& f);
 
-  /// Runs `f`, in this thread where the group has no limit, and waits.
+  /// Runs `f`, and waits. In this thread, unless the group has a limit, a queue or an arena, or is
+  /// isolated: then `f` queues like any other task.
   ///
-  /// From inside the group it is answered `errc::would_deadlock`, and `f` is not run.
+  /// From inside the group it is answered `errc::would_deadlock`, and `f` is not run. Throws what
+  /// `run` throws.
   template <class F>
   [[nodiscard]] error run_and_wait(F&& f);
 
@@ -154,6 +162,8 @@ class group {
   /// When it returns, no task runs, every callable is destroyed and everything that tasks wrote is
   /// visible. Beside a concurrent `run` it returns once nothing was unfinished at some moment
   /// during the call. It may be called by many threads and many times: all get the same error.
+  /// Without workers, a thread does not get at what a task submitted to a group without a limit on
+  /// another thread that is blocked; see docs/guarantees.md.
   ///
   /// Waiting for a group from inside one of its own tasks would never end: it is answered
   /// `errc::would_deadlock` at once, which is not an error of the group.
@@ -183,12 +193,13 @@ class group {
 
   /// A fresh start after a failure: no error, not cancelled, nothing skipped.
   ///
-  /// Throws `std::logic_error` unless every task was waited for. Calling it beside a `run` or a
-  /// `wait` is the caller's bug.
+  /// Throws `std::logic_error` unless every task was waited for, in whichever thread;
+  /// `std::bad_alloc`, if there is a stop token to replace. Calling it beside a `run` or a `wait`
+  /// is the caller's bug.
   ERRGROUP_API void reset();
 
   /// What oneTBB cancels: for `tbb::parallel_for(…, g.context())` and the like. Valid until the
-  /// next `wait` or `reset`.
+  /// next `wait` or `reset`, or the end of the task that the group was made in.
   ///
   /// Cancelling it directly, or a throw in an algorithm that it was given to, counts as `cancel()`.
   ERRGROUP_API tbb::task_group_context& context() noexcept;

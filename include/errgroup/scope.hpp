@@ -22,7 +22,7 @@ namespace errgroup {
 /// the group like that of a task: it cancels the group, whatever the policy, and if it is the first
 /// it is what `scope` returns. `body` itself is no task: it may wait for the group.
 ///
-/// Throws: `std::invalid_argument` for options that no group can be made with.
+/// Throws: `std::invalid_argument` for options that no group can be made with; `std::bad_alloc`.
 template <class Body>
   requires task_result<std::invoke_result_t<Body, group&>>
 [[nodiscard]] error scope(options const& opts, Body&& body) {
