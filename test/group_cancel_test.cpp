@@ -437,6 +437,22 @@ TEST_F(GroupCancel, C2_a_group_made_in_a_parallel_for_of_a_task_is_reached) {
   });
 }
 
+TEST_F(GroupCancel, C2_a_group_made_in_another_arena_belongs_to_none_before_a_wait_and_after) {
+  tbb::task_arena arena(2);
+  errgroup::group outer;
+  EXPECT_EQ(outer.run_and_wait([&] {
+    std::unique_ptr<errgroup::group> made;
+    arena.execute([&] { made = std::make_unique<errgroup::group>(); });
+    made->run([] {});
+    EXPECT_FALSE(made->wait());
+    made->run([] {});
+    outer.cancel();
+    EXPECT_FALSE(made->is_canceling());
+    EXPECT_FALSE(made->wait());
+  }),
+            errc::canceled);
+}
+
 TEST_F(GroupCancel, C2_a_group_made_outside_belongs_to_no_task_that_uses_it) {
   with_and_without_limit([](errgroup::options const& opts) {
     errgroup::group mine(opts);

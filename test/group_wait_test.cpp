@@ -1,15 +1,19 @@
 // Waiting, and the end of a group: W1 to W4, and what may outlive what.
 
 #include "support/gate.hpp"
+#include "support/watchdog.hpp"
 #include <errgroup/errgroup.hpp>
 
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
+#include <tbb/partitioner.h>
+#include <tbb/task_group.h>
 
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -18,6 +22,9 @@ namespace {
 using errgroup::errc;
 using errgroup::error;
 using errgroup::group;
+using support::gate;
+using support::rendezvous;
+using support::watchdog;
 
 long fib(int n) {
   if (n < 2) {
@@ -86,6 +93,27 @@ TEST(GroupWait, W2_run_on_one_thread_and_waited_for_on_another_without_workers) 
   }
 }
 
+TEST(GroupWait, W1_a_stop_callback_may_wait) {
+  watchdog const guard("a wait in a stop callback");
+  auto cancel_and_wait = [] {
+    group g;
+    error seen;
+    std::stop_callback const callback(g.get_stop_token(), [&] { seen = g.wait(); });
+    g.cancel();
+    EXPECT_EQ(seen, errc::canceled);
+    EXPECT_EQ(g.wait(), errc::canceled);
+    g.reset();
+    g.run([] {});
+    EXPECT_FALSE(g.wait());
+  };
+  cancel_and_wait();
+  group outer;
+  outer.run(cancel_and_wait);
+  EXPECT_FALSE(outer.wait());
+  tbb::task_group raw;
+  raw.run_and_wait(cancel_and_wait);
+}
+
 TEST(GroupWait, W3_waiting_from_inside_is_answered_at_once_and_is_no_error_of_the_group) {
   for (int const limit : {errgroup::unlimited, 1, 2}) {
     group g{{.limit = limit}};
@@ -106,6 +134,34 @@ TEST(GroupWait, W3_waiting_from_inside_is_answered_at_once_and_is_no_error_of_th
     EXPECT_EQ(both, errc::would_deadlock);
     EXPECT_FALSE(called);
   }
+}
+
+TEST(GroupWait, W3_is_known_on_a_thread_that_came_from_outside_to_wait_there) {
+  watchdog const guard("a thread that waits inside a limit");
+  group outer{{.limit = 2}};
+  std::atomic<int> right{0};
+  outer.run([&] {
+    group inner;
+    gate go;
+    inner.run([&] { go.wait(); });
+    // One of these runs the inner task. The other has nothing of its own to do there, and there is
+    // nobody else to run the other half of the loop.
+    std::thread first([&] { EXPECT_FALSE(inner.wait()); });
+    std::thread second([&] { EXPECT_FALSE(inner.wait()); });
+    rendezvous both(2);
+    tbb::parallel_for(
+        0, 2,
+        [&](int) {
+          both.arrive_and_wait();
+          right += outer.wait() == errc::would_deadlock ? 1 : 0;
+        },
+        tbb::simple_partitioner{});
+    go.open();
+    first.join();
+    second.join();
+  });
+  EXPECT_FALSE(outer.wait());
+  EXPECT_EQ(right, 2);
 }
 
 TEST(GroupWait, W3_is_known_on_every_thread_of_a_limited_group) {
