@@ -46,7 +46,7 @@ void leave_thread(void* p) noexcept {
 }
 
 pthread_key_t make_leave_key() {
-  pthread_key_t key;
+  pthread_key_t key = 0;
   int const failed = pthread_key_create(&key, [](void* s) { leave_thread(s); });
   if (failed != 0) {
     throw std::system_error(failed, std::generic_category(), "errgroup: pthread_key_create");

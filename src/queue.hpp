@@ -96,6 +96,9 @@ class batch {
 
   /// The next task for the thread whose batch this is; null if there is none.
   [[nodiscard]] node* next() noexcept {
+    if (page_ == nullptr) {
+      return nullptr;
+    }
     std::uint32_t const i = page_->claimed.fetch_add(1, std::memory_order_relaxed);
     if (i >= page::capacity) {
       return nullptr;

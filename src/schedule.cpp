@@ -643,7 +643,8 @@ void group::run_session(queue& q, session& s) noexcept {
       std::size_t const task = is_task(*refused) ? 1U : 0U;
       skip(task);
       s.done += task;
-      if (s.batch && (s.next = s.batch.next()) != nullptr) {
+      s.next = s.batch.next();
+      if (s.next != nullptr) {
         continue;
       }
     }
@@ -682,7 +683,8 @@ void group::drain(queue& q, session& s) noexcept {
     detail::node* const n = std::exchange(s.next, nullptr);
     n->consume(*n, this);
     s.done += is_task(*n) ? 1U : 0U;
-    if (s.batch && (s.next = s.batch.next()) != nullptr) {
+    s.next = s.batch.next();
+    if (s.next != nullptr) {
       continue;
     }
     acquire_politely(lock, q, s.pauses);

@@ -327,27 +327,24 @@ TEST_F(Stress, Tasks_fail_others_cancel_and_the_books_balance) {
 TEST_F(Stress, The_destructor_joins_whatever_goes_on) {
   many_rounds(600, [](dice& d) {
     options const o = draw_options(d);
-    std::atomic<std::size_t> still_runs{0};
-    {
-      auto g = std::make_unique<group>(o);
-      world w(*g, o, true);
-      int const n = d.below(40);
-      for (int i = 0; i != n; ++i) {
-        submit(w, d.roll(), 3, false);
-      }
-      dawdle(d.below(10));
-      if (d.one_in(3)) {
-        std::thread([&g] { g.reset(); }).join();
-      } else if (d.one_in(3)) {
-        group other;
-        other.run([&g] { g.reset(); });
-        EXPECT_FALSE(other.wait());
-      } else {
-        g.reset();
-      }
-      EXPECT_LE(w.ran, w.submitted);
-      EXPECT_EQ(counted::live(), 0);
+    auto g = std::make_unique<group>(o);
+    world w(*g, o, true);
+    int const n = d.below(40);
+    for (int i = 0; i != n; ++i) {
+      submit(w, d.roll(), 3, false);
     }
+    dawdle(d.below(10));
+    if (d.one_in(3)) {
+      std::thread([&g] { g.reset(); }).join();
+    } else if (d.one_in(3)) {
+      group other;
+      other.run([&g] { g.reset(); });
+      EXPECT_FALSE(other.wait());
+    } else {
+      g.reset();
+    }
+    EXPECT_LE(w.ran, w.submitted);
+    EXPECT_EQ(counted::live(), 0);
   });
 }
 
