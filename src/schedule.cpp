@@ -592,7 +592,9 @@ void group::end_session(queue& q, session& s, detail::wake_list& awake) noexcept
   // A runner that leaves stays near the queue, as its ticket.
   s.stays =
       s.who == helper::runner && !q.closed && !q.ticket.exchange(true, std::memory_order_relaxed);
-  s.call = q.take_ticket();
+  // Of a closed queue, only batches are left, for those who have them. (A runner could not call
+  // anybody: the group may be gone as soon as they are done.)
+  s.call = !q.closed && q.take_ticket();
   if (q.sleepers != nullptr) {
     if (s.idle) {
       q.wake_all(awake);
@@ -618,6 +620,10 @@ void group::run_session(queue& q, session& s) noexcept {
       };
       if (extras_->slots) {
         detail::insist([&] { extras_->slots->execute(enter); });
+  if (s.call) {
+    // The context let no task in, before which the ticket would have been sent. Nobody else has it.
+    q.ticket.store(false, std::memory_order_relaxed);
+  }
       } else {
         enter();
       }
