@@ -14,6 +14,7 @@
 #include <limits>    // numeric_limits
 #include <new>       // bad_alloc
 #include <optional>  // optional
+#include <span>      // span
 #include <utility>   // exchange, move
 
 namespace errgroup::detail {
@@ -215,6 +216,12 @@ struct alignas(64) queue {
 
   /// The oldest task. (Where any number may run, one that is in nobody's batch is preferred.)
   [[nodiscard]] node* pop() noexcept {
+  /// What waits in the last page.
+  [[nodiscard]] std::span<node* const> latest() const noexcept {
+    std::size_t const first = head == tail ? head_at : 0U;
+    return std::span(tail->of).subspan(first, tail_at - first);
+  }
+
     if (waiting.load(std::memory_order_relaxed) == 0) {
       return steal();
     }

@@ -6,7 +6,7 @@
 #include <tbb/task_arena.h>                  // enqueue, isolate, max_concurrency, task_arena
 
 #include <algorithm>  // max, min
-#include <memory>     // allocator, construct_at, make_unique
+#include <memory>     // allocator, construct_at
 #include <new>        // launder
 #include <thread>     // yield
 #include <utility>    // exchange
@@ -410,19 +410,43 @@ void group::launch_ticket(queue& q) noexcept {
 
 // A group that was made inside a limited group has that group's threads: its ticket waits in that
 // group's queue for a slot. False if that group is done, or this one outlived the task there that
+// Under the lock: sends a ticket that waits in the queue, of a group that is gone, to another. A
+// task that makes one short-lived group after the other, while all slots are taken, would fill the
+// queue otherwise.
+bool group::resend_ticket(queue& outer, ticket const& t) noexcept {
+  for (detail::node* n : outer.latest()) {
+    if (is_task(*n)) {
+      continue;
+    }
+    ticket& waits = *std::launder(reinterpret_cast<ticket*>(n->storage));
+    if (waits.life.of->serial.load(std::memory_order_acquire) != waits.life.serial) {
+      waits = t;
+      return true;
+    }
+  }
+  return false;
+}
+
 // it was made in.
 bool group::queue_ticket(ticket const& t) {
   detail::queue_guest const outer(made_pool_);
   if (!outer || !made_in_lives()) {
     return false;
   }
-  auto extra = std::make_unique<detail::node>();
-  auto* n = new detail::node;
+  thread_state& self = detail::this_thread();
+  detail::node* const n = detail::take_node(self);
+  try {
+    detail::reserve_node(self);
+  } catch (...) {
+    detail::put_node(self, n);
+    throw;
+  }
   std::construct_at(reinterpret_cast<ticket*>(n->storage), t);
   n->consume = &consume_ticket;
   detail::wake_list awake;
   lock_type lock(outer->lock);
-  if (outer->closed) {
+  if (outer->closed || resend_ticket(*outer, t)) {
+    bool const sent = !outer->closed;
     lock.release();
     delete n;
     return false;
@@ -437,6 +461,9 @@ bool group::queue_ticket(ticket const& t) {
   }
   lock.release();
   if (call) {
+  if (self.nodes.is_low()) {
+    self.nodes.take_all(outer->spare);
+  }
     outer->owner->launch_ticket(*outer);
   }
   return true;

@@ -468,6 +468,7 @@ class group {
   bool queue_ticket(ticket const& t);
   static void spawn_ticket(detail::thread_state& self, ticket const& t);
   static bool watch(detail::queue& q, detail::queue_life life, int& looks) noexcept;
+  static bool resend_ticket(detail::queue& outer, ticket const& t) noexcept;
   static void use_ticket(detail::queue_life life) noexcept;
   static void consume_ticket(detail::node& n, group* runner) noexcept;
   static bool is_task(detail::node const& n) noexcept;
