@@ -189,7 +189,7 @@ void group::set_limits(thread_state& self, queue& q) {
   int const threads = std::max(
       1, x.arena != nullptr ? x.arena->max_concurrency() : tbb::this_task_arena::max_concurrency());
   if (x.limit != unlimited) {
-    q.slots = x.limit;
+    q.slots = std::min(x.limit, queue::many - 1);
     if (x.arena == nullptr) {
       // All slots are reserved, so the arena asks oneTBB for no threads of its own: those come as
       // runners, from where the group was first used, and with a slot of the limit in hand. (An
