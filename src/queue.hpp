@@ -214,14 +214,14 @@ struct alignas(64) queue {
     count(1);
   }
 
-  /// The oldest task. (Where any number may run, one that is in nobody's batch is preferred.)
-  [[nodiscard]] node* pop() noexcept {
   /// What waits in the last page.
   [[nodiscard]] std::span<node* const> latest() const noexcept {
     std::size_t const first = head == tail ? head_at : 0U;
     return std::span(tail->of).subspan(first, tail_at - first);
   }
 
+  /// The oldest task. (Where any number may run, one that is in nobody's batch is preferred.)
+  [[nodiscard]] node* pop() noexcept {
     if (waiting.load(std::memory_order_relaxed) == 0) {
       return steal();
     }

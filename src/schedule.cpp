@@ -302,8 +302,16 @@ void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* 
 // has run the task itself.
 bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::node* n) noexcept {
   bool const inside = is_inside(self);
-  while (q.unfinished >= q.room && !q.closed) {
-    if (inside) {
+  for (;;) {
+    if (q.unfinished < q.room || q.closed) {
+      if (!self.nodes.is_empty()) [[likely]] {
+        return true;
+      }
+      // The tasks that ran here have used it up. Others may take the room meanwhile.
+      lock.release();
+      detail::insist([&] { detail::reserve_node(self); });
+      lock.acquire(q.lock);
+    } else if (inside) {
       // Waiting here could park every slot behind tasks that only those slots can run, so the
       // caller runs one on the slot that it has.
       detail::node* oldest = q.pop();
@@ -335,12 +343,6 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       }
     }
   }
-  if (self.nodes.is_empty()) [[unlikely]] {  // the tasks that ran here have used it up
-    lock.release();
-    detail::insist([&] { detail::reserve_node(self); });
-    lock.acquire(q.lock);
-  }
-  return true;
 }
 
 // Empties the queue. Tasks that were waiting in it are skipped.
@@ -408,8 +410,6 @@ void group::launch_ticket(queue& q) noexcept {
   }
 }
 
-// A group that was made inside a limited group has that group's threads: its ticket waits in that
-// group's queue for a slot. False if that group is done, or this one outlived the task there that
 // Under the lock: sends a ticket that waits in the queue, of a group that is gone, to another. A
 // task that makes one short-lived group after the other, while all slots are taken, would fill the
 // queue otherwise.
@@ -427,6 +427,8 @@ bool group::resend_ticket(queue& outer, ticket const& t) noexcept {
   return false;
 }
 
+// A group that was made inside a limited group has that group's threads: its ticket waits in that
+// group's queue for a slot. False if that group is done, or this one outlived the task there that
 // it was made in.
 bool group::queue_ticket(ticket const& t) {
   detail::queue_guest const outer(made_pool_);
@@ -448,22 +450,22 @@ bool group::queue_ticket(ticket const& t) {
   if (outer->closed || resend_ticket(*outer, t)) {
     bool const sent = !outer->closed;
     lock.release();
-    delete n;
-    return false;
+    detail::put_node(self, n);
+    return sent;
   }
   if (outer->is_page_full()) {
-    outer->add_page(extra.release());
+    outer->add_page(self.nodes.pop());
   }
   outer->push(n);
   bool const call = outer->take_ticket();
   if (outer->may_start()) {
     outer->wake_one(awake, false);
   }
-  lock.release();
-  if (call) {
   if (self.nodes.is_low()) {
     self.nodes.take_all(outer->spare);
   }
+  lock.release();
+  if (call) {
     outer->owner->launch_ticket(*outer);
   }
   return true;
@@ -616,6 +618,10 @@ void group::end_session(queue& q, session& s, detail::wake_list& awake) noexcept
   if (s.idle && s.who == helper::waiter) {
     q.joined.store(s.pushed, std::memory_order_relaxed);
   }
+  if (s.call) {
+    // The context let no task in, before which the ticket would have been sent. Nobody else has it.
+    q.ticket.store(false, std::memory_order_relaxed);
+  }
   // A runner that leaves stays near the queue, as its ticket.
   s.stays =
       s.who == helper::runner && !q.closed && !q.ticket.exchange(true, std::memory_order_relaxed);
@@ -647,10 +653,6 @@ void group::run_session(queue& q, session& s) noexcept {
       };
       if (extras_->slots) {
         detail::insist([&] { extras_->slots->execute(enter); });
-  if (s.call) {
-    // The context let no task in, before which the ticket would have been sent. Nobody else has it.
-    q.ticket.store(false, std::memory_order_relaxed);
-  }
       } else {
         enter();
       }

@@ -316,6 +316,8 @@ class group {
   void spawn(F&& f);
   template <class D, class F>
   static detail::node* make_node(detail::thread_state& self, F&& f);
+  template <class K>
+  static void reserve_again(detail::thread_state& self, K& k);
 
   /// Runs `f` as a task of this group, in this thread, now. `pool`: the queue whose arena this
   /// thread has entered for it, if any.
@@ -466,9 +468,9 @@ class group {
   void close(detail::queue& q) noexcept;
   void launch_ticket(detail::queue& q) noexcept;
   bool queue_ticket(ticket const& t);
+  static bool resend_ticket(detail::queue& outer, ticket const& t) noexcept;
   static void spawn_ticket(detail::thread_state& self, ticket const& t);
   static bool watch(detail::queue& q, detail::queue_life life, int& looks) noexcept;
-  static bool resend_ticket(detail::queue& outer, ticket const& t) noexcept;
   static void use_ticket(detail::queue_life life) noexcept;
   static void consume_ticket(detail::node& n, group* runner) noexcept;
   static bool is_task(detail::node const& n) noexcept;
@@ -647,6 +649,17 @@ void group::spawn(F&& f) {
   }
 }
 
+// Copying the callable has run tasks, or queued some, and used the node up.
+template <class K>
+void group::reserve_again(detail::thread_state& self, K& k) {
+  try {
+    detail::reserve_node(self);
+  } catch (...) {
+    std::destroy_at(&k);
+    throw;
+  }
+}
+
 template <class D, class F>
 detail::node* group::make_node(detail::thread_state& self, F&& f) {
   using kept = detail::stored<D>;
@@ -654,6 +667,9 @@ detail::node* group::make_node(detail::thread_state& self, F&& f) {
   try {
     detail::reserve_node(self);
     std::construct_at(reinterpret_cast<kept*>(n->storage), std::in_place, std::forward<F>(f));
+    if (self.nodes.is_empty()) [[unlikely]] {
+      reserve_again(self, *std::launder(reinterpret_cast<kept*>(n->storage)));
+    }
   } catch (...) {
     detail::put_node(self, n);
     throw;
