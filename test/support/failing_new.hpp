@@ -3,8 +3,9 @@
 #define ERRGROUP_TEST_SUPPORT_FAILING_NEW_HPP
 
 // Replaces the global operator new by one that fails when a test says so. A replacement cannot be
-// inline: include this in one file of a program.
+// inline: include this in one file of a program. It counts, too.
 
+#include <atomic>   // atomic
 #include <cstddef>  // size_t
 #include <cstdlib>  // aligned_alloc, free, malloc
 #include <new>      // align_val_t, bad_alloc, nothrow_t
@@ -48,14 +49,28 @@ class failing_new {
   static inline constinit thread_local bool armed = false;
 };
 
+/// Calls of operator new so far, and those of them whose memory was not given back yet. oneTBB's
+/// own memory is not counted.
+inline std::atomic<long> allocations{0};
+inline std::atomic<long> live_allocations{0};
+
 inline void* allocate(std::size_t size, std::size_t alignment) noexcept {
   if (failing_new::strikes()) {
     return nullptr;
   }
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  live_allocations.fetch_add(1, std::memory_order_relaxed);
   if (alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__) {
     return std::malloc(size == 0 ? 1 : size);
   }
   return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+}
+
+inline void release(void* p) noexcept {
+  if (p != nullptr) {
+    live_allocations.fetch_sub(1, std::memory_order_relaxed);
+  }
+  std::free(p);
 }
 
 inline void* allocate_or_throw(std::size_t size, std::size_t alignment) {
@@ -91,17 +106,21 @@ void* operator new(std::size_t n, std::align_val_t a, std::nothrow_t const&) noe
 void* operator new[](std::size_t n, std::align_val_t a, std::nothrow_t const&) noexcept {
   return support::allocate(n, static_cast<std::size_t>(a));
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::nothrow_t const&) noexcept { std::free(p); }
-void operator delete[](void* p, std::nothrow_t const&) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t, std::nothrow_t const&) noexcept { std::free(p); }
-void operator delete[](void* p, std::align_val_t, std::nothrow_t const&) noexcept { std::free(p); }
+void operator delete(void* p) noexcept { support::release(p); }
+void operator delete[](void* p) noexcept { support::release(p); }
+void operator delete(void* p, std::size_t) noexcept { support::release(p); }
+void operator delete[](void* p, std::size_t) noexcept { support::release(p); }
+void operator delete(void* p, std::align_val_t) noexcept { support::release(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { support::release(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { support::release(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { support::release(p); }
+void operator delete(void* p, std::nothrow_t const&) noexcept { support::release(p); }
+void operator delete[](void* p, std::nothrow_t const&) noexcept { support::release(p); }
+void operator delete(void* p, std::align_val_t, std::nothrow_t const&) noexcept {
+  support::release(p);
+}
+void operator delete[](void* p, std::align_val_t, std::nothrow_t const&) noexcept {
+  support::release(p);
+}
 
 #endif  // ERRGROUP_TEST_SUPPORT_FAILING_NEW_HPP
