@@ -124,7 +124,8 @@ void group::reset() {
   await_others(self);
   if (made_under_ != nullptr) {
     destroy_engine();
-  } else {
+  }
+  if (tie_.load(std::memory_order_relaxed) != tie::gone) {
     engine_.context.reset();
   }
   if (q != nullptr) {
