@@ -120,8 +120,12 @@ void group::reset() {
   if (token_.load(std::memory_order_acquire) != nullptr) {
     fresh = std::stop_source();  // before anything is changed: it may throw
   }
-  // Nobody takes back what is set here.
+  // Nobody takes back what is set here. A request to stop that goes on is waited for; one that
+  // comes later, or came before, cancels when its callback is there again.
   await_others(self);
+  if (extras_ && extras_->on_stop) {
+    extras_->on_stop.reset();
+  }
   if (made_under_ != nullptr) {
     destroy_engine();
   }
@@ -139,8 +143,8 @@ void group::reset() {
     link->source = std::move(fresh);
     link->fired = false;
   }
-  if (extras_ && extras_->stop.stop_requested()) {
-    cancel();
+  if (extras_ && extras_->stop.stop_possible()) {
+    extras_->on_stop.emplace(extras_->stop, extras::stopper{this});
   }
 }
 
