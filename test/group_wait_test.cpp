@@ -288,6 +288,49 @@ TEST(GroupEnd, C3_a_group_may_outlive_the_task_it_was_made_and_used_in) {
   }
 }
 
+TEST(GroupEnd, E4_reset_is_a_fresh_start_for_a_group_that_was_cancelled_before_its_first_use) {
+  for (int const limit : {errgroup::unlimited, 1}) {
+    std::optional<group> made;
+    {
+      group g;
+      g.run([&] {
+        made.emplace(errgroup::options{.limit = limit});
+        made->cancel();
+      });
+      EXPECT_FALSE(g.wait());
+    }
+    EXPECT_EQ(made->wait(), errc::canceled);
+    made->reset();
+    bool ran = false;
+    made->run([&] { ran = true; });
+    error const e = made->wait();
+    EXPECT_FALSE(e) << e;
+    EXPECT_TRUE(ran);
+  }
+}
+
+TEST(GroupEnd, E4_reset_beside_a_request_to_stop_leaves_the_group_cancelled) {
+  for (int round = 0; round != 2000; ++round) {
+    std::stop_source source;
+    group g{{.stop = source.get_token()}};
+    support::rendezvous both(2);
+    std::thread stops([&] {
+      both.arrive_and_wait();
+      source.request_stop();
+    });
+    both.arrive_and_wait();
+    for (int i = 0; i != round % 8; ++i) {
+      g.reset();
+    }
+    stops.join();
+    EXPECT_TRUE(g.is_canceling());
+    g.run([] { ADD_FAILURE() << "run in a cancelled group"; });
+    error const e = g.wait();
+    EXPECT_EQ(e, errc::canceled);
+    EXPECT_EQ(e.skipped(), 1U);
+  }
+}
+
 TEST(GroupEnd, threads_may_end_before_what_they_submitted) {
   group g;
   std::atomic<int> ran{0};

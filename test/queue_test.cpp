@@ -175,6 +175,38 @@ TEST_F(Queue, L3_tasks_behind_a_waiters_blocked_one_are_taken_by_who_comes_later
   }
 }
 
+TEST_F(Queue, L3_who_finds_the_queue_empty_takes_what_is_left_in_the_page_of_another) {
+  threads_allowed const none(1);
+  for (int n = page + 1; n <= 20; ++n) {
+    SCOPED_TRACE(n);
+    group g;
+    gate first_starts("the first task to start");
+    gate last_starts("the last task to start");
+    gate end("the end of the first task and the last");
+    mates between(n - 2, [](int) { return false; });
+    g.run([&] {
+      first_starts.open();
+      end.wait();
+    });
+    between.fill(g);
+    g.run([&] {
+      last_starts.open();
+      end.wait();
+    });
+    std::thread first([&] { EXPECT_FALSE(g.wait()); });
+    first_starts.wait();
+    std::thread second([&] { EXPECT_FALSE(g.wait()); });
+    last_starts.wait();
+    std::thread third([&] { EXPECT_FALSE(g.wait()); });
+    await([] { return counted::live() == 0; }, "the tasks between to run and go");
+    between.expect_each_ran_once();
+    end.open();
+    first.join();
+    second.join();
+    third.join();
+  }
+}
+
 TEST_F(Queue, L3_who_is_not_blocked_takes_what_is_left_in_the_pages_of_all_others) {
   threads_allowed const none(1);
   for (int const blocked : {1, 2, 3, 5}) {
@@ -207,6 +239,20 @@ TEST_F(Queue, L3_a_task_that_waits_for_a_later_one_in_its_own_page_gets_it_from_
       }
       waiters others(g, 2);
     }
+  }
+}
+
+TEST_F(Queue, L3_workers_come_for_what_is_left_in_a_page_when_the_queue_is_empty) {
+  threads_allowed const some(4);
+  tbb::task_arena here(4, 1);
+  for (int n = 3; n <= 20; ++n) {
+    SCOPED_TRACE(n);
+    group g;
+    mates all(n, [n](int i) { return i == 0 || i == n - 1; });
+    here.execute([&] { all.fill(g); });
+    await([] { return counted::live() == 0; }, "all tasks to run and go");
+    EXPECT_FALSE(g.wait());
+    all.expect_each_ran_once();
   }
 }
 

@@ -21,12 +21,15 @@
 #include <cstdint>       // uint64_t
 #include <cstdlib>       // getenv, strtoull
 #include <memory>        // make_unique, unique_ptr
+#include <mutex>         // mutex, scoped_lock
+#include <optional>      // optional
 #include <random>        // random_device
 #include <stdexcept>     // runtime_error
 #include <stop_token>    // stop_source, stop_token
 #include <string>        // string, to_string
 #include <system_error>  // errc, error_code
 #include <thread>        // thread
+#include <utility>       // move
 #include <vector>        // vector
 
 namespace {
@@ -398,6 +401,150 @@ TEST_F(Stress, A_tree_of_groups_is_cancelled_at_the_root) {
       root.cancel();
     }
     check_books(w, root.wait());
+  });
+}
+
+/// Groups made in tasks, which stay when those have ended. Idle then, but for what the group's end
+/// waits for.
+class survivors {
+ public:
+  void make_one(std::uint64_t seed) {
+    dice d(seed);
+    auto made = std::make_unique<group>(draw_options(d));
+    int const n = d.below(4);
+    for (int i = 0; i != n; ++i) {
+      made->run([payload = counted()] { dawdle(1); });
+    }
+    if (d.one_in(2)) {
+      (void)made->wait();
+    }
+    std::scoped_lock guard(mutex_);
+    groups_.push_back(std::move(made));
+  }
+
+  void use_all(std::uint64_t seed) {
+    dice d(seed);
+    for (auto& g : groups_) {
+      if (d.one_in(3)) {
+        continue;
+      }
+      (void)g->wait();
+      g->reset();
+      std::atomic<int> ran{0};
+      int const n = d.below(20);
+      for (int i = 0; i != n; ++i) {
+        g->run([&ran, payload = counted()] { ++ran; });
+      }
+      error const err = g->wait();
+      EXPECT_FALSE(err) << err;
+      EXPECT_EQ(ran, n);
+    }
+    groups_.clear();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<group>> groups_;
+};
+
+TEST_F(Stress, Long_queues_are_filled_and_taken_by_many_while_workers_come_and_go) {
+  many_rounds(300, [](dice& d) {
+    options const o = draw_options(d);
+    bool const may_fail = d.one_in(2);
+    std::optional<tbb::global_control> allowed;
+    auto allow = [&allowed](int threads) {
+      allowed.reset();
+      allowed.emplace(tbb::global_control::max_allowed_parallelism,
+                      static_cast<std::size_t>(threads));
+    };
+    constexpr int threads_allowed[] = {1, 2, 3, 8};
+    allow(threads_allowed[d.below(4)]);
+    group g(o);
+    survivors left;
+    for (int life = 0; life != 3; ++life) {
+      world w(g, o, may_fail);
+      std::vector<std::thread> threads;
+      int const submitters = 1 + d.below(3);
+      for (int t = 0; t != submitters; ++t) {
+        threads.emplace_back([&w, &left, seed = d.roll()] {
+          dice mine(seed);
+          int const n = mine.below(300);
+          int const slow = 1 + mine.below(60);
+          for (int i = 0; i != n; ++i) {
+            std::uint64_t const next = mine.roll();
+            auto task = [&w, &left, next, slow, payload = counted()] {
+              task_census::presence const here(w.census);
+              ++w.ran;
+              dice lot(next);
+              if (lot.one_in(slow)) {
+                dawdle(lot.below(30));  // keeps the rest of its page from its own thread
+              }
+              if (lot.one_in(60)) {
+                left.make_one(lot.roll());
+              }
+              if (lot.one_in(100)) {
+                use_nested_group(lot.roll(), w.may_fail, 2);
+              }
+            };
+            ++w.submitted;
+            if (mine.one_in(4)) {
+              if (!w.g.try_run(task)) {
+                --w.submitted;
+              }
+            } else {
+              w.g.run(task);
+            }
+          }
+          if (mine.one_in(3)) {
+            (void)w.g.wait();
+          }
+        });
+      }
+      int const waiters = d.below(4);
+      for (int t = 0; t != waiters; ++t) {
+        threads.emplace_back([&g, seed = d.roll()] {
+          dawdle(dice(seed).below(20));
+          (void)g.wait();
+        });
+      }
+      bool const cancels = may_fail && d.one_in(2);
+      if (cancels) {
+        threads.emplace_back([&g, seed = d.roll()] {
+          dice mine(seed);
+          dawdle(mine.below(100));
+          if (mine.one_in(2)) {
+            g.cancel();
+          } else {
+            g.context().cancel_group_execution();
+          }
+        });
+      }
+      if (d.one_in(2)) {
+        dawdle(d.below(20));
+        allow(threads_allowed[d.below(4)]);
+      }
+      for (auto& t : threads) {
+        t.join();
+      }
+      error const err = g.wait();
+      EXPECT_EQ(w.ran + err.skipped(), w.submitted) << err;
+      if (w.limit != errgroup::unlimited) {
+        EXPECT_LE(w.census.most(), w.limit);
+      }
+      if (!may_fail) {
+        EXPECT_FALSE(err) << err;
+      }
+      left.use_all(d.roll());
+      EXPECT_EQ(counted::live(), 0) << err;
+      g.reset();
+    }
+    // Whatever there was: tasks of a limited group start without anyone waiting (L3).
+    if (o.limit != errgroup::unlimited) {
+      support::gate ran("a task to start that nobody waits for");
+      g.run([&ran] { ran.open(); });
+      ran.wait();
+      EXPECT_FALSE(g.wait());
+    }
   });
 }
 
