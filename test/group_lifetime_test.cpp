@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/callables.hpp"
 #include "support/census.hpp"
+#include "support/failing_new.hpp"
 #include "support/gate.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
@@ -553,6 +554,39 @@ TEST(GroupLifetime, P3_many_groups_in_a_task_do_not_grow) {
     });
     EXPECT_FALSE(outer.wait());
     EXPECT_EQ(ran, rounds + 1000);
+  }
+}
+
+TEST(GroupLifetime, P3_groups_in_a_task_that_go_in_the_order_they_came_leave_nothing) {
+  watchdog const guard("many groups in a task");
+  for (bool const used : {false, true}) {
+    for (std::size_t const at_once : {1U, 2U, 10U}) {
+      SCOPED_TRACE(testing::Message() << at_once << " at once, " << (used ? "used" : "not used"));
+      group outer;
+      long allocated = -1;
+      EXPECT_FALSE(outer.run_and_wait([&] {
+        std::vector<std::optional<group>> groups(at_once);
+        auto come_and_go = [&] {
+          for (auto& g : groups) {
+            g.emplace();
+            if (used) {
+              g->run([] {});
+              EXPECT_FALSE(g->wait());
+            }
+          }
+          for (auto& g : groups) {
+            g.reset();
+          }
+        };
+        come_and_go();
+        long const before = support::allocations;
+        for (int i = 0; i != 100; ++i) {
+          come_and_go();
+        }
+        allocated = support::allocations - before;
+      }));
+      EXPECT_LT(allocated, 10) << "for 100 times as many groups";
+    }
   }
 }
 
