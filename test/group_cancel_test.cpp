@@ -3,17 +3,20 @@
 // Promises C1 to C4: what a cancellation reaches, and what it leaves alone.
 
 #include "support/callables.hpp"
+#include "support/census.hpp"
 #include "support/gate.hpp"
+#include "support/watchdog.hpp"
 #include "support/ways.hpp"
 #include <errgroup/group.hpp>
 
 #include <gtest/gtest.h>
 #include <tbb/blocked_range.h>    // blocked_range
+#include <tbb/global_control.h>   // global_control
 #include <tbb/parallel_for.h>     // parallel_for
 #include <tbb/parallel_reduce.h>  // parallel_reduce
 #include <tbb/partitioner.h>      // simple_partitioner
 #include <tbb/task_arena.h>       // task_arena
-#include <tbb/task_group.h>       // is_current_task_group_canceling, task_group
+#include <tbb/task_group.h>       // is_current_task_group_canceling, task_group, task_group_context
 
 #include <atomic>        // atomic
 #include <memory>        // make_unique, unique_ptr
@@ -22,6 +25,7 @@
 #include <stop_token>    // stop_callback, stop_source, stop_token
 #include <system_error>  // errc, error_code
 #include <thread>        // thread
+#include <utility>       // in_place
 #include <vector>        // vector
 
 namespace {
@@ -579,20 +583,36 @@ void cancel_something_unrelated() {
   }
 }
 
+/// Cancels a group, or a raw `tbb::task_group`, that stands where another one stood: whatever had
+/// that for its parent, and still has, is cancelled with it.
+template <class Group>
+void cancel_another_in_the_place_of(std::optional<Group>& gone) {
+  auto& another = gone.emplace();
+  (void)another.run_and_wait([&another] {
+    errgroup::group below;  // for want of children a cancellation would not go any further
+    EXPECT_TRUE(below.run_and_wait([&another] { another.cancel(); }));
+  });
+  gone.reset();
+}
+
 /// Makes a group in a task and lets `use` have it; the group outlives that task, and all of its
 /// parents, and is used again.
 template <class Use>
 void outlives_its_task(Use use) {
   with_and_without_limit([&use](errgroup::options const& opts) {
     std::unique_ptr<errgroup::group> survivor;
-    {
-      auto parent = std::make_unique<errgroup::group>();
-      (void)parent->run_and_wait([&] {
-        survivor = std::make_unique<errgroup::group>(opts);
-        use(*survivor, *parent);
-      });
-    }
+    std::optional<errgroup::group> parent(std::in_place);
+    (void)parent->run_and_wait([&] {
+      survivor = std::make_unique<errgroup::group>(opts);
+      use(*survivor, *parent);
+    });
+    bool const was_cancelled = survivor->is_canceling();
+    parent->cancel();
+    EXPECT_EQ(survivor->is_canceling(), was_cancelled) << "with the group of a task that is over";
+    parent.reset();
     cancel_something_unrelated();
+    cancel_another_in_the_place_of(parent);
+    EXPECT_EQ(survivor->is_canceling(), was_cancelled) << "with a group it does not know";
     survivor->reset();
     EXPECT_FALSE(survivor->is_canceling());
     cancel_something_unrelated();
@@ -632,6 +652,22 @@ TEST_F(GroupCancel, C3_T6_a_group_used_by_a_thread_may_outlive_the_task_it_was_m
       g.run([] {});
       EXPECT_FALSE(g.wait());
     }).join();
+  });
+}
+
+TEST_F(GroupCancel, C3_T6_a_group_waited_for_by_another_thread_only_may_outlive_its_task) {
+  outlives_its_task([](errgroup::group& g, errgroup::group&) {
+    g.run([] {});
+    std::thread([&g] { EXPECT_FALSE(g.wait()); }).join();
+  });
+}
+
+TEST_F(GroupCancel, C3_T6_a_group_waited_for_by_another_thread_only_may_be_reset) {
+  outlives_its_task([](errgroup::group& g, errgroup::group&) {
+    g.run([] { return cause(); });
+    std::thread([&g] { EXPECT_EQ(g.wait(), cause()); }).join();
+    EXPECT_NO_THROW(g.reset());
+    EXPECT_FALSE(g.run_and_wait([] {}));
   });
 }
 
@@ -688,6 +724,84 @@ TEST_F(GroupCancel, C3_T6_a_group_may_outlive_a_raw_task) {
     EXPECT_FALSE(used->run_and_wait([] {}));
     cancel_something_unrelated();
   });
+}
+
+TEST_F(GroupCancel, C3_T6_a_group_waited_for_by_any_thread_may_outlive_a_raw_task) {
+  with_and_without_limit([](errgroup::options const& opts) {
+    for (bool const by_its_maker : {true, false}) {
+      SCOPED_TRACE(by_its_maker);
+      std::optional<errgroup::group> survivor;
+      std::optional<tbb::task_group> raw(std::in_place);
+      raw->run_and_wait([&] {
+        survivor.emplace(opts);
+        survivor->run([] {});
+        if (by_its_maker) {
+          EXPECT_FALSE(survivor->wait());
+        } else {
+          std::thread([&survivor] { EXPECT_FALSE(survivor->wait()); }).join();
+        }
+      });
+      cancel_something_unrelated();
+      cancel_another_in_the_place_of(raw);
+      EXPECT_FALSE(survivor->is_canceling());
+      bool ran = false;
+      survivor->run([&ran] { ran = true; });
+      EXPECT_FALSE(survivor->wait());
+      EXPECT_TRUE(ran);
+      EXPECT_NO_THROW(survivor->reset());
+    }
+  });
+}
+
+TEST_F(GroupCancel, C3_T6_a_task_waits_at_its_end_for_a_group_made_in_it_that_is_busy) {
+  support::watchdog const guard("a task that ends before a group that it has made");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  with_and_without_limit([](errgroup::options const& opts) {
+    std::optional<errgroup::group> parent(std::in_place);
+    std::optional<errgroup::group> survivor;
+    std::optional<errgroup::group> failed;
+    std::atomic<int> ran{0};
+    EXPECT_FALSE(parent->run_and_wait([&] {
+      survivor.emplace(opts);
+      failed.emplace(opts);
+      for (int i = 0; i != 3; ++i) {
+        survivor->run([&ran] { ++ran; });
+      }
+      failed->run([] { return cause(); });
+    }));
+    EXPECT_EQ(ran, 3);
+    parent->cancel();
+    parent.reset();
+    cancel_another_in_the_place_of(parent);
+    EXPECT_FALSE(survivor->is_canceling());
+    EXPECT_FALSE(survivor->wait());
+    EXPECT_EQ(failed->wait(), cause()) << "which nobody has been told yet";
+  });
+}
+
+TEST_F(GroupCancel, C3_T6_a_task_waits_at_its_end_for_what_another_thread_runs) {
+  support::watchdog const guard("a task that ends before a group that it has made");
+  for (int const limit : {1, 2}) {  // so that the other thread gets the task
+    for (int round = 0; round != 10; ++round) {
+      errgroup::group parent;
+      std::optional<errgroup::group> survivor;
+      gate started("the group's task to start");
+      bool done = false;
+      std::thread waiter;
+      EXPECT_FALSE(parent.run_and_wait([&] {
+        survivor.emplace(errgroup::options{.limit = limit});
+        survivor->run([&] {
+          started.open();
+          support::let_others_work();
+          done = true;
+        });
+        waiter = std::thread([&survivor] { EXPECT_FALSE(survivor->wait()); });
+        started.wait();
+      }));
+      EXPECT_TRUE(done);
+      waiter.join();
+    }
+  }
 }
 
 TEST_F(GroupCancel, C3_T6_a_group_made_outside_may_outlive_the_tasks_it_was_used_in) {
@@ -817,6 +931,38 @@ TEST_F(GroupCancel, C4_check_is_success_outside_after_a_cancelled_group) {
   errgroup::group g;
   EXPECT_TRUE(g.run_and_wait([&g] { g.cancel(); }));
   EXPECT_FALSE(errgroup::check());
+}
+
+TEST_F(GroupCancel, C4_T18_check_takes_a_group_s_word_before_oneTBB_has_told_all_contexts) {
+  // While oneTBB walks over the contexts for the topmost group, the middle one, which it has told
+  // already, cancels, too: that walk is not made, as oneTBB takes it for done.
+  for (int round = 0; round != 40; ++round) {
+    errgroup::group top;
+    EXPECT_EQ(top.run_and_wait([&top] {
+      errgroup::group middle;
+      EXPECT_EQ(middle.run_and_wait([&top, &middle] {
+        tbb::task_group_context& of_middle = middle.context();
+        errgroup::group innermost;
+        (void)innermost.context();
+        std::vector<std::unique_ptr<errgroup::group>> on_the_way;
+        for (int i = 0; i != 3000; ++i) {
+          on_the_way.push_back(std::make_unique<errgroup::group>());
+          (void)on_the_way.back()->context();
+        }
+        EXPECT_EQ(innermost.run_and_wait([&] {
+          EXPECT_FALSE(errgroup::check());
+          std::thread canceller([&top] { top.cancel(); });
+          await([&] { return of_middle.is_group_execution_cancelled(); }, "oneTBB's word");
+          middle.cancel();
+          EXPECT_EQ(errgroup::check(), errc::canceled);
+          canceller.join();
+        }),
+                  errc::canceled);
+      }),
+                errc::canceled);
+    }),
+              errc::canceled);
+  }
 }
 
 }  // namespace
