@@ -157,6 +157,62 @@ TEST_F(GroupErrors, E1_a_child_stopped_by_its_parent_says_cancelled) {
   }
 }
 
+TEST_F(GroupErrors, E1_what_a_task_makes_of_its_child_s_cancellation_is_not_the_cause) {
+  // The child was cancelled because its parent was: by what that was made in, or through oneTBB.
+  for (int const limit : {errgroup::unlimited, 1}) {
+    for (bool const from_above : {true, false}) {
+      for (bool const as_it_is : {true, false}) {
+        SCOPED_TRACE(testing::Message() << "limit " << limit << ", from above " << from_above
+                                        << ", as it is " << as_it_is);
+        errgroup::group top;
+        error of_the_child;
+        error of_the_parent;
+        error const of_the_top = top.run_and_wait([&] {
+          errgroup::group parent{{.limit = limit, .name = "parent"}};
+          of_the_parent = parent.run_and_wait([&]() -> error {
+            errgroup::group child{{.limit = limit}};
+            child.run([&] {
+              if (from_above) {
+                top.cancel(cause());
+              } else {
+                parent.context().cancel_group_execution();
+              }
+            });
+            of_the_child = child.wait();
+            return as_it_is ? of_the_child : error(echo());
+          });
+        });
+        EXPECT_EQ(of_the_top, from_above ? error(cause()) : error());
+        EXPECT_EQ(of_the_child, errc::canceled);
+        EXPECT_EQ(of_the_parent, errc::canceled);
+        EXPECT_EQ(of_the_parent.message(), error(errc::canceled).message()) << "of no task of its";
+      }
+    }
+  }
+}
+
+TEST_F(GroupErrors, E1_a_child_s_word_of_a_cancellation_by_another_thread_is_not_the_cause) {
+  for (int const limit : {errgroup::unlimited, 1}) {
+    for (int round = 0; round != 100; ++round) {
+      errgroup::group parent{{.limit = limit}};
+      std::thread canceller;
+      error of_the_child;
+      error const of_the_parent = parent.run_and_wait([&]() -> error {
+        errgroup::group child{{.limit = limit}};
+        child.run([&] {
+          canceller = std::thread([&parent] { parent.cancel(cause()); });
+          await([&child] { return child.is_canceling(); }, "the child to be cancelled");
+        });
+        of_the_child = child.wait();
+        return of_the_child;
+      });
+      canceller.join();
+      EXPECT_EQ(of_the_child, errc::canceled);
+      EXPECT_EQ(of_the_parent, cause());
+    }
+  }
+}
+
 // --- E2 --------------------------------------------------------------------------------------
 
 TEST_F(GroupErrors, E2_what_is_thrown_is_told_on_every_way) {
@@ -329,7 +385,7 @@ TEST_F(GroupErrors, E3_try_run_on_a_cancelled_group_takes_and_counts_nothing) {
 
 // --- E4 --------------------------------------------------------------------------------------
 
-TEST_F(GroupErrors, E4_every_concurrent_waiter_gets_the_same_error) {
+TEST_F(GroupErrors, E4_T14_every_concurrent_waiter_gets_the_same_error) {
   with_room_for_two([](errgroup::group& g) {
     for (int i = 0; i < 20; ++i) {
       g.run([i] { throw std::runtime_error(std::to_string(i)); });
