@@ -415,6 +415,21 @@ TEST_F(Results, an_expected_with_a_foreign_error_keeps_it_whole) {
   });
 }
 
+TEST_F(Results, an_expected_with_an_error_that_can_only_be_moved_keeps_it_whole) {
+  using owner = std::unique_ptr<int>;
+  static_assert(errgroup::task_result<expected<owner>>);
+  on_every_way([](errgroup::group& g) {
+    g.run([] { return expected<owner>(std::make_unique<int>(7)); });
+    error const e = g.wait();
+    error const copy = e;  // NOLINT(performance-unnecessary-copy-initialization)
+    EXPECT_EQ(copy, errc::failed);
+    auto const* kept = copy.get_if<owner>();
+    ASSERT_NE(kept, nullptr);
+    EXPECT_EQ(**kept, 7);
+    EXPECT_THROW(copy.raise(), errgroup::bad_result<owner>);
+  });
+}
+
 TEST_F(Results, an_expected_with_a_plain_string_or_number_keeps_it_whole) {
   error const words = outcome_of([] { return expected<std::string>("no such key"); });
   ASSERT_NE(words.get_if<std::string>(), nullptr);
