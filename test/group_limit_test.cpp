@@ -19,6 +19,7 @@
 #include <cstdlib>    // exit
 #include <memory>     // make_unique
 #include <mutex>      // mutex, scoped_lock
+#include <optional>   // optional
 #include <stdexcept>  // invalid_argument
 #include <string>     // string
 #include <thread>     // thread, this_thread
@@ -115,8 +116,8 @@ TEST(GroupLimit, L1_never_more_than_N_tasks_at_once_whoever_submits_and_waits) {
   }
 }
 
-TEST(GroupLimit, L1_one_slot_runs_one_task_at_a_time_whoever_waits) {
-  // T7: an arena of one slot runs two, one of them on a worker that nobody asked for.
+TEST(GroupLimit, L1_T7_one_slot_runs_one_task_at_a_time_whoever_waits) {
+  // An arena of one slot runs two, one of them on a worker that nobody asked for.
   watchdog const guard("two waiters for a group of one slot");
   for (int round = 0; round != 20; ++round) {
     group g{{.limit = 1}};
@@ -343,8 +344,8 @@ TEST(GroupLimit, L2_a_limited_group_inside_a_limited_group_has_only_its_threads)
 
 // --- L3 ---
 
-TEST(GroupLimit, L3_a_task_starts_without_anyone_waiting) {
-  // T8: an arena with a reserved slot starts nothing before somebody joins, for a limit of 1.
+TEST(GroupLimit, L3_T8_a_task_starts_without_anyone_waiting) {
+  // An arena with a reserved slot starts nothing before somebody joins, for a limit of 1.
   for (int const limit : limits) {
     for (std::size_t const queue : queues) {
       SCOPED_TRACE(word(limit, queue));
@@ -418,6 +419,42 @@ TEST(GroupLimit, L3_a_limited_group_inside_a_limited_group_starts_in_its_free_sl
     });
     support::waiters others(outer, 2);
     EXPECT_FALSE(outer.wait());
+  }
+}
+
+TEST(GroupLimit, L3_a_group_that_outlives_its_limited_group_s_task_needs_no_slot_of_it) {
+  // The task is over and the group is not: all of its slots are taken by others.
+  watchdog const guard("a group made in a task of a limited group that is busy");
+  bool const has_workers = tbb::this_task_arena::max_concurrency() > 1;
+  for (int const outer_limit : {1, 2}) {
+    for (int const limit : {errgroup::unlimited, 1, 2, 1000}) {
+      SCOPED_TRACE(testing::Message() << limit << " in " << outer_limit);
+      std::optional<group> inner;
+      group outer{{.limit = outer_limit}};
+      EXPECT_FALSE(outer.run_and_wait([&] {
+        inner.emplace(options{.limit = limit});
+        EXPECT_FALSE(inner->run_and_wait([] {}));
+      }));
+      support::rendezvous all_slots(outer_limit + 1, "all slots to be taken");
+      gate started("a task, without anyone waiting, of a group that outlived its task");
+      gate end;
+      for (int i = 0; i != outer_limit; ++i) {
+        outer.run([&] {
+          all_slots.arrive_and_wait();
+          end.wait();
+        });
+      }
+      support::waiters others(outer, static_cast<std::size_t>(outer_limit));
+      opens_at_end const in_any_case(end);
+      all_slots.arrive_and_wait();
+      inner->run([&] { started.open(); });
+      if (limit != errgroup::unlimited || has_workers) {
+        started.wait();
+      }
+      EXPECT_FALSE(inner->wait());
+      end.open();
+      EXPECT_FALSE(outer.wait());
+    }
   }
 }
 
@@ -707,8 +744,8 @@ void use_all_limits() {
   std::exit(0);
 }
 
-TEST_F(GroupLimitDeathTest, L6_nothing_is_printed_however_far_the_limit_is_above_the_machine) {
-  // T17: oneTBB 2021.8 complains of an arena that asks for more workers than there are.
+TEST_F(GroupLimitDeathTest, L6_T17_nothing_is_printed_however_far_the_limit_is_above_the_machine) {
+  // oneTBB 2021.8 complains of an arena that asks for more workers than there are.
   EXPECT_EXIT(use_all_limits(), testing::ExitedWithCode(0), testing::Eq(""));
 }
 
