@@ -1,13 +1,16 @@
 // Waiting, and the end of a group: W1 to W4, and what may outlive what.
 
+#include "support/census.hpp"
 #include "support/gate.hpp"
 #include "support/watchdog.hpp"
+#include "support/ways.hpp"
 #include <errgroup/errgroup.hpp>
 
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/partitioner.h>
+#include <tbb/task_arena.h>
 #include <tbb/task_group.h>
 
 #include <atomic>
@@ -52,26 +55,127 @@ TEST(GroupWait, W1_what_tasks_wrote_is_visible_and_every_callable_is_destroyed) 
   }
 }
 
-TEST(GroupWait, W1_a_waiter_may_destroy_the_group_while_another_is_on_its_way_out) {
-  for (int round = 0; round != 200; ++round) {
+TEST(GroupWait, W1_T21_a_waiter_may_destroy_the_group_while_another_is_on_its_way_out) {
+  support::watchdog const guard("two waiters, of which one destroys the group");
+  // Without workers, it is the other waiter who runs the task: so it is certainly inside.
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  for (int round = 0; round != 300; ++round) {
     auto g = std::make_unique<group>();
     support::gate other_waits;
     support::gate done;
-    // The other waiter is certainly inside: it runs this task there, or waits for who does.
     std::thread other([&, raw = g.get()] {
       raw->run([&] {
         other_waits.open();
         done.wait();
+        return std::make_error_code(std::errc::io_error);
       });
-      (void)raw->wait();
+      EXPECT_EQ(raw->wait(), std::errc::io_error);
     });
     other_waits.wait();
     std::thread opener([&] { done.open(); });
-    EXPECT_FALSE(g->wait());
+    EXPECT_EQ(g->wait(), std::errc::io_error);
+    g.reset();
     opener.join();
     other.join();
-    g.reset();
   }
+}
+
+/// Submits a task from another thread, which then ends.
+template <class F>
+void run_in_a_thread(group& g, F f) {
+  std::thread([&] { g.run(f); }).join();
+}
+
+TEST(GroupWait, W1_E3_a_wait_in_a_task_misses_nothing_that_others_submit_meanwhile) {
+  support::watchdog const guard("a wait for tasks that tasks had others submit");
+  // Without workers a task that the wait misses is not run by anybody else.
+  for (std::size_t const workers : {1U, 4U}) {
+    tbb::global_control const few(tbb::global_control::max_allowed_parallelism, workers);
+    using submit = void (*)(group&, std::atomic<int>&);
+    submit const ways[] = {
+        [](group& g, std::atomic<int>& ran) { run_in_a_thread(g, [&ran] { ++ran; }); },
+        [](group& g, std::atomic<int>& ran) {
+          group limited{{.limit = 1}};
+          limited.run([&] { g.run([&ran] { ++ran; }); });
+          EXPECT_FALSE(limited.wait());
+        },
+        [](group& g, std::atomic<int>& ran) {
+          group limited{{.limit = 2}};
+          limited.run([&] { run_in_a_thread(g, [&ran] { ++ran; }); });
+          EXPECT_FALSE(limited.wait());
+        },
+    };
+    for (submit const way : ways) {
+      for (int const limit : {errgroup::unlimited, 1, 2}) {
+        group outer{{.limit = limit}};
+        EXPECT_FALSE(outer.run_and_wait([&] {
+          std::atomic<int> ran{0};
+          group g;
+          g.run([&] { way(g, ran); });
+          EXPECT_FALSE(g.wait());
+          EXPECT_EQ(ran, 1);
+          g.run([&] {  // and once more, with a group that knows its queue
+            way(g, ran);
+            way(g, ran);
+          });
+          EXPECT_FALSE(g.wait());
+          EXPECT_EQ(ran, 3);
+        }));
+      }
+    }
+  }
+}
+
+TEST(GroupWait, E3_a_wait_in_a_task_tells_what_others_submitted_meanwhile) {
+  support::watchdog const guard("a wait for a task that a task had others submit");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  group outer;
+  EXPECT_FALSE(outer.run_and_wait([&] {
+    group g;
+    g.run([&] { run_in_a_thread(g, [] { return std::make_error_code(std::errc::io_error); }); });
+    EXPECT_EQ(g.wait(), std::errc::io_error);
+  }));
+}
+
+TEST(GroupWait, E4_reset_takes_nothing_from_waiters_that_are_just_leaving) {
+  support::watchdog const guard("reset beside waiters");
+  // Without workers, only waiters run what comes from other threads: so they are certainly inside.
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  auto rounds = [] {
+    for (int round = 0; round != 100; ++round) {
+      group g;
+      support::rendezvous all(3, "both waiters to be inside");
+      support::gate end;
+      error told[2];
+      std::vector<std::thread> others;
+      for (auto& e : told) {
+        others.emplace_back([&] {
+          g.run([&] {
+            all.arrive_and_wait();
+            end.wait();
+            return std::make_error_code(std::errc::io_error);
+          });
+          e = g.wait();
+        });
+      }
+      all.arrive_and_wait();
+      end.open();
+      EXPECT_EQ(g.wait(), std::errc::io_error);
+      g.reset();
+      EXPECT_FALSE(g.run_and_wait([] {}));
+      for (auto& t : others) {
+        t.join();
+      }
+      EXPECT_EQ(told[0], std::errc::io_error);
+      EXPECT_EQ(told[1], std::errc::io_error);
+      EXPECT_FALSE(g.wait());
+    }
+  };
+  rounds();
+  group outer;
+  EXPECT_FALSE(outer.run_and_wait(rounds));
+  tbb::task_group raw;
+  raw.run_and_wait(rounds);
 }
 
 TEST(GroupWait, W2_run_on_one_thread_and_waited_for_on_another_without_workers) {
@@ -112,6 +216,142 @@ TEST(GroupWait, W1_a_stop_callback_may_wait) {
   EXPECT_FALSE(outer.wait());
   tbb::task_group raw;
   raw.run_and_wait(cancel_and_wait);
+}
+
+TEST(GroupWait, W2_T11_run_in_every_slot_of_a_limit_and_waited_for_on_other_threads) {
+  support::watchdog const guard("threads that wait for what was submitted in a limit's slots");
+  for (std::size_t const workers : {1U, 4U}) {
+    tbb::global_control const few(tbb::global_control::max_allowed_parallelism, workers);
+    for (int const limit : {1, 2, 3}) {
+      for (int round = 0; round != 10; ++round) {
+        group outer{{.limit = limit}};
+        support::rendezvous all(limit, "all slots to be taken");
+        std::atomic<int> ran{0};
+        for (int i = 0; i != limit; ++i) {
+          outer.run([&] {
+            group g;
+            g.run([&] { ++ran; });
+            g.run([&] {
+              ++ran;
+              g.run([&] { ++ran; });
+            });
+            all.arrive_and_wait();
+            std::thread first([&] { EXPECT_FALSE(g.wait()); });
+            std::thread second([&] { EXPECT_FALSE(g.wait()); });
+            first.join();
+            second.join();
+          });
+        }
+        support::waiters others(outer, static_cast<std::size_t>(limit));
+        for (auto const& e : others.errors()) {
+          EXPECT_FALSE(e) << e;
+        }
+        EXPECT_EQ(ran, 3 * limit);
+      }
+    }
+  }
+}
+
+TEST(GroupWait, W2_T10_a_thread_that_waits_for_something_else_strands_nothing) {
+  support::watchdog const guard("tasks that came to a thread which waited for something else");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  for (int round = 0; round != 20; ++round) {
+    group something_else;
+    group g;
+    support::gate runs("the other thread to run the task");
+    support::gate end;
+    std::atomic<bool> is_over{false};
+    std::atomic<int> ran{0};
+    std::thread other([&] {
+      something_else.run([&] {
+        runs.open();
+        end.wait();
+      });
+      EXPECT_FALSE(something_else.wait());
+      is_over = true;
+    });
+    runs.wait();
+    // While this thread waits for something else, it comes by this task, which keeps it until what
+    // it has waited for is there: then it goes, and has no time for others.
+    g.run([&] {
+      for (int i = 0; i != 50; ++i) {
+        g.run([&] { ++ran; });
+      }
+      end.open();
+      support::await([&] { return is_over.load(); }, "the other thread to be done");
+    });
+    EXPECT_FALSE(something_else.wait());
+    other.join();
+    std::thread([&] { EXPECT_FALSE(g.wait()); }).join();
+    EXPECT_EQ(ran, 50);
+  }
+}
+
+/// While it lives, oneTBB runs things in no thread but those that wait: it may have none of its
+/// own, and the one that it makes nevertheless, for what is enqueued, is kept busy.
+class no_workers {
+ public:
+  no_workers() {
+    elsewhere_.enqueue([g = gates_] {
+      g->held.open();
+      g->end.wait();
+    });
+    gates_->held.wait();
+  }
+  no_workers(no_workers const&) = delete;
+  no_workers& operator=(no_workers const&) = delete;
+  ~no_workers() { gates_->end.open(); }
+
+ private:
+  struct gates {
+    support::gate held{"oneTBB's only thread to be held"};
+    support::gate end;
+  };
+
+  tbb::global_control one_{tbb::global_control::max_allowed_parallelism, 1};
+  std::shared_ptr<gates> gates_ = std::make_shared<gates>();
+  tbb::task_arena elsewhere_{1};
+};
+
+TEST(GroupWait, W2_T9_a_wait_in_a_task_runs_what_waits_for_a_thread_from_elsewhere) {
+  // What a limited group asks oneTBB for is enqueued, and a wait in a task takes nothing of that.
+  support::watchdog const guard("waits in tasks for limited groups, without workers");
+  no_workers const alone;
+  for (int const outer_limit : {errgroup::unlimited, 1, 2}) {
+    for (int const limit : {1, 2, 1000}) {
+      group outer{{.limit = outer_limit}};
+      int ran = 0;  // in this very thread
+      EXPECT_FALSE(outer.run_and_wait([&] {
+        group g{{.limit = limit}};
+        for (int i = 0; i != 10; ++i) {
+          g.run([&] { ++ran; });
+        }
+        EXPECT_FALSE(g.wait());
+      }));
+      EXPECT_EQ(ran, 10);
+    }
+  }
+}
+
+TEST(GroupWait, W4_T12_an_isolated_wait_runs_what_was_submitted_before_it) {
+  // oneTBB takes nothing in an isolated region that was spawned outside of it.
+  support::watchdog const guard("waits for isolated groups, without workers");
+  no_workers const alone;
+  for (int const limit : {errgroup::unlimited, 1, 2}) {
+    int ran = 0;  // in this very thread
+    group g{{.limit = limit, .isolated = true}};
+    g.run([&] {
+      group inner{{.limit = limit, .isolated = true}};
+      for (int i = 0; i != 10; ++i) {
+        inner.run([&] { ++ran; });
+      }
+      tbb::this_task_arena::isolate([&] { EXPECT_FALSE(inner.wait()); });
+      g.run([&] { ++ran; });
+    });
+    group other{{.isolated = true}};
+    EXPECT_FALSE(other.run_and_wait([&] { EXPECT_FALSE(g.wait()); }));
+    EXPECT_EQ(ran, 11);
+  }
 }
 
 TEST(GroupWait, W3_waiting_from_inside_is_answered_at_once_and_is_no_error_of_the_group) {
@@ -192,6 +432,47 @@ TEST(GroupWait, W4_an_isolated_wait_never_meets_a_sibling) {
     });
   }
   EXPECT_FALSE(g.wait());
+}
+
+/// Waits for a group in which there is nothing to do: another thread runs its only task.
+void wait_for_what_another_runs(group& g) {
+  support::gate started("the other thread to run the task");
+  std::thread other([&] {
+    g.run([&] {
+      started.open();
+      support::dawdle(1000);
+    });
+    EXPECT_FALSE(g.wait());
+  });
+  started.wait();
+  EXPECT_FALSE(g.wait());
+  other.join();
+}
+
+TEST(GroupWait, W4_T13_an_isolated_wait_that_has_nothing_to_do_leaves_its_siblings_alone) {
+  support::watchdog const guard("isolated waits beside siblings");
+  no_workers const alone;
+  bool holding = false;  // in this very thread, like all that is not another's
+  int siblings = 0;
+  group g;
+  g.run([&] {
+    for (int i = 0; i != 10; ++i) {
+      g.run([&] {
+        EXPECT_FALSE(holding);
+        ++siblings;
+      });
+    }
+    holding = true;
+    group isolated{{.isolated = true}};
+    wait_for_what_another_runs(isolated);
+    EXPECT_FALSE(isolated.run_and_wait([] {
+      group below;
+      wait_for_what_another_runs(below);
+    }));
+    holding = false;
+  });
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(siblings, 10);
 }
 
 TEST(GroupWait, run_and_wait_runs_its_task_and_the_others) {
