@@ -25,8 +25,9 @@ constinit thread_local thread_state* current_thread_state = nullptr;
 namespace {
 
 // States of threads that have ended, for threads to come.
-spin_mutex free_states_lock;
+spin_mutex states_lock;
 thread_state* free_states = nullptr;
+thread_state* all_states = nullptr;  // for LeakSanitizer, which does not see into threads that end
 std::uint64_t states_made = 0;
 
 // Runs when a thread ends, after the destructors of its thread_local objects: those may use groups,
@@ -40,7 +41,7 @@ void leave_thread(void* p) noexcept {
   if (s->spare_queue != nullptr) {
     free_queue(std::exchange(s->spare_queue, nullptr));
   }
-  spin_mutex::scoped_lock guard(free_states_lock);
+  spin_mutex::scoped_lock guard(states_lock);
   s->next_free = free_states;
   free_states = s;
 }
@@ -60,11 +61,12 @@ thread_state& adopt_thread() {
   static pthread_key_t const leave_key = make_leave_key();
   thread_state* s = nullptr;
   {
-    spin_mutex::scoped_lock guard(free_states_lock);
+    spin_mutex::scoped_lock guard(states_lock);
     if (free_states != nullptr) {
       s = std::exchange(free_states, free_states->next_free);
     } else {
       s = new thread_state;
+      s->next = std::exchange(all_states, s);
       // Task numbers of different states never meet: 2^40 tasks each.
       s->next_task = ++states_made << 40;
     }
@@ -94,7 +96,5 @@ frame* grow_frames(thread_state& self) noexcept {
   self.top->above = f;
   return f;
 }
-
-tether* new_tether() noexcept { return new (std::nothrow) tether; }
 
 }  // namespace errgroup::detail

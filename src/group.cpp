@@ -344,8 +344,8 @@ error group::check_here() noexcept {
     return {};
   }
   // The groups' own word comes before oneTBB has told all contexts. What the caller is inside of
-  // stays where it is.
-  for (; g != nullptr; g = g->above()) {
+  // stays where it is. No context is above one that was made in another arena.
+  for (; g != nullptr; g = g->made_under_ != nullptr ? g->above() : nullptr) {
     if (g->is_stopped()) {
       return errc::canceled;
     }

@@ -3,8 +3,10 @@
 #include <tbb/task.h>        // current_context
 #include <tbb/task_arena.h>  // task_arena
 
+#include <cstddef>  // size_t
 #include <memory>   // construct_at, destroy_at
 #include <mutex>    // defer_lock, mutex, unique_lock
+#include <new>      // nothrow
 #include <thread>   // yield
 #include <utility>  // exchange
 
@@ -32,15 +34,11 @@ group::group() {
   tie_.store(outside ? tie::bound : tie::none, std::memory_order_relaxed);
   if (made_task_ != 0 && !outside) {
     if (self.tethers == nullptr) [[unlikely]] {
-      detail::drop_loose_ends(self, *self.top);
+      detail::find_tethers(self, *self.top);
     }
-    detail::tether* t = self.tethers;
+    detail::tether* const t = self.tethers;
     if (t != nullptr) {
       self.tethers = t->next;
-    } else {
-      t = detail::new_tether();
-    }
-    if (t != nullptr) {
       t->of.store(this, std::memory_order_relaxed);
       t->next = std::exchange(self.top->tethers, t);
       tether_.store(t, std::memory_order_relaxed);
@@ -141,6 +139,31 @@ void group::drop_tether(thread_state& self, detail::tether& mine) noexcept {
 void detail::drop_loose_ends(thread_state& self, frame& f) noexcept {
   while (f.tethers != nullptr && f.tethers->of.load(std::memory_order_acquire) == nullptr) {
     tether* const t = std::exchange(f.tethers, f.tethers->next);
+    t->next = std::exchange(self.tethers, t);
+  }
+}
+
+// Gathers those that are held by nobody, wherever they are, and makes new ones if there are few:
+// half as many as are held, so that this does not happen often.
+void detail::find_tethers(thread_state& self, frame& f) noexcept {
+  std::size_t held = 0;
+  std::size_t found = 0;
+  for (tether** p = &f.tethers; *p != nullptr;) {
+    tether* const t = *p;
+    if (t->of.load(std::memory_order_acquire) != nullptr) {
+      p = &t->next;
+      ++held;
+    } else {
+      *p = t->next;
+      t->next = std::exchange(self.tethers, t);
+      ++found;
+    }
+  }
+  for (; found <= held / 2; ++found) {
+    auto* const t = new (std::nothrow) tether;
+    if (t == nullptr) {
+      return;
+    }
     t->next = std::exchange(self.tethers, t);
   }
 }

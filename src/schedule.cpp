@@ -28,19 +28,6 @@
 namespace errgroup {
 namespace {
 
-/// Tasks without a parent that nobody cancels or waits for.
-struct ticket_engine {
-  tbb::task_group_context context{tbb::task_group_context::isolated};
-  tbb::task_group tasks{context};
-};
-
-tbb::task_group& ticket_tasks(thread_state& self) {
-  if (self.tickets == nullptr) {
-    self.tickets = &(new ticket_engine)->tasks;
-  }
-  return *self.tickets;
-}
-
 /// A ticket that was spawned from some place: a slot of an arena. If it is still there when another
 /// is wanted, and its own group is gone, it is sent to the next group instead: a thread that makes
 /// one short-lived group after the other does not fill its deque with tickets that nobody has come
@@ -50,6 +37,8 @@ struct alignas(64) spawned_ticket {
   bool pending = false;
   queue_life life;
   spawned_ticket* next = this;  // of the same place, in a ring
+  tbb::task_group_context context{tbb::task_group_context::isolated};
+  tbb::task_group tasks{context};
 };
 
 /// The last one that a place used. "Suspend-aware" is oneTBB's word for one element per place. (Its
@@ -66,6 +55,39 @@ spawned_tickets& tickets_of_places() {
 bool has_no_workers() noexcept {
   return tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1;
 }
+
+/// Takes the tickets back that a thread leaves in its deque when it ends, if there are no workers
+/// to come for them: oneTBB would keep all that it has for that thread as long as they are there.
+class last_call {
+ public:
+  last_call() = default;
+  last_call(last_call const&) = delete;
+  last_call& operator=(last_call const&) = delete;
+  ~last_call() {
+    // A worker ends together with oneTBB, of which nothing can be asked then.
+    if (tbb::this_task_arena::current_thread_index() == tbb::task_arena::not_initialized ||
+        !has_no_workers()) {
+      return;
+    }
+    spawned_ticket* const last = tickets_of_places().local();
+    for (spawned_ticket* t = last; t != nullptr; t = t->next != last ? t->next : nullptr) {
+      lock_type lock(t->lock);
+      if (!t->pending) {
+        continue;
+      }
+      queue_life const life = std::exchange(t->life, {});
+      lock.release();
+      if (life.of != nullptr) {
+        lock.acquire(life.of->lock);
+        if (life.of->serial.load(std::memory_order_relaxed) == life.serial) {
+          life.of->ticket.store(false, std::memory_order_relaxed);
+        }
+        lock.release();
+      }
+      t->tasks.wait();
+    }
+  }
+};
 
 /// Gives a flag its value back.
 class restored {
@@ -144,7 +166,11 @@ group::path group::route(thread_state& self) {
   }
   // In a limited group's arena, only what was made there is spawned: the arena has no threads but
   // those that come through that group, so another group's task could stay there for ever.
-  bool const direct = !counted_ && in_task && top.pool == made_pool_ && !self.is_alone;
+  // If that one is done, nobody comes for what is left in its arena. Nor for what is left in the
+  // deque of a thread that goes away, if there are no workers.
+  bool const direct = !counted_ && in_task && top.pool == made_pool_ &&
+                      (made_pool_.of == nullptr || made_in_lives()) && !self.is_alone &&
+                      !has_no_workers();
   if (t != tie::bound) {
     prepare_engine(self, here, direct);
   }
@@ -394,13 +420,10 @@ void group::launch_ticket(queue& q) noexcept {
     } else if (made_pool_.of != nullptr && queue_ticket(t)) {
     } else if (extras_ && extras_->home) {
       extras_->home->enqueue(t);
+    } else if (detail::this_thread().top->pool.of != nullptr) {
+      detail::default_arena().enqueue(t);
     } else {
-      thread_state& self = detail::this_thread();
-      if (self.top->pool.of != nullptr) {
-        detail::default_arena().enqueue(t);
-      } else {
-        spawn_ticket(self, t);
-      }
+      spawn_ticket(t);
     }
   } catch (...) {
     // No memory for it. Nothing is lost: the task is in the queue, where the next ticket or whoever
@@ -471,7 +494,7 @@ bool group::queue_ticket(ticket const& t) {
   return true;
 }
 
-void group::spawn_ticket(thread_state& self, ticket const& t) {
+void group::spawn_ticket(ticket const& t) {
   spawned_ticket*& last = tickets_of_places().local();
   lock_type lock;
   spawned_ticket* mine = last;
@@ -488,7 +511,8 @@ void group::spawn_ticket(thread_state& self, ticket const& t) {
     }
     lock.acquire(mine->lock);
     queue_life const other = mine->life;
-    if (!mine->pending || other.of->serial.load(std::memory_order_acquire) != other.serial) {
+    if (!mine->pending || other.of == nullptr ||
+        other.of->serial.load(std::memory_order_acquire) != other.serial) {
       break;
     }
     lock.release();
@@ -499,13 +523,16 @@ void group::spawn_ticket(thread_state& self, ticket const& t) {
     return;
   }
   lock.release();
+  [[maybe_unused]] thread_local last_call const at_end;
   try {
-    ticket_tasks(self).run([mine]() noexcept {
+    mine->tasks.run([mine]() noexcept {
       lock_type here(mine->lock);
       mine->pending = false;
       queue_life const life = mine->life;
       here.release();
-      use_ticket(life);
+      if (life.of != nullptr) {
+        use_ticket(life);
+      }
     });
   } catch (...) {
     lock.acquire(mine->lock);

@@ -590,4 +590,47 @@ TEST(GroupLifetime, P3_groups_in_a_task_that_go_in_the_order_they_came_leave_not
   }
 }
 
+TEST(GroupLifetime, P3_groups_in_a_task_of_which_one_always_lives_leave_nothing) {
+  group outer;
+  long allocated = -1;
+  EXPECT_FALSE(outer.run_and_wait([&] {
+    std::optional<group> slots[2];
+    slots[0].emplace();
+    auto come_and_go = [&](int n) {
+      for (int i = 1; i <= 2 * n; ++i) {
+        slots[i % 2].emplace();
+        slots[(i + 1) % 2].reset();
+      }
+    };
+    come_and_go(1);
+    long const before = support::allocations;
+    come_and_go(500);
+    allocated = support::allocations - before;
+  }));
+  EXPECT_LT(allocated, 10) << "for 1000 groups";
+}
+
+TEST(GroupLifetime, P3_many_short_lived_threads_without_workers_do_not_grow) {
+  // What a thread leaves in its deque keeps all that oneTBB has for that thread. Somebody comes for
+  // it, sooner or later.
+  if (ERRGROUP_TEST_SANITIZED != 0) {
+    GTEST_SKIP() << "a sanitizer keeps what was freed";
+  }
+  watchdog const guard("thousands of threads");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  auto make_threads = [](int n) {
+    for (int i = 0; i != n; ++i) {
+      std::thread([] {
+        group g;
+        g.run([] {});
+        EXPECT_FALSE(g.wait());
+      }).join();
+    }
+  };
+  make_threads(4000);
+  std::size_t const before = resident_bytes();
+  make_threads(4000);
+  EXPECT_LT(resident_bytes(), before + (16U << 20)) << "bytes that each thread left";
+}
+
 }  // namespace

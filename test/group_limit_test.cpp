@@ -849,4 +849,20 @@ TEST(GroupLimit, L7_a_group_without_a_limit_uses_the_arena_of_its_first_submissi
   }
 }
 
+TEST(GroupLimit, C3_a_group_may_outlive_its_task_and_be_used_in_a_later_one_of_the_same_limit) {
+  watchdog const guard("a wait for what a later task of the limited group submitted");
+  for (bool const limited_group_is_gone : {false, true}) {
+    std::optional<group> inner;
+    bool ran = false;
+    std::optional<group> outer(std::in_place, errgroup::options{.limit = 1});
+    EXPECT_FALSE(outer->run_and_wait([&] { inner.emplace(); }));
+    EXPECT_FALSE(outer->run_and_wait([&] { inner->run([&ran] { ran = true; }); }));
+    if (limited_group_is_gone) {
+      outer.reset();
+    }
+    EXPECT_FALSE(inner->wait());
+    EXPECT_TRUE(ran);
+  }
+}
+
 }  // namespace

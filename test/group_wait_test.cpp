@@ -638,4 +638,30 @@ TEST(GroupEndDeathTest, destroying_a_group_inside_its_own_task_terminates_in_wor
       "destroyed inside one of its own tasks");
 }
 
+TEST(GroupWait, W2_submitted_in_another_group_s_task_on_a_thread_that_ends) {
+  watchdog const guard("a wait for what a thread submitted in a task of something else");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  bool ran = false;
+  group g;
+  std::thread([&] {
+    group other;
+    EXPECT_FALSE(other.run_and_wait([&] { g.run([&ran] { ran = true; }); }));
+  }).join();
+  EXPECT_FALSE(g.wait());
+  EXPECT_TRUE(ran);
+}
+
+TEST(GroupWait, W2_submitted_in_a_raw_task_on_a_thread_that_ends) {
+  watchdog const guard("a wait for what a thread submitted in a raw task");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  bool ran = false;
+  group g;
+  std::thread([&] {
+    tbb::task_group raw;
+    raw.run_and_wait([&] { g.run([&ran] { ran = true; }); });
+  }).join();
+  EXPECT_FALSE(g.wait());
+  EXPECT_TRUE(ran);
+}
+
 }  // namespace

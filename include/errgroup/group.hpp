@@ -469,7 +469,7 @@ class group {
   void launch_ticket(detail::queue& q) noexcept;
   bool queue_ticket(ticket const& t);
   static bool resend_ticket(detail::queue& outer, ticket const& t) noexcept;
-  static void spawn_ticket(detail::thread_state& self, ticket const& t);
+  static void spawn_ticket(ticket const& t);
   static bool watch(detail::queue& q, detail::queue_life life, int& looks) noexcept;
   static void use_ticket(detail::queue_life life) noexcept;
   static void consume_ticket(detail::node& n, group* runner) noexcept;

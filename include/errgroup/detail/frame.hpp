@@ -53,12 +53,12 @@ struct thread_state {
   frame base;  // stands for "no task"
   frame* top = &base;
   std::uint64_t next_task = 0;
-  node_stack nodes;                    // free nodes
-  queue* spare_queue = nullptr;        // a free queue
-  tether* tethers = nullptr;           // free tethers
-  tbb::task_group* tickets = nullptr;  // what this thread spawns to call others
-  bool is_alone = false;               // nobody would come to take what it spawns
+  node_stack nodes;              // free nodes
+  queue* spare_queue = nullptr;  // a free queue
+  tether* tethers = nullptr;     // free tethers
+  bool is_alone = false;         // nobody would come to take what it spawns
   thread_state* next_free = nullptr;
+  thread_state* next = nullptr;  // of all
 };
 
 // constinit on the declaration: the access is a plain load, without a wrapper call.
@@ -72,7 +72,7 @@ ERRGROUP_API thread_state& adopt_worker() noexcept;
 ERRGROUP_API frame* grow_frames(thread_state& self) noexcept;
 void drop_loose_ends(thread_state& self, frame& f) noexcept;
 ERRGROUP_API void cut_tethers(thread_state& self, frame& f) noexcept;
-[[nodiscard]] ERRGROUP_API tether* new_tether() noexcept;
+void find_tethers(thread_state& self, frame& f) noexcept;
 
 inline thread_state& this_thread() {
   thread_state* self = current_thread_state;
