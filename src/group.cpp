@@ -55,11 +55,15 @@ group::group(options const& opts) : group() {
 
 group::~group() noexcept {
   thread_state& self = detail::this_thread();
-  if (&self != maker_ || eventful_.load(std::memory_order_acquire) || !is_joined()) {
+  detail::tether* t = tether_.load(std::memory_order_acquire);
+  bool const at_home = &self == maker_ && made_in_lives();
+  if (&self != maker_ || eventful_.load(std::memory_order_acquire) ||
+      visitors_.load(std::memory_order_acquire) != 0 || !is_joined()) {
+    end(self);
+    if (t != nullptr && !at_home && !hold_tether(*t)) {
+      t = nullptr;
+    }
     tidy_up(self);
-  }
-  if (detail::tether* t = tether_.load(std::memory_order_acquire)) {
-    drop_tether(self, *t);
   }
   if (queue* q = queue_.load(std::memory_order_relaxed)) {
     detail::put_queue(self, *q);
@@ -67,9 +71,16 @@ group::~group() noexcept {
   if (tie_.load(std::memory_order_relaxed) != tie::gone) {
     std::destroy_at(&engine_);
   }
+  // Not before the engine: its parent may go right after.
+  if (t != nullptr) {
+    t->of.store(nullptr, std::memory_order_release);
+    if (at_home) {
+      detail::drop_loose_ends(self, *made_in_);
+    }
+  }
 }
 
-void group::tidy_up(thread_state& self) noexcept {
+void group::end(thread_state& self) noexcept {
   if (extras_ && extras_->on_stop) {
     extras_->on_stop.reset();
   }
@@ -81,6 +92,9 @@ void group::tidy_up(thread_state& self) noexcept {
     stop();
     join();
   }
+}
+
+void group::tidy_up(thread_state& self) noexcept {
   await_others(self);
   if (token_link* link = token_.load(std::memory_order_acquire)) {
     {
@@ -111,40 +125,45 @@ void group::refuse_null() {
 
 void group::reset() {
   thread_state& self = detail::this_thread();
-  queue* q = queue_.load(std::memory_order_acquire);
-  bool const idle = is_joined() && !is_inside(self);
-  if (!idle) {
-    throw std::logic_error("errgroup::group::reset: tasks of the group may still run; wait first");
-  }
   std::stop_source fresh(std::nostopstate);
   if (token_.load(std::memory_order_acquire) != nullptr) {
     fresh = std::stop_source();  // before anything is changed: it may throw
   }
-  // Nobody takes back what is set here. A request to stop that goes on is waited for; one that
-  // comes later, or came before, cancels when its callback is there again.
-  await_others(self);
-  if (extras_ && extras_->on_stop) {
+  bool const idle = is_joined() && !is_inside(self);
+  // A request to stop that goes on is waited for; one that comes later, or came before, cancels
+  // when its callback is there again.
+  if (idle && extras_ && extras_->on_stop) {
     extras_->on_stop.reset();
   }
-  if (made_under_ != nullptr) {
-    destroy_engine();
+  bool const closed = idle && close_door();
+  if (closed) {
+    while (&self != maker_ && maker_waits_.load(std::memory_order_acquire) != 0) {
+      std::this_thread::yield();
+    }
+    if (made_under_ != nullptr) {
+      destroy_engine();
+    }
+    if (tie_.load(std::memory_order_relaxed) != tie::gone) {
+      engine_.context.reset();
+    }
+    if (queue* q = queue_.load(std::memory_order_acquire)) {
+      lock_type lock(q->lock);
+      q->closed = false;
+    }
+    forget_first();
+    skipped_.store(0, std::memory_order_relaxed);
+    if (token_link* link = token_.load(std::memory_order_acquire)) {
+      std::scoped_lock guard(tokens::lock);
+      link->source = std::move(fresh);
+      link->fired = false;
+    }
+    open_door();
   }
-  if (tie_.load(std::memory_order_relaxed) != tie::gone) {
-    engine_.context.reset();
-  }
-  if (q != nullptr) {
-    lock_type lock(q->lock);
-    q->closed = false;
-  }
-  forget_first();
-  skipped_.store(0, std::memory_order_relaxed);
-  if (token_link* link = token_.load(std::memory_order_acquire)) {
-    std::scoped_lock guard(tokens::lock);
-    link->source = std::move(fresh);
-    link->fired = false;
-  }
-  if (extras_ && extras_->stop.stop_possible()) {
+  if (extras_ && !extras_->on_stop && extras_->stop.stop_possible()) {
     extras_->on_stop.emplace(extras_->stop, extras::stopper{this});
+  }
+  if (!closed) {
+    throw std::logic_error("errgroup::group::reset: tasks of the group may still run; wait first");
   }
 }
 
@@ -218,11 +237,10 @@ void group::cancel(error cause) noexcept {
   }
   detail::error_access::set_origin(cause, extras_ ? std::string_view(extras_->name) : "", {});
   bool fire = false;
-  {
-    visit guest(*this, detail::this_thread());
-    record(std::move(cause), false);
-    fire = stop_quietly();
-  }
+  enter(one_visitor);  // of every group: reset() takes back what is set here
+  record(std::move(cause), false);
+  fire = stop_quietly();
+  leave(one_visitor, false);
   if (fire) {
     tokens::fire();
   }
@@ -288,14 +306,17 @@ error group::outcome() const noexcept {
 }
 
 std::stop_token group::get_stop_token() const {
-  if (token_link* link = token_.load(std::memory_order_acquire)) {
+  token_link* const there = token_.load(std::memory_order_acquire);
+  if (there != nullptr && tie_.load(std::memory_order_acquire) == tie::bound) {
     std::scoped_lock guard(tokens::lock);  // reset() replaces the source
-    return link->source.get_token();
+    return there->source.get_token();
   }
   thread_state& self = detail::this_thread();
   auto& me = const_cast<group&>(*this);
-  auto fresh = std::make_unique<token_link>();
-  fresh->owner = &me;
+  auto fresh = there == nullptr ? std::make_unique<token_link>() : nullptr;
+  if (fresh) {
+    fresh->owner = &me;
+  }
   std::stop_token token;
   bool canceled = false;
   {

@@ -29,8 +29,8 @@ group::group() {
   made_in_ = self.top;
   made_task_ = self.top->task.load(std::memory_order_relaxed);
   made_under_ = tbb::task::current_context();
-  made_pool_ = self.top->pool;
   bool const outside = made_under_ == nullptr;
+  made_pool_ = outside ? queue_life{} : self.top->pool;
   tie_.store(outside ? tie::bound : tie::none, std::memory_order_relaxed);
   if (made_task_ != 0 && !outside) {
     if (self.tethers == nullptr) [[unlikely]] {
@@ -113,26 +113,30 @@ void group::leave(std::uint64_t as, bool unlink) const noexcept {
     if (is_joined()) {
       const_cast<group*>(this)->destroy_engine();
     }
-    visitors_.fetch_sub(closing, std::memory_order_release);
+    open_door();
   }
 }
 
 void group::leave_as_waiter() noexcept { leave(one_waiter, unlinks_at_wait_ && is_joined()); }
 
-void group::drop_tether(thread_state& self, detail::tether& mine) noexcept {
-  detail::tether* const t = &mine;
-  if (&self == maker_ && made_in_lives()) {
-    t->of.store(nullptr, std::memory_order_relaxed);
-    detail::drop_loose_ends(self, *made_in_);
-    return;
-  }
+namespace {
+
+// In a tether: its group is being destroyed. An address that no group has.
+group* being_destroyed(detail::tether& t) noexcept { return reinterpret_cast<group*>(&t); }
+
+}  // namespace
+
+// For the destructor, on another thread than that of the task: that task does not end from now on
+// before the group is gone. False if it has ended.
+bool group::hold_tether(detail::tether& t) noexcept {
   group* me = this;
-  if (!t->of.compare_exchange_strong(me, nullptr, std::memory_order_acq_rel)) {
-    // The task is ending right now, and is cutting this very tether.
-    while (tether_.load(std::memory_order_acquire) != nullptr) {
-      std::this_thread::yield();
-    }
+  if (t.of.compare_exchange_strong(me, being_destroyed(t), std::memory_order_acq_rel)) {
+    return true;
   }
+  while (tether_.load(std::memory_order_acquire) != nullptr) {
+    std::this_thread::yield();  // it is ending right now, and is cutting this very tether
+  }
+  return false;
 }
 
 // Tethers go in the order in which they came; those on top that are held by nobody are free.
@@ -171,37 +175,52 @@ void detail::find_tethers(thread_state& self, frame& f) noexcept {
 void detail::cut_tethers(thread_state& self, frame& f) noexcept {
   while (tether* t = f.tethers) {
     f.tethers = t->next;
-    if (group* g = t->of.exchange(nullptr, std::memory_order_acq_rel)) {
-      g->leave_home();
-      g->tether_.store(nullptr, std::memory_order_release);  // the last access to the group
+    for (group* g = t->of.load(std::memory_order_acquire); g != nullptr;) {
+      if (g == being_destroyed(*t)) {
+        std::this_thread::yield();
+        g = t->of.load(std::memory_order_acquire);
+      } else if (t->of.compare_exchange_weak(g, nullptr, std::memory_order_acq_rel)) {
+        g->leave_home();
+        g->tether_.store(nullptr, std::memory_order_release);  // the last access to the group
+        g = nullptr;
+      }
     }
     t->next = std::exchange(self.tethers, t);
   }
 }
 
-// Keeps all others out. False if there is something to wait for; the door is open then.
+// Keeps all others out: one thread at a time can. False if there is something to wait for; the door
+// is open then.
 bool group::close_door() noexcept {
-  visitors_.fetch_or(closing, std::memory_order_acquire);
+  while ((visitors_.fetch_or(closing, std::memory_order_acquire) & closing) != 0) {
+    std::this_thread::yield();
+  }
   while (is_joined()) {
     // Who waits has nothing to wait for, and what else there is takes no time.
-    if (visitors_.load(std::memory_order_acquire) == closing) {
+    if ((visitors_.load(std::memory_order_acquire) & ~(closing | unlinking)) == 0) {
       return true;
     }
     std::this_thread::yield();
   }
-  visitors_.fetch_sub(closing, std::memory_order_release);
+  open_door();
   return false;
+}
+
+void group::open_door() const noexcept {
+  visitors_.fetch_and(~(closing | unlinking), std::memory_order_release);
 }
 
 // The task that the group was made in ends.
 void group::leave_home() noexcept {
   do {
     if (!is_joined()) {
+      enter(one_visitor);
       join();
+      leave(one_visitor, false);
     }
   } while (!close_door());
   destroy_engine();
-  visitors_.fetch_sub(closing, std::memory_order_release);
+  open_door();
 }
 
 void group::destroy_engine() noexcept {

@@ -6,6 +6,7 @@
 #include <tbb/task_arena.h>                  // enqueue, isolate, max_concurrency, task_arena
 
 #include <algorithm>  // max, min
+#include <cstdint>    // uint64_t
 #include <memory>     // allocator, construct_at
 #include <new>        // launder
 #include <thread>     // yield
@@ -54,6 +55,16 @@ spawned_tickets& tickets_of_places() {
 
 bool has_no_workers() noexcept {
   return tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1;
+}
+
+/// The same, asked once per task: oneTBB takes a lock that all threads share.
+bool has_no_workers(thread_state& self) noexcept {
+  std::uint64_t const task = self.top->task.load(std::memory_order_relaxed);
+  if (task == 0 || task != self.asked_in) {
+    self.asked_in = task;
+    self.lacks_workers = has_no_workers();
+  }
+  return self.lacks_workers;
 }
 
 /// Takes the tickets back that a thread leaves in its deque when it ends, if there are no workers
@@ -170,7 +181,7 @@ group::path group::route(thread_state& self) {
   // deque of a thread that goes away, if there are no workers.
   bool const direct = !counted_ && in_task && top.pool == made_pool_ &&
                       (made_pool_.of == nullptr || made_in_lives()) && !self.is_alone &&
-                      !has_no_workers();
+                      !has_no_workers(self);
   if (t != tie::bound) {
     prepare_engine(self, here, direct);
   }

@@ -990,4 +990,97 @@ TEST_F(GroupCancel, C4_check_agrees_with_the_group_made_inside_another_arena) {
             errc::canceled);
 }
 
+TEST_F(GroupCancel, C1_a_stop_token_that_was_got_after_a_reset_in_a_task_is_told) {
+  errgroup::group outer;
+  outer.run([&] {
+    errgroup::group g;
+    (void)g.get_stop_token();
+    g.cancel();
+    EXPECT_EQ(g.wait(), errc::canceled);
+    g.reset();
+    std::stop_token const token = g.get_stop_token();
+    EXPECT_FALSE(token.stop_requested());
+    outer.cancel();
+    EXPECT_TRUE(token.stop_requested());
+  });
+  EXPECT_EQ(outer.wait(), errc::canceled);
+}
+
+TEST_F(GroupCancel, C3_T6_waiters_in_a_raw_task_leave_while_the_task_around_it_ends) {
+  support::watchdog const guard("waiters that leave while a task ends");
+  for (int round = 0; round != 300; ++round) {
+    std::shared_ptr<errgroup::group> g;
+    std::vector<std::thread> others;
+    errgroup::group outer;
+    outer.run([&] {
+      tbb::parallel_for(0, 1, [&](int) {
+        g = std::make_shared<errgroup::group>();
+        std::atomic<int> there{0};
+        g->run([&] { await([&] { return there == 2; }, "two that are about to wait"); });
+        for (int i = 0; i != 2; ++i) {
+          others.emplace_back([&there, g] {
+            ++there;
+            EXPECT_FALSE(g->wait());
+          });
+        }
+        EXPECT_FALSE(g->wait());
+      });
+    });
+    EXPECT_FALSE(outer.wait());
+    for (std::thread& t : others) {
+      t.join();
+    }
+  }
+}
+
+TEST_F(GroupCancel, E4_reset_beside_cancel_and_is_canceling) {
+  support::watchdog const guard("reset beside cancel");
+  auto reset_beside = [](errgroup::group& g) {
+    std::atomic<bool> over{false};
+    std::thread other([&] {
+      while (!over) {
+        g.cancel();
+        (void)g.is_canceling();
+      }
+    });
+    for (int i = 0; i != 2000; ++i) {
+      g.reset();
+      (void)g.wait();
+    }
+    over = true;
+    other.join();
+    g.cancel();
+    EXPECT_EQ(g.wait(), errc::canceled);
+    g.reset();
+    EXPECT_FALSE(g.wait());
+  };
+  errgroup::group outside;
+  reset_beside(outside);
+  errgroup::group outer;
+  outer.run([&] {
+    errgroup::group inside;
+    reset_beside(inside);
+  });
+  EXPECT_FALSE(outer.wait());
+}
+
+TEST_F(GroupCancel, C3_a_group_is_destroyed_elsewhere_while_the_task_that_made_it_ends) {
+  support::watchdog const guard("a group that is destroyed while its task ends");
+  for (int round = 0; round != 300; ++round) {
+    std::atomic<errgroup::group*> handed_over{nullptr};
+    errgroup::group outer;
+    std::thread destroyer([&] {
+      await([&] { return handed_over != nullptr; }, "a group");
+      delete handed_over.load();
+    });
+    outer.run([&] {
+      auto* const g = new errgroup::group({.limit = round % 3 == 0 ? 1 : errgroup::unlimited});
+      g->run([] { return cause(); });
+      handed_over = g;
+    });
+    EXPECT_FALSE(outer.wait());
+    destroyer.join();
+  }
+}
+
 }  // namespace

@@ -865,4 +865,21 @@ TEST(GroupLimit, C3_a_group_may_outlive_its_task_and_be_used_in_a_later_one_of_t
   }
 }
 
+TEST(GroupLimit, L3_a_group_made_in_another_arena_starts_though_the_limited_group_is_cancelled) {
+  watchdog const guard("a task of a group that was made in another arena");
+  tbb::task_arena arena(2);
+  group outer{{.limit = 1}};
+  outer.run([&] {
+    arena.execute([&] {
+      std::atomic<bool> ran{false};
+      group g{{.limit = 1}};
+      g.run([&] { ran = true; });
+      outer.cancel();
+      support::await([&] { return ran.load(); }, "a task to start without a waiter");
+      EXPECT_FALSE(g.wait());
+    });
+  });
+  EXPECT_EQ(outer.wait(), errc::canceled);
+}
+
 }  // namespace

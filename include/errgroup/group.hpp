@@ -427,6 +427,7 @@ class group {
   void record(error e, bool stop_too) noexcept;
   void stop() noexcept;
   [[nodiscard]] bool stop_quietly() noexcept;
+  void end(detail::thread_state& self) noexcept;
   void tidy_up(detail::thread_state& self) noexcept;
   void join() noexcept;
   template <class Body>
@@ -451,10 +452,11 @@ class group {
   void leave_home() noexcept;
   void leave_as_waiter() noexcept;
   [[nodiscard]] bool close_door() noexcept;
+  void open_door() const noexcept;
   [[nodiscard]] group* above() const noexcept;
   static error check_here() noexcept;
   void destroy_engine() noexcept;
-  void drop_tether(detail::thread_state& self, detail::tether& t) noexcept;
+  [[nodiscard]] bool hold_tether(detail::tether& t) noexcept;
   void forget_first() noexcept;
 
   // schedule.cpp

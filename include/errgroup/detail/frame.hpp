@@ -57,6 +57,8 @@ struct thread_state {
   queue* spare_queue = nullptr;  // a free queue
   tether* tethers = nullptr;     // free tethers
   bool is_alone = false;         // nobody would come to take what it spawns
+  bool lacks_workers = false;    // nobody comes at all, as was asked in …
+  std::uint64_t asked_in = 0;    // … this task
   thread_state* next_free = nullptr;
   thread_state* next = nullptr;  // of all
 };
