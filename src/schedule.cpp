@@ -534,7 +534,9 @@ void group::spawn_ticket(ticket const& t) {
     return;
   }
   lock.release();
-  [[maybe_unused]] thread_local last_call const at_end;
+  if (tbb::task::current_context() == nullptr && has_no_workers()) {  // not in a worker
+    [[maybe_unused]] thread_local last_call const at_end;
+  }
   try {
     mine->tasks.run([mine]() noexcept {
       lock_type here(mine->lock);
