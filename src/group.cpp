@@ -95,7 +95,10 @@ void group::end(thread_state& self) noexcept {
 }
 
 void group::tidy_up(thread_state& self) noexcept {
-  await_others(self);
+  await_maker(self);
+  while (visitors_.load(std::memory_order_acquire) != 0) {
+    std::this_thread::yield();  // so may others
+  }
   if (token_link* link = token_.load(std::memory_order_acquire)) {
     {
       std::scoped_lock guard(tokens::lock);
@@ -109,10 +112,9 @@ void group::tidy_up(thread_state& self) noexcept {
   delete extras_;
 }
 
-// Others may still be on their way out of a wait.
-void group::await_others(thread_state const& self) const noexcept {
-  while ((&self != maker_ && maker_waits_.load(std::memory_order_acquire) != 0) ||
-         visitors_.load(std::memory_order_acquire) != 0) {
+// The thread that made the group may still be on its way out of a wait.
+void group::await_maker(thread_state const& self) const noexcept {
+  while (&self != maker_ && maker_waits_.load(std::memory_order_acquire) != 0) {
     std::this_thread::yield();
   }
 }
@@ -137,9 +139,7 @@ void group::reset() {
   }
   bool const closed = idle && close_door();
   if (closed) {
-    while (&self != maker_ && maker_waits_.load(std::memory_order_acquire) != 0) {
-      std::this_thread::yield();
-    }
+    await_maker(self);
     if (made_under_ != nullptr) {
       destroy_engine();
     }

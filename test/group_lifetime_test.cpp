@@ -489,6 +489,45 @@ std::size_t resident_bytes() {
   return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
+/// Groups that nobody has answered the calls of.
+class unanswered {
+ public:
+  unanswered() {
+    for (group& g : groups_) {
+      g.run([] {});
+    }
+  }
+  unanswered(unanswered const&) = delete;
+  unanswered& operator=(unanswered const&) = delete;
+  ~unanswered() {
+    for (group& g : groups_) {
+      EXPECT_FALSE(g.wait());
+    }
+  }
+
+ private:
+  std::array<group, 9> groups_;
+};
+
+/// Makes, uses and destroys many groups in turn.
+void expect_groups_leave_nothing(int limit) {
+  int const rounds = limit == 1 ? 20'000 : 100'000;
+  int ran = 0;
+  auto make_groups = [&](int n) {
+    for (int i = 0; i != n; ++i) {
+      group g{{.limit = limit}};
+      g.run([&] { ++ran; });
+      EXPECT_FALSE(g.wait());
+    }
+  };
+  make_groups(1000);
+  std::size_t const before = resident_bytes();
+  make_groups(rounds);
+  std::size_t const after = resident_bytes();
+  EXPECT_EQ(ran, rounds + 1000);
+  EXPECT_LT(after, before + (4U << 20)) << "bytes that each group left";
+}
+
 TEST(GroupLifetime, P3_many_short_lived_groups_in_turn_do_not_grow) {
   // What a group leaves behind for oneTBB to run later, one would find here: without workers,
   // nobody comes to take it.
@@ -497,30 +536,10 @@ TEST(GroupLifetime, P3_many_short_lived_groups_in_turn_do_not_grow) {
   }
   watchdog const guard("a hundred thousand groups");
   tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
-  std::array<group, 9> others;  // whose calls nobody has answered
-  for (group& other : others) {
-    other.run([] {});
-  }
+  unanswered const others;
   for (int const limit : {errgroup::unlimited, 1}) {
     SCOPED_TRACE(limit);
-    int const rounds = limit == 1 ? 20'000 : 100'000;
-    int ran = 0;
-    auto make_groups = [&](int n) {
-      for (int i = 0; i != n; ++i) {
-        group g{{.limit = limit}};
-        g.run([&] { ++ran; });
-        EXPECT_FALSE(g.wait());
-      }
-    };
-    make_groups(1000);
-    std::size_t const before = resident_bytes();
-    make_groups(rounds);
-    std::size_t const after = resident_bytes();
-    EXPECT_EQ(ran, rounds + 1000);
-    EXPECT_LT(after, before + (4U << 20)) << "bytes that each group left";
-  }
-  for (group& other : others) {
-    EXPECT_FALSE(other.wait());
+    expect_groups_leave_nothing(limit);
   }
 }
 
@@ -530,30 +549,12 @@ TEST(GroupLifetime, P3_many_groups_in_a_task_do_not_grow) {
   }
   watchdog const guard("a hundred thousand groups in a task");
   tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
-  std::array<group, 9> others;  // whose calls nobody has answered
-  for (group& other : others) {
-    other.run([] {});
-  }
+  unanswered const others;
   for (int const limit : {errgroup::unlimited, 1}) {
     SCOPED_TRACE(limit);
-    int const rounds = limit == 1 ? 20'000 : 100'000;
     group outer{{.limit = limit}};
-    int ran = 0;
-    outer.run([&] {
-      auto make_groups = [&](int n) {
-        for (int i = 0; i != n; ++i) {
-          group g{{.limit = limit}};
-          g.run([&] { ++ran; });
-          EXPECT_FALSE(g.wait());
-        }
-      };
-      make_groups(1000);
-      std::size_t const before = resident_bytes();
-      make_groups(rounds);
-      EXPECT_LT(resident_bytes(), before + (4U << 20)) << "bytes that each group left";
-    });
+    outer.run([&] { expect_groups_leave_nothing(limit); });
     EXPECT_FALSE(outer.wait());
-    EXPECT_EQ(ran, rounds + 1000);
   }
 }
 

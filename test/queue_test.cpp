@@ -133,20 +133,28 @@ constexpr auto is_first = [](int i) { return i == 0; };
 
 // --- a blocked task strands nobody ---
 
+/// Groups of 1 to 40 tasks, of which the first blocks until the others ran. `use` fills and joins.
+template <class Use>
+void block_the_first(int threads, Use const& use) {
+  for (int n = 1; n <= 40; ++n) {
+    SCOPED_TRACE(std::to_string(n) + " tasks, threads: " + std::to_string(threads));
+    group g;
+    mates all(n, is_first);
+    use(g, all);
+    all.expect_each_ran_once();
+  }
+}
+
 TEST_F(Queue, L3_a_blocked_first_task_strands_nobody_while_two_wait) {
   for (int const threads : {1, 2, 3, 8}) {
     threads_allowed const some(threads);
-    for (int n = 1; n <= 40; ++n) {
-      SCOPED_TRACE(std::to_string(n) + " tasks, threads: " + std::to_string(threads));
-      group g;
-      mates all(n, is_first);
+    block_the_first(threads, [](group& g, auto& all) {
       all.fill(g);
       waiters others(g, 2);
       for (auto const& e : others.errors()) {
         EXPECT_FALSE(e) << e;
       }
-      all.expect_each_ran_once();
-    }
+    });
   }
 }
 
@@ -156,16 +164,12 @@ TEST_F(Queue, L3_a_blocked_first_task_strands_nobody_while_one_waits_and_a_worke
     threads_allowed const some(threads);
     tbb::task_arena here(threads, 1);
     keeps_awake const workers(here);
-    for (int n = 1; n <= 40; ++n) {
-      SCOPED_TRACE(std::to_string(n) + " tasks, threads: " + std::to_string(threads));
-      group g;
-      mates all(n, is_first);
+    block_the_first(threads, [&](group& g, auto& all) {
       here.execute([&] {
         all.fill(g);
         EXPECT_FALSE(g.wait());
       });
-      all.expect_each_ran_once();
-    }
+    });
   }
 }
 
@@ -175,15 +179,11 @@ TEST_F(Queue, L3_a_blocked_first_task_strands_nobody_while_none_waits) {
     threads_allowed const some(threads);
     tbb::task_arena here(threads, 1);
     keeps_awake const workers(here);
-    for (int n = 1; n <= 40; ++n) {
-      SCOPED_TRACE(std::to_string(n) + " tasks, threads: " + std::to_string(threads));
-      group g;
-      mates all(n, is_first);
+    block_the_first(threads, [&](group& g, auto& all) {
       here.execute([&] { all.fill(g); });
       await_all_gone();
       EXPECT_FALSE(g.wait());
-      all.expect_each_ran_once();
-    }
+    });
   }
 }
 

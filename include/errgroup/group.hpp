@@ -437,7 +437,7 @@ class group {
   template <class Body>
   void engine_wait_here(Body const* body) noexcept;
   [[nodiscard]] std::uint64_t spawns() const noexcept;
-  void await_others(detail::thread_state const& self) const noexcept;
+  void await_maker(detail::thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() const noexcept;
   [[nodiscard]] bool is_joined() const noexcept;
   [[nodiscard]] bool is_canceled_itself() const noexcept;

@@ -5,10 +5,9 @@
 #include <errgroup/group.hpp>
 #include <errgroup/task.hpp>
 
-#include <functional>    // invoke
-#include <system_error>  // system_error
-#include <type_traits>   // invoke_result_t, is_void_v
-#include <utility>       // forward, move
+#include <functional>   // invoke
+#include <type_traits>  // invoke_result_t
+#include <utility>      // forward, move
 
 namespace errgroup {
 
@@ -27,17 +26,9 @@ template <class Body>
   requires task_result<std::invoke_result_t<Body, group&>>
 [[nodiscard]] error scope(options const& opts, Body&& body) {
   group g(opts);
-  try {
-    if constexpr (std::is_void_v<std::invoke_result_t<Body, group&>>) {
-      std::invoke(std::forward<Body>(body), g);
-    } else if (error e = detail::to_error(std::invoke(std::forward<Body>(body), g))) {
-      g.cancel(std::move(e));
-    }
-  } catch (std::system_error const& e) {
-    g.cancel(detail::caught(e.code()));
-  } catch (...) {
-    g.cancel(detail::caught());
-  }
+  using R = std::invoke_result_t<Body, group&>;
+  detail::report<R>([&]() -> R { return std::invoke(std::forward<Body>(body), g); },
+                    [&](error e) noexcept { g.cancel(std::move(e)); });
   return g.wait();
 }
 

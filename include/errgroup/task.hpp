@@ -159,17 +159,10 @@ inline error caught(std::error_code code = errc::exception) noexcept {
   return error_access::make(code ? code : errc::exception, std::current_exception());
 }
 
-/// Calls a task and hands its failure, if there is one, to `fail`. Whatever it throws is a failure.
-template <class F, class Token, class Fail>
-void call(F& f, Token const& token, Fail const& fail) noexcept {
-  using R = typename task_call<F>::result;
-  auto invoke = [&]() -> R {
-    if constexpr (takes_token<F>) {
-      return std::invoke(static_cast<called_as<F, std::stop_token>&&>(f), token());
-    } else {
-      return std::invoke(static_cast<called_as<F>&&>(f));
-    }
-  };
+/// Calls `invoke`, which returns an `R`, and hands its failure, if there is one, to `fail`.
+/// Whatever it throws is a failure.
+template <class R, class Invoke, class Fail>
+void report(Invoke const& invoke, Fail const& fail) noexcept {
   try {
     if constexpr (std::is_void_v<R>) {
       invoke();
@@ -181,6 +174,20 @@ void call(F& f, Token const& token, Fail const& fail) noexcept {
   } catch (...) {
     fail(caught());
   }
+}
+
+/// The same for a task.
+template <class F, class Token, class Fail>
+void call(F& f, Token const& token, Fail const& fail) noexcept {
+  using R = typename task_call<F>::result;
+  auto invoke = [&]() -> R {
+    if constexpr (takes_token<F>) {
+      return std::invoke(static_cast<called_as<F, std::stop_token>&&>(f), token());
+    } else {
+      return std::invoke(static_cast<called_as<F>&&>(f));
+    }
+  };
+  report<R>(invoke, fail);
 }
 
 }  // namespace detail

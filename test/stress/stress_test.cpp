@@ -268,6 +268,20 @@ TEST_F(Stress, Many_submit_many_wait_and_nothing_fails) {
   });
 }
 
+/// One thread or two that submit fewer than `most` tasks each.
+void add_submitters(std::vector<std::thread>& threads, world& w, dice& d, int most) {
+  int const submitters = 1 + d.below(2);
+  for (int t = 0; t != submitters; ++t) {
+    threads.emplace_back([&w, most, seed = d.roll()] {
+      dice mine(seed);
+      int const n = mine.below(most);
+      for (int i = 0; i != n; ++i) {
+        submit(w, mine.roll(), 3, false);
+      }
+    });
+  }
+}
+
 TEST_F(Stress, Tasks_fail_others_cancel_and_the_books_balance) {
   many_rounds(400, [](dice& d) {
     std::stop_source stop;
@@ -279,16 +293,7 @@ TEST_F(Stress, Tasks_fail_others_cancel_and_the_books_balance) {
     for (int life = 0; life != 3; ++life) {
       world w(g, o, true);
       std::vector<std::thread> threads;
-      int const submitters = 1 + d.below(2);
-      for (int t = 0; t != submitters; ++t) {
-        threads.emplace_back([&w, seed = d.roll()] {
-          dice mine(seed);
-          int const n = mine.below(30);
-          for (int i = 0; i != n; ++i) {
-            submit(w, mine.roll(), 3, false);
-          }
-        });
-      }
+      add_submitters(threads, w, d, 30);
       int const cancels = d.below(3);
       for (int t = 0; t != cancels; ++t) {
         threads.emplace_back([&g, seed = d.roll()] {
@@ -558,16 +563,7 @@ TEST_F(Stress, The_same_without_workers) {
     group g(o);
     world w(g, o, may_fail);
     std::vector<std::thread> threads;
-    int const submitters = 1 + d.below(2);
-    for (int t = 0; t != submitters; ++t) {
-      threads.emplace_back([&w, seed = d.roll()] {
-        dice mine(seed);
-        int const n = mine.below(20);
-        for (int i = 0; i != n; ++i) {
-          submit(w, mine.roll(), 3, false);
-        }
-      });
-    }
+    add_submitters(threads, w, d, 20);
     for (auto& t : threads) {
       t.join();
     }
