@@ -134,6 +134,12 @@ std::string error::message() const {
   return text;
 }
 
+std::vector<stack_frame> error::stack() const {
+  detail::stack_reader const read = detail::read_stack.load(std::memory_order_acquire);
+  return read != nullptr && exception_ != nullptr ? read(exception_)
+                                                  : std::vector<stack_frame>();
+}
+
 void error::raise() const {
   if (*this) {
     std::rethrow_exception(exception());

@@ -7,6 +7,7 @@
 #include <errgroup/fwd.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/scope.hpp>
+#include <errgroup/stack.hpp>
 #include <errgroup/task.hpp>
 #include <errgroup/version.hpp>
 

@@ -2,6 +2,7 @@
 #define ERRGROUP_ERROR_HPP
 
 #include <errgroup/detail/export.hpp>
+#include <errgroup/stack.hpp>
 
 #include <cstddef>       // size_t
 #include <exception>     // exception, exception_ptr
@@ -12,6 +13,7 @@
 #include <system_error>  // error_code, error_condition, is_error_code_enum
 #include <type_traits>   // is_same_v, true_type
 #include <utility>       // exchange, move, swap
+#include <vector>        // vector
 
 namespace errgroup {
 
@@ -163,6 +165,12 @@ class [[nodiscard]] error {
   /// How many tasks never ran: accepted and then skipped, or refused by `run` because the group
   /// had been stopped. Counted by `wait`, at the moment it returned.
   [[nodiscard]] std::size_t skipped() const noexcept { return skipped_; }
+
+  /// The stack of the place that threw what a task threw, the innermost call first. Empty unless
+  /// the program is linked with `errgroup::stacktrace`, and for what was not thrown.
+  ///
+  /// Cost: reads the program's debug information, milliseconds at the first call.
+  [[nodiscard]] ERRGROUP_API std::vector<stack_frame> stack() const;
 
   /// Equal if both are success, the same code, or the same exception object.
   friend bool operator==(error const& a, error const& b) noexcept {

@@ -1,0 +1,32 @@
+#include <errgroup/detail/frame.hpp>
+#include <errgroup/stack.hpp>
+
+#include <ostream>  // hex, ostream
+
+namespace errgroup {
+
+std::ostream& operator<<(std::ostream& out, stack_frame const& frame) {
+  if (frame.function.empty()) {
+    auto const flags = out.flags();
+    out << "0x" << std::hex << frame.address;
+    out.flags(flags);
+  } else {
+    out << frame.function;
+  }
+  if (!frame.file.empty()) {
+    out << " at " << frame.file << ':' << frame.line;
+  }
+  return out;
+}
+
+namespace detail {
+
+constinit std::atomic<stack_reader> read_stack{nullptr};
+
+bool runs_task() noexcept {
+  thread_state const* const self = current_thread_state;
+  return self != nullptr && self->top != &self->base;
+}
+
+}  // namespace detail
+}  // namespace errgroup
