@@ -1,8 +1,8 @@
 #include <errgroup/error.hpp>
 
-#include <atomic>   // atomic
-#include <new>      // nothrow
-#include <ostream>  // ostream
+#include <algorithm>  // replace
+#include <ostream>    // ostream
+#include <sstream>    // ostringstream
 
 namespace errgroup {
 namespace {
@@ -64,81 +64,144 @@ std::error_category const& error_category() noexcept {
 
 namespace detail {
 
-struct error_note {
-  std::atomic<std::size_t> references{1};
-  std::string origin;
-};
+error_note::~error_note() = default;
 
-void error_access::set_origin(error& e, std::string_view group, std::string_view task) noexcept {
-  if (e.note_ != nullptr || (group.empty() && task.empty())) {
-    return;  // the innermost origin stays
+void error_note::release() noexcept {
+  // acq_rel: the last one to let go deletes what the others have read.
+  if (references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    delete this;
   }
-  auto* note = new (std::nothrow) error_note;
-  if (note == nullptr) {
-    return;
-  }
-  try {
-    note->origin.reserve(group.size() + 1 + task.size());
-    note->origin.append(group);
-    if (!group.empty() && !task.empty()) {
-      note->origin.push_back('/');
+}
+
+note_ptr make_note(std::string_view name, std::source_location where) {
+  note_ptr note(new error_note);
+  note->name = name;
+  note->origin.name = note->name;
+  note->origin.where = where;
+  return note;
+}
+
+error error_access::alone(error const& e) noexcept {
+  error one;
+  one.code_ = e.code_;
+  one.exception_ = e.exception_;
+  one.skipped_ = e.skipped_;
+  if (e.note_ != nullptr) {
+    if (e.note_->one->others == nullptr) {
+      one.note_ = e.note_->one;
+      one.note_->share();
+    } else {
+      one.exception_ = e.note_->exception;  // the first one had no note
     }
-    note->origin.append(task);
-    e.note_ = note;
-  } catch (...) {
-    delete note;
   }
+  return one;
 }
 
 }  // namespace detail
 
-void error::share_note() const noexcept {
-  note_->references.fetch_add(1, std::memory_order_relaxed);
-}
-
-void error::drop_note() noexcept {
-  // acq_rel: the last one to let go deletes what the others have read.
-  if (note_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    delete note_;
-  }
-  note_ = nullptr;
-}
-
 std::error_code error::code() const noexcept {
-  return exception_ == nullptr ? code_ : code_.value() != 0 ? code_ : code_of(exception_);
+  return code_.value() != 0 || thrown() == nullptr ? code_ : code_of(thrown());
 }
 
 std::exception_ptr error::exception() const {
-  if (exception_ != nullptr) {
-    return exception_;
+  if (thrown() != nullptr) {
+    return thrown();
   }
   return code_.value() == 0 ? nullptr : std::make_exception_ptr(std::system_error(code_));
 }
 
-std::string error::message() const {
-  std::string text;
-  if (note_ != nullptr) {
-    text = note_->origin + ": ";
+std::string error::what() const {
+  if (thrown() == nullptr) {
+    return code_.value() != 0 ? code_.message() : std::string();
   }
-  if (exception_ != nullptr) {
-    try {
-      std::rethrow_exception(exception_);
-    } catch (std::exception const& e) {
-      text += e.what();
-    } catch (...) {
-      text += "a task threw something that is not a std::exception";
-    }
-  } else if (code_.value() != 0) {
-    text += code_.message();
+  try {
+    std::rethrow_exception(thrown());
+  } catch (std::exception const& e) {
+    return e.what();
+  } catch (...) {
+    return "a task threw something that is not a std::exception";
   }
-  return text;
+}
+
+task_origin const& error::origin() const noexcept {
+  static task_origin const unknown;
+  return note_ != nullptr ? note_->one->origin : unknown;
 }
 
 std::vector<stack_frame> error::stack() const {
   detail::stack_reader const read = detail::read_stack.load(std::memory_order_acquire);
-  return read != nullptr && exception_ != nullptr ? read(exception_)
-                                                  : std::vector<stack_frame>();
+  return read != nullptr && thrown() != nullptr ? read(thrown()) : std::vector<stack_frame>();
 }
+
+namespace {
+
+std::string_view file_of(std::source_location const& where) noexcept {
+  std::string_view const path = where.file_name();
+  return path.substr(path.rfind('/') + 1);
+}
+
+// (task 17, run at decoder.cpp:42)
+void append_place(std::string& text, task_origin const& origin) {
+  bool const is_counted = origin.index != npos;
+  bool const is_placed = origin.where.line() != 0;
+  if (is_counted || is_placed) {
+    text += " (";
+    if (is_counted) {
+      text.append("task ").append(std::to_string(origin.index));
+    }
+    text += is_counted && is_placed ? ", " : "";
+    if (is_placed) {
+      text.append("run at ").append(file_of(origin.where));
+      text.append(":").append(std::to_string(origin.where.line()));
+    }
+    text += ')';
+  }
+}
+
+void append_failure(std::string& text, error const& e, bool in_one_line, bool stacks) {
+  if (!e.origin().path.empty()) {
+    text.append(e.origin().path).append(": ");
+  } else if (!e.origin().name.empty()) {
+    text.append(e.origin().name).append(": ");  // there was no memory for more
+  }
+  std::size_t const begin = text.size();
+  text += e.what();
+  if (in_one_line) {
+    std::replace(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), '\n', ' ');
+  }
+  append_place(text, e.origin());
+  if (stacks) {
+    std::ostringstream calls;
+    for (stack_frame const& call : e.stack()) {
+      calls << "\n    " << call;
+    }
+    text += calls.str();
+  }
+}
+
+std::string describe(error const& e, bool stacks) {
+  std::string text;
+  if (!e) {
+    return text;
+  }
+  bool const is_list = !e.others().empty() || e.dropped() != 0;
+  append_failure(text, e, is_list, stacks);
+  for (error const& other : e.others()) {
+    text += '\n';
+    append_failure(text, other, true, stacks);
+  }
+  if (e.dropped() != 0) {
+    text.append("\nand ").append(std::to_string(e.dropped()));
+    text += e.dropped() == 1 ? " more failure" : " more failures";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string error::message() const { return describe(*this, false); }
+
+std::string error::message(with_stack_t /*unused*/) const { return describe(*this, true); }
 
 void error::raise() const {
   if (*this) {

@@ -3,8 +3,9 @@
 #include <tbb/task.h>  // current_context
 
 #include <array>      // array
-#include <memory>     // destroy_at, make_unique
+#include <memory>     // construct_at, destroy_at, make_unique
 #include <mutex>      // scoped_lock
+#include <new>        // bad_alloc, nothrow
 #include <optional>   // optional
 #include <stdexcept>  // invalid_argument, logic_error
 #include <string>     // to_string
@@ -28,7 +29,15 @@ group::group(options const& opts) : group() {
     throw std::invalid_argument("errgroup::options::limit is " + std::to_string(opts.limit) +
                                 ": give it 1 or more, or errgroup::unlimited");
   }
+  if (opts.errors == keep::all && opts.max_errors == 0) {
+    throw std::invalid_argument(
+        "errgroup::options::max_errors is 0: a group that keeps all errors keeps the first one at "
+        "least; give it 1 or more");
+  }
   policy_ = opts.policy;
+  if (opts.exceptions == on_exception::terminate) {
+    state_.store(unguarded, std::memory_order_relaxed);
+  }
   counted_ =
       opts.limit != unlimited || opts.queue != npos || opts.isolated || opts.arena != nullptr;
   if (counted_) {
@@ -37,12 +46,16 @@ group::group(options const& opts) : group() {
       detail::put_queue(*maker_, *q);
     }
   }
-  if (!counted_ && opts.name.empty() && !opts.stop.stop_possible()) {
+  if (!counted_ && opts.errors == keep::first && opts.name.empty() &&
+      !opts.stop.stop_possible()) {
     return;
   }
   extras_ = new extras;
   eventful_.store(true, std::memory_order_relaxed);
   extras_->name = opts.name;
+  if (opts.errors == keep::all) {
+    extras_->all.emplace(opts.max_errors);
+  }
   extras_->limit = opts.limit;
   extras_->queue = opts.queue;
   extras_->isolated = opts.isolated;
@@ -106,10 +119,34 @@ void group::tidy_up(thread_state& self) noexcept {
     }
     delete link;
   }
-  if (state_.load(std::memory_order_relaxed) != 0) {
-    forget_first();
-  }
+  hand_over_lost_error();
+  forget_first();
   delete extras_;
+}
+
+namespace {
+
+std::atomic<lost_error_handler> tell_lost_error{nullptr};
+
+}  // namespace
+
+lost_error_handler set_lost_error_handler(lost_error_handler handler) noexcept {
+  return tell_lost_error.exchange(handler, std::memory_order_acq_rel);
+}
+
+void group::hand_over_lost_error() noexcept {
+  if ((state_.load(std::memory_order_relaxed) & (published | told)) != published) {
+    return;
+  }
+  lost_error_handler const tell = tell_lost_error.load(std::memory_order_acquire);
+  if (tell == nullptr) {
+    return;
+  }
+  error const e = outcome();
+  if (e.others().empty() && e == std::errc::operation_canceled) {
+    return;  // nothing failed
+  }
+  tell(e);
 }
 
 // The thread that made the group may still be on its way out of a wait.
@@ -170,37 +207,99 @@ void group::reset() {
 // --- errors and cancellation ---
 
 void group::forget_first() noexcept {
-  if ((state_.exchange(0, std::memory_order_acquire) & published) != 0) {
+  if ((state_.fetch_and(unguarded, std::memory_order_acquire) & published) != 0) {
     std::destroy_at(&first_);
   }
+  if (extras_ && extras_->all) {
+    extras_->all->clear();
+  }
 }
 
-void group::fail(error e, std::string_view task) noexcept {
-  if ((state_.load(std::memory_order_relaxed) & claimed) != 0 &&
-      (policy_ == on_error::keep_going || is_stopped())) {
-    return;  // too late to be the first
-  }
-  if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
+void group::fail(error e, submission const& from) noexcept {
+  detail::error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
+  bool late = (state_.load(std::memory_order_relaxed) & claimed) != 0 &&
+              (policy_ == on_error::keep_going || is_stopped());
+  if (!late && !is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
     record(errc::canceled, true);  // that came first, and may be why the task failed
+    late = true;
+  }
+  if (late && all == nullptr) {
     return;
   }
-  detail::error_access::set_origin(e, extras_ ? std::string_view(extras_->name) : "", task);
-  record(std::move(e), policy_ == on_error::cancel);
+  describe(e, from);
+  if ((late || !record(e, policy_ == on_error::cancel)) && all != nullptr) {
+    all->add(e, is_stopped());
+  }
 }
 
-void group::record(error e, bool stop_too) noexcept {
+namespace {
+
+void add_name(std::string& names, std::string_view name) {
+  if (!name.empty()) {
+    names.append(names.empty() ? "" : "/").append(name);
+  }
+}
+
+}  // namespace
+
+// The names of what this group was made in, and its own. What that is stays while a task of this
+// group runs, or somebody is inside a member function.
+void group::add_names(std::string& names) const {
+  if (group const* const outer = above()) {
+    outer->add_names(names);
+  }
+  if (extras_) {
+    add_name(names, extras_->name);
+  }
+}
+
+// Tells `e` where it comes from, unless it comes from further in. Without memory it tells less: a
+// failure without its origin is better than no failure.
+void group::describe(error& e, submission const& from) const noexcept {
+  if (detail::error_access::note_of(e) != nullptr) {
+    return;
+  }
+  std::string names;
+  try {
+    add_names(names);
+    add_name(names, from.note != nullptr ? from.note->name : std::string_view());
+  } catch (std::bad_alloc const&) {
+    names.clear();
+  }
+  if (names.empty() && from.where.line() == 0) {
+    return;  // nothing to tell
+  }
+  detail::note_ptr const made(from.note == nullptr ? new (std::nothrow) detail::error_note
+                                                   : nullptr);
+  detail::error_note* const note = from.note != nullptr ? from.note : made.get();
+  if (note != nullptr) {
+    note->exception = detail::error_access::thrown(e);
+    note->origin.where = from.where;
+    note->origin.index = from.index;
+    note->origin.path = std::move(names);
+    detail::error_access::share_note(e, *note);
+  }
+}
+
+// True if it was the first.
+bool group::record(error const& e, bool stop_too) noexcept {
   eventful_.store(true, std::memory_order_relaxed);
   // The first to claim the slot fills it. Publish before the cancellation: a task that reacts to
   // the cancellation by failing must not take the slot from what caused it.
-  if ((state_.load(std::memory_order_relaxed) & claimed) == 0 &&
-      (state_.fetch_or(claimed, std::memory_order_relaxed) & claimed) == 0) {
-    std::construct_at(&first_, std::move(e));
+  bool const is_first = (state_.load(std::memory_order_relaxed) & claimed) == 0 &&
+                        (state_.fetch_or(claimed, std::memory_order_relaxed) & claimed) == 0;
+  if (is_first) {
+    std::construct_at(&first_, e);
+    if (extras_ && extras_->all) {
+      extras_->all->take_others(first_);
+    }
     // Release: pairs with the acquire in outcome().
     state_.fetch_or(published, std::memory_order_release);
   }
   if (stop_too) {
     stop();
   }
+  return is_first;
 }
 
 void group::stop() noexcept {
@@ -235,11 +334,13 @@ void group::cancel(error cause) noexcept {
   if (!cause) {
     cause = errc::canceled;
   }
-  detail::error_access::set_origin(cause, extras_ ? std::string_view(extras_->name) : "", {});
-  bool fire = false;
   enter(one_visitor);  // of every group: reset() takes back what is set here
-  record(std::move(cause), false);
-  fire = stop_quietly();
+  describe(cause, {});
+  bool const was_stopped = is_stopped();
+  if (!record(cause, false) && extras_ && extras_->all && cause != errc::canceled) {
+    extras_->all->add(cause, was_stopped);
+  }
+  bool const fire = stop_quietly();
   leave(one_visitor, false);
   if (fire) {
     tokens::fire();
@@ -291,16 +392,22 @@ bool group::is_joined() const noexcept {
          q->pushed.load(std::memory_order_acquire) == q->joined.load(std::memory_order_relaxed);
 }
 
-error group::outcome() const noexcept {
+error group::outcome() noexcept {
   std::uint32_t state = state_.load(std::memory_order_acquire);
-  if (state == 0) {
+  if ((state & claimed) == 0) {
     return {};
   }
   while ((state & published) == 0) {
     std::this_thread::yield();  // whoever claimed the slot is about to fill it
     state = state_.load(std::memory_order_acquire);
   }
+  if ((state & told) == 0) {
+    state_.fetch_or(told, std::memory_order_relaxed);
+  }
   error e = first_;
+  if (extras_ && extras_->all) {
+    extras_->all->give_others(e);
+  }
   detail::error_access::set_skipped(e, skipped_.load(std::memory_order_relaxed));
   return e;
 }
@@ -443,7 +550,7 @@ error group::wait() {
       if (!is_stopped() && made_under_->is_group_execution_cancelled()) {
         record(errc::canceled, true);
       }
-      if (state_.load(std::memory_order_acquire) == 0) {
+      if ((state_.load(std::memory_order_acquire) & claimed) == 0) {
         maker_waits_.store(others, std::memory_order_release);
         return {};
       }

@@ -3,6 +3,7 @@
 
 // What the files that make up errgroup::group share.
 
+#include "error_list.hpp"
 #include "queue.hpp"
 #include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/group.hpp>
@@ -38,6 +39,7 @@ struct group::extras {
   };
 
   std::string name;
+  std::optional<detail::error_list> all;  // with keep::all
   int limit = unlimited;
   std::size_t queue = npos;
   bool isolated = false;

@@ -301,6 +301,16 @@ void group::awake_now(detail::wake_list& awake, lock_type& lock, queue& q) noexc
   }
 }
 
+std::size_t group::queued(queue const& q) noexcept {
+  return q.pushed.load(std::memory_order_relaxed);
+}
+
+// Under the lock: counts a task.
+void group::number(queue& q, detail::node& n) const noexcept {
+  n.index = submitted();
+  q.pushed.store(q.pushed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
 // Puts a task that is counted in `unfinished` into the queue, and has somebody come for it.
 void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* n) noexcept {
   detail::wake_list awake;
@@ -321,7 +331,7 @@ void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* 
     q.add_page(self.nodes.pop());
   }
   q.push(n);
-  q.pushed.store(q.pushed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  number(q, *n);
   bool const call = q.take_ticket();
   if (q.sleepers != nullptr && q.may_start()) {
     q.wake_one(awake, false);
@@ -352,6 +362,9 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       // Waiting here could park every slot behind tasks that only those slots can run, so the
       // caller runs one on the slot that it has.
       detail::node* oldest = q.pop();
+      if (oldest == nullptr) {
+        number(q, *n);
+      }
       lock.release();
       run_inline(oldest != nullptr ? *oldest : *n);
       if (oldest == nullptr) {

@@ -343,10 +343,11 @@ TEST(Error, is_written_to_a_stream_as_its_message_or_success) {
 }
 
 TEST(Error, says_the_group_and_the_task_before_what_happened) {
-  EXPECT_EQ(failed_in("job", "decode").message(), "job/decode: " + not_found().message());
-  EXPECT_EQ(failed_in("job", "").message(), "job: " + not_found().message());
-  EXPECT_EQ(failed_in("", "decode").message(), "decode: " + not_found().message());
-  EXPECT_EQ(failed_in("", "").message(), not_found().message());
+  auto const begin = [](error const& e) { return e.message().substr(0, e.message().find(" (")); };
+  EXPECT_EQ(begin(failed_in("job", "decode")), "job/decode: " + not_found().message());
+  EXPECT_EQ(begin(failed_in("job", "")), "job: " + not_found().message());
+  EXPECT_EQ(begin(failed_in("", "decode")), "decode: " + not_found().message());
+  EXPECT_EQ(begin(failed_in("", "")), not_found().message());
 }
 
 TEST(Error, the_name_before_it_does_not_change_the_code_or_the_comparison) {

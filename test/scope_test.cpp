@@ -79,7 +79,7 @@ TEST_F(Scope, a_body_that_throws_cancels_joins_and_is_told) {
     throw std::runtime_error("in the body");
   });
   EXPECT_TRUE(ended);
-  EXPECT_EQ(e.message(), "in the body");
+  EXPECT_EQ(e.what(), "in the body");
 }
 
 TEST_F(Scope, a_failing_body_cancels_whatever_the_policy) {
@@ -152,7 +152,7 @@ TEST_F(Scope, a_body_may_be_move_only_and_callable_only_as_an_rvalue) {
 TEST_F(Scope, takes_the_options) {
   auto const e = scope({.limit = 2, .name = "loading"},
                        [](group& g) { g.run("maps", [] { return cause(); }); });
-  EXPECT_EQ(e.message(), "loading/maps: " + cause().message());
+  EXPECT_EQ(e.origin().path, "loading/maps");
 }
 
 TEST_F(Scope, throws_for_options_that_no_group_can_be_made_with) {

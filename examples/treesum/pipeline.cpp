@@ -51,7 +51,7 @@ int pipeline::finish() {
     return 1;
   }
   if (err && !keep_going_) {  // else it was told when it happened
-    progress_.say(err.message());
+    progress_.say(err.what());
   }
   return err ? 1 : 0;
 }

@@ -4,6 +4,7 @@
 /// Everything at once.
 
 #include <errgroup/error.hpp>
+#include <errgroup/exception_group.hpp>
 #include <errgroup/fwd.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/scope.hpp>

@@ -4,16 +4,23 @@
 #include <errgroup/detail/export.hpp>
 #include <errgroup/stack.hpp>
 
-#include <cstddef>       // size_t
-#include <exception>     // exception, exception_ptr
-#include <iosfwd>        // ostream
-#include <memory>        // make_shared, shared_ptr
-#include <string>        // string
-#include <string_view>   // string_view
-#include <system_error>  // error_code, error_condition, is_error_code_enum
-#include <type_traits>   // is_same_v, true_type
-#include <utility>       // exchange, move, swap
-#include <vector>        // vector
+#include <atomic>           // atomic
+#include <cstddef>          // size_t
+#include <exception>        // exception, exception_ptr
+#include <iosfwd>           // ostream
+#include <memory>           // make_shared, shared_ptr
+#include <source_location>  // source_location
+#include <span>             // span
+#include <string>           // string
+#include <string_view>      // string_view
+#include <system_error>     // error_code, error_condition, is_error_code_enum
+#include <type_traits>      // is_same_v, true_type
+#include <utility>          // exchange, move, swap
+#include <vector>           // vector
+#include <version>          // __cpp_lib_format
+#if defined(__cpp_lib_format)
+#include <format>  // formatter
+#endif
 
 namespace errgroup {
 
@@ -59,19 +66,90 @@ class bad_result : public std::exception {
   std::shared_ptr<E const> value_;  // an exception is copied, and E may be one that is moved only
 };
 
+/// No index; no bound.
+inline constexpr std::size_t npos = static_cast<std::size_t>(-1);
+
+/// Which task an error came from. The strings live as long as the error, or a copy of it.
+struct task_origin {
+  /// The name that the task was given, or empty.
+  std::string_view name = {};
+  /// How many tasks the group had been given before, since it was made. `npos` for an error that
+  /// no task has made, and for a task that another task of the same group without a limit has
+  /// submitted: counting those would be dear, and their order is chance. (Of tasks that several
+  /// threads submit at the same moment to a group made in a task, two may have the same index.)
+  std::size_t index = npos;
+  /// Where `run`, or whichever function the task was given to, was called. Line 0: unknown.
+  std::source_location where = {};
+  /// The names of the groups above, the outermost first, and of the task: "job/decode/frame 17".
+  /// What has no name is left out.
+  std::string path = {};
+};
+
+class error;
+
 namespace detail {
 
-struct error_note;
 struct error_access;
 
+/// What copies of an error share.
+struct ERRGROUP_API error_note {
+  error_note() = default;
+  error_note(error_note const&) = delete;
+  error_note& operator=(error_note const&) = delete;
+  virtual ~error_note();
+
+  void share() noexcept { references.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept;
+
+  std::atomic<std::size_t> references{1};
+  error_note* one = this;         // of several errors: the note of the first
+  error const* others = nullptr;  // of several errors: the rest
+  std::exception_ptr exception;
+  std::string name;  // what `origin.name` shows
+  task_origin origin;
+};
+
+/// A reference to a note.
+class note_ptr {
+ public:
+  explicit note_ptr(error_note* note) noexcept : note_(note) {}
+  note_ptr(note_ptr&& other) noexcept : note_(std::exchange(other.note_, nullptr)) {}
+  note_ptr(note_ptr const&) = delete;
+  note_ptr& operator=(note_ptr const&) = delete;
+  note_ptr& operator=(note_ptr&&) = delete;
+  ~note_ptr() {
+    if (note_ != nullptr) {
+      note_->release();
+    }
+  }
+
+  [[nodiscard]] error_note* get() const noexcept { return note_; }
+  [[nodiscard]] error_note* operator->() const noexcept { return note_; }
+
+ private:
+  error_note* note_;
+};
+
+/// A note that is made beforehand, for a task with a name. Throws `std::bad_alloc`.
+[[nodiscard]] ERRGROUP_API note_ptr make_note(std::string_view name, std::source_location where);
+
 }  // namespace detail
+
+/// Asks `error::message` for the stacks, too.
+struct with_stack_t {
+  explicit with_stack_t() = default;
+};
+inline constexpr with_stack_t with_stack{};
 
 /// Why a group, or a task, did not succeed. Empty means: every task ran, and succeeded.
 ///
 /// Holds a `std::error_code`, or an exception; an error of any other type is kept as a
-/// `bad_result` of it. An `error` is a value: copies share what they hold, never throw, and cost
-/// a code and a reference count for what is there. Distinct objects may be used from distinct
-/// threads even if they are copies of one another.
+/// `bad_result` of it. With it comes, where it is known, which task that was (`origin`), and, of a
+/// group with `keep::all`, what else failed (`others`). See docs/errors.md.
+///
+/// An `error` is a value: copies share what they hold, never throw, and cost a code and a reference
+/// count. Distinct objects may be used from distinct threads even if they are copies of one
+/// another.
 ///
 ///     if (auto err = g.wait()) {
 ///       std::cerr << err << '\n';
@@ -92,19 +170,33 @@ class [[nodiscard]] error {
   /// An exception; a null pointer is success.
   error(std::exception_ptr exception) noexcept : exception_(std::move(exception)) {}
 
-  error(error const& other) noexcept;
+  error(error const& other) noexcept
+      : code_(other.code_),
+        exception_(other.exception_),
+        note_(other.note_),
+        skipped_(other.skipped_),
+        others_(other.others_),
+        dropped_(other.dropped_),
+        echoes_(other.echoes_) {
+    if (note_ != nullptr) {
+      note_->share();
+    }
+  }
   error(error&& other) noexcept
       : code_(std::exchange(other.code_, {})),
         exception_(std::move(other.exception_)),
         note_(std::exchange(other.note_, nullptr)),
-        skipped_(std::exchange(other.skipped_, 0)) {}
+        skipped_(std::exchange(other.skipped_, 0)),
+        others_(std::exchange(other.others_, 0)),
+        dropped_(std::exchange(other.dropped_, 0)),
+        echoes_(std::exchange(other.echoes_, 0)) {}
   error& operator=(error other) noexcept {
     swap(*this, other);
     return *this;
   }
   ~error() {
     if (note_ != nullptr) {
-      drop_note();
+      note_->release();
     }
   }
 
@@ -113,10 +205,15 @@ class [[nodiscard]] error {
     std::swap(a.exception_, b.exception_);
     std::swap(a.note_, b.note_);
     std::swap(a.skipped_, b.skipped_);
+    std::swap(a.others_, b.others_);
+    std::swap(a.dropped_, b.dropped_);
+    std::swap(a.echoes_, b.echoes_);
   }
 
   /// True if this is a failure.
-  explicit operator bool() const noexcept { return code_.value() != 0 || exception_ != nullptr; }
+  explicit operator bool() const noexcept {
+    return code_.value() != 0 || exception_ != nullptr || note_ != nullptr;
+  }
 
   /// The code: the one given; of an exception, a `std::system_error`'s own, else
   /// `errc::exception`; of an error of a type of its own, `errc::failed`. Zero for success.
@@ -128,39 +225,76 @@ class [[nodiscard]] error {
   /// its own, a `bad_result` of it. Null for success.
   [[nodiscard]] ERRGROUP_API std::exception_ptr exception() const;
 
-  /// The exception's `what()` or the code's `message()`, after the name of the task and of its
-  /// group where they have one: `job/decode frame 17: No such file or directory`. Empty for
+  /// What happened, and nothing else: the exception's `what()` or the code's `message()`. Empty for
   /// success.
+  [[nodiscard]] ERRGROUP_API std::string what() const;
+
+  /// `what()` with the origin around it, as far as that is known:
+  ///
+  ///     job/decode/frame 17: bad header (task 17, run at decoder.cpp:42)
+  ///
+  /// With `others()`, one line each, this one first; how many more there were stands in a last
+  /// line. Empty for success.
   [[nodiscard]] ERRGROUP_API std::string message() const;
+  /// The same; below each failure its `stack()`, one call a line.
+  [[nodiscard]] ERRGROUP_API std::string message(with_stack_t) const;
 
   /// Throws `exception()` if this is a failure, else returns.
   ERRGROUP_API void raise() const;
+  /// Throws an `exception_group` with this error and all others if this is a failure, else returns.
+  ERRGROUP_API void raise_all() const;
 
-  /// The `E` that a task threw or returned (in a `std::expected<T, E>`), or null if this is
-  /// something else. For `std::error_code`, the code if a code was returned. The pointer is
-  /// valid as long as this object, or a copy of it, lives.
+  /// The `E` that a task threw or returned (in a `std::expected<T, E>`), or null if this and
+  /// `others()` are something else; the first one, if there are several. For `std::error_code`, the
+  /// code if a code was returned. The pointer is valid as long as this object, or a copy of it,
+  /// lives.
   ///
-  /// Cost: a rethrow.
+  /// Cost: a rethrow for each exception that it looks at.
   template <class E>
   [[nodiscard]] E const* get_if() const noexcept {
-    if constexpr (std::is_same_v<E, std::error_code>) {
-      if (exception_ == nullptr && code_.value() != 0) {
-        return &code_;
-      }
+    if (E const* const found = get_one<E>()) {
+      return found;
     }
-    if (exception_ != nullptr) {
-      try {
-        std::rethrow_exception(exception_);
-      } catch (bad_result<E> const& e) {
-        return &e.value();
-      } catch (E const& e) {
-        return &e;
-      } catch (...) {
-        return nullptr;
+    for (error const& other : others()) {
+      if (E const* const found = other.get_one<E>()) {
+        return found;
       }
     }
     return nullptr;
   }
+
+  /// The first of this error and `others()` for which `pred(error const&)` is true, or null.
+  template <class Pred>
+  [[nodiscard]] error const* find_if(Pred pred) const {
+    if (*this && pred(*this)) {
+      return this;
+    }
+    for (error const& other : others()) {
+      if (pred(other)) {
+        return &other;
+      }
+    }
+    return nullptr;
+  }
+
+  /// Which task it was, as far as that is known. An error keeps the origin that it got first: one
+  /// that a task gets from an inner group and returns says which task of that one it was.
+  [[nodiscard]] ERRGROUP_API task_origin const& origin() const noexcept;
+
+  /// With `keep::all`: what failed besides, in the order in which it did. Each is a single failure:
+  /// an error that has others itself is listed together with those. Valid as long as this object,
+  /// or a copy of it, lives.
+  [[nodiscard]] std::span<error const> others() const noexcept {
+    return note_ != nullptr ? std::span(note_->others, others_) : std::span<error const>();
+  }
+
+  /// With `keep::all`: failures that are not among `others()`, because there were more than
+  /// `options::max_errors`, or no memory.
+  [[nodiscard]] std::size_t dropped() const noexcept { return dropped_; }
+
+  /// With `keep::all`: tasks that only told the group's own cancellation back to it. They failed
+  /// after it with an error that is `std::errc::operation_canceled`, such as `errc::canceled`.
+  [[nodiscard]] std::size_t echoes() const noexcept { return echoes_; }
 
   /// How many tasks never ran: accepted and then skipped, or refused by `run` because the group
   /// had been stopped. Counted by `wait`, at the moment it returned.
@@ -174,7 +308,7 @@ class [[nodiscard]] error {
 
   /// Equal if both are success, the same code, or the same exception object.
   friend bool operator==(error const& a, error const& b) noexcept {
-    return a.exception_ == b.exception_ && (a.exception_ != nullptr || a.code_ == b.code_);
+    return a.thrown() == b.thrown() && (a.thrown() != nullptr || a.code_ == b.code_);
   }
   friend bool operator==(error const& a, std::error_code const& b) noexcept {
     return a.code() == b;
@@ -199,24 +333,41 @@ class [[nodiscard]] error {
  private:
   friend struct detail::error_access;
 
-  ERRGROUP_API void share_note() const noexcept;
-  ERRGROUP_API void drop_note() noexcept;
+  /// The exception, which is in the note if there is one; null if this is a code.
+  [[nodiscard]] std::exception_ptr const& thrown() const noexcept {
+    return note_ != nullptr ? note_->one->exception : exception_;
+  }
+
+  template <class E>
+  [[nodiscard]] E const* get_one() const noexcept {
+    std::exception_ptr const& exception = thrown();
+    if constexpr (std::is_same_v<E, std::error_code>) {
+      if (exception == nullptr && code_.value() != 0) {
+        return &code_;
+      }
+    }
+    if (exception != nullptr) {
+      try {
+        std::rethrow_exception(exception);
+      } catch (bad_result<E> const& e) {
+        return &e.value();
+      } catch (E const& e) {
+        return &e;
+      } catch (...) {
+        return nullptr;
+      }
+    }
+    return nullptr;
+  }
 
   std::error_code code_;
-  std::exception_ptr exception_;
-  detail::error_note* note_ = nullptr;  // who failed; shared by copies
+  std::exception_ptr exception_;         // only where there is no note to hold it
+  detail::error_note* note_ = nullptr;   // shared by copies
   std::size_t skipped_ = 0;
+  std::size_t others_ = 0;  // so many of those in the note
+  std::size_t dropped_ = 0;
+  std::size_t echoes_ = 0;
 };
-
-inline error::error(error const& other) noexcept
-    : code_(other.code_),
-      exception_(other.exception_),
-      note_(other.note_),
-      skipped_(other.skipped_) {
-  if (note_ != nullptr) {
-    share_note();
-  }
-}
 
 /// `errc::canceled` if what the caller runs in was cancelled; success otherwise, and outside of
 /// any task.
@@ -243,14 +394,41 @@ struct error_access {
   }
 
   static void set_skipped(error& e, std::size_t n) noexcept { e.skipped_ = n; }
+  static void set_others(error& e, std::size_t others, std::size_t dropped,
+                         std::size_t echoes) noexcept {
+    e.others_ = others;
+    e.dropped_ = dropped;
+    e.echoes_ = echoes;
+  }
 
-  /// Puts `group/task` in front of the message. Keeps the error as it is if there is no memory
-  /// for that: a failure without its name is better than no failure.
-  ERRGROUP_API static void set_origin(error& e, std::string_view group,
-                                      std::string_view task) noexcept;
+  static error_note* note_of(error const& e) noexcept { return e.note_; }
+  static std::exception_ptr const& thrown(error const& e) noexcept { return e.thrown(); }
+  /// Has `e` share a note that knows its exception.
+  static void share_note(error& e, error_note& note) noexcept {
+    note.share();
+    if (e.note_ != nullptr) {
+      e.note_->release();
+    }
+    e.note_ = &note;
+    e.exception_ = nullptr;
+  }
+  /// The first of several errors, alone.
+  ERRGROUP_API static error alone(error const& e) noexcept;
 };
 
 }  // namespace detail
 }  // namespace errgroup
+
+#if defined(__cpp_lib_format)
+/// `message()`, or "success", with the format of a string: `std::format("{:>60}", err)`.
+template <>
+struct std::formatter<errgroup::error> : std::formatter<std::string_view> {
+  template <class Context>
+  auto format(errgroup::error const& e, Context& context) const {
+    return std::formatter<std::string_view>::format(e ? e.message() : std::string("success"),
+                                                    context);
+  }
+};
+#endif
 
 #endif  // ERRGROUP_ERROR_HPP

@@ -6,10 +6,15 @@
 namespace errgroup {
 
 enum class errc;
+enum class keep;
 enum class on_error;
+enum class on_exception;
 class error;
+class exception_group;
 class group;
 struct options;
+struct stack_frame;
+struct task_origin;
 template <class R>
 struct result_traits;
 

@@ -14,16 +14,17 @@
 #include <tbb/task_group.h>  // task_group, task_group_context, task_group_status
 #include <tbb/version.h>     // TBB_INTERFACE_VERSION
 
-#include <atomic>       // atomic
-#include <cstddef>      // size_t
-#include <cstdint>      // uint32_t, uint64_t
-#include <memory>       // construct_at, destroy_at
-#include <new>          // launder
-#include <stop_token>   // stop_token
-#include <string>       // string
-#include <string_view>  // string_view
-#include <type_traits>  // decay_t, is_nothrow_destructible_v
-#include <utility>      // exchange, forward, in_place, move
+#include <atomic>           // atomic
+#include <cstddef>          // size_t
+#include <cstdint>          // uint32_t, uint64_t
+#include <memory>           // construct_at, destroy_at
+#include <new>              // launder
+#include <source_location>  // source_location
+#include <stop_token>       // stop_token
+#include <string>           // string
+#include <string_view>      // string_view
+#include <type_traits>      // decay_t, is_nothrow_destructible_v
+#include <utility>          // exchange, forward, in_place, move
 
 namespace errgroup {
 namespace detail {
@@ -34,14 +35,49 @@ class wake_list;
 
 /// No limit to the tasks running at once.
 inline constexpr int unlimited = -1;
-/// No limit to the tasks waiting.
-inline constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
 /// What a group does when one of its tasks fails.
 enum class on_error {
   cancel,      ///< cancels itself: running tasks are told, waiting ones are skipped
   keep_going,  ///< runs every task; `wait` tells the first error
 };
+
+/// Which errors a group keeps.
+enum class keep {
+  first,  ///< the first one
+  all,    ///< all of them: the first one has the rest as `error::others()`
+};
+
+/// What a group does when a task throws.
+enum class on_exception {
+  /// It is an error like one that was returned.
+  as_error,
+  /// Nothing: the exception leaves the task, which terminates the process. The stack of the place
+  /// that threw is as it was, for a debugger or a crash dump to show. Go's errgroup leaves panics
+  /// alone for that reason, after it had passed them on to `Wait` for a while (x/sync, 2025).
+  terminate,
+};
+
+/// What `set_lost_error_handler` sets.
+using lost_error_handler = void (*)(error const&);
+
+/// Sets who is told of errors that nobody was told of: of a group that had failed, and was
+/// destroyed without a `wait` that returned the error. Returns who was told until now. Null, as at
+/// the start of the program: nobody.
+///
+/// So a test suite can make them fatal:
+///
+///     errgroup::set_lost_error_handler([](errgroup::error const& e) {
+///       std::cerr << "lost: " << e << '\n';
+///       std::abort();
+///     });
+///
+/// It is called in the group's destructor, when its tasks are done: an exception from it
+/// terminates. A cancellation alone, by `cancel()`, from above, or by the destructor itself, is not
+/// an error that could be lost; a cause that was given to `cancel` is one.
+///
+/// Threads: any. The handler may be called by several threads at once.
+ERRGROUP_API lost_error_handler set_lost_error_handler(lost_error_handler handler) noexcept;
 
 /// How a group behaves. To be written with designated initializers: `group g{{.limit = 8}}`. New
 /// options are appended, never inserted.
@@ -54,6 +90,11 @@ struct options {
   std::size_t queue = npos;
   /// What happens when a task fails.
   on_error policy = on_error::cancel;
+  /// Which errors `wait` tells.
+  keep errors = keep::first;
+  /// So many of them are kept under `keep::all`, from 1; the others are counted. They take memory
+  /// when they occur.
+  std::size_t max_errors = 64;
   /// Stopping it cancels the group.
   std::stop_token stop = {};
   /// A wait inside a task runs only this group's work: a task that holds a mutex while it waits
@@ -64,6 +105,8 @@ struct options {
   /// Run the tasks here: a NUMA node, a priority, the host's own arena. It has to outlive the
   /// group. A `limit` then only counts tasks; threads are the arena's own affair.
   tbb::task_arena* arena = nullptr;
+  /// What happens when a task throws.
+  on_exception exceptions = on_exception::as_error;
 };
 
 /// Runs tasks on oneTBB, keeps the first error, cancels the rest, holds the number of running tasks
@@ -106,8 +149,8 @@ class group {
   /// other function that is not `noexcept`; one that is terminates the process then.
   ERRGROUP_API group();
 
-  /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1; `std::bad_alloc`.
-  /// (What a limit needs of oneTBB is made at the first use.)
+  /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1 and for a `max_errors`
+  /// of 0; `std::bad_alloc`. (What a limit needs of oneTBB is made at the first use.)
   ERRGROUP_API explicit group(options const& opts);
 
   group(group const&) = delete;
@@ -135,19 +178,27 @@ class group {
   /// Cost: one recycled node of 64 bytes from outside, and one more for every six that wait; one
   ///     oneTBB task from inside a task; see perf/flat and perf/nested. On a cancelled group, one
   ///     atomic increment.
+  ///
+  /// `where` is the place of the call, for `error::origin`; leave it, or pass the caller's on.
   template <class F>
-  void run(F&& f);
+  void run(F&& f, std::source_location where = std::source_location::current());
 
-  /// The same; `name` stands before the message of the error, if `f` fails. It is copied.
+  /// The same for a task with a name, which `error::origin` and `error::message` tell if `f` fails.
+  /// It is copied. Cost: one allocation more, and another if the name has more than 15 characters.
   template <class F>
-  void run(std::string_view name, F&& f);
+  void run(std::string_view name, F&& f,
+           std::source_location where = std::source_location::current());
 
   /// Runs `f` if there is room for it now.
   ///
   /// False if the queue is full or the group is cancelled: `f` was not touched, nothing is counted.
   /// Throws what `run` throws.
   template <class F>
-  [[nodiscard]] bool try_run(F&& f);
+  [[nodiscard]] bool try_run(F&& f, std::source_location where = std::source_location::current());
+  /// The same for a task with a name.
+  template <class F>
+  [[nodiscard]] bool try_run(std::string_view name, F&& f,
+                             std::source_location where = std::source_location::current());
 
   /// Runs `f`, and waits. In this thread, unless the group has a limit, a queue or an arena, or is
   /// isolated: then `f` queues like any other task.
@@ -155,7 +206,12 @@ class group {
   /// From inside the group it is answered `errc::would_deadlock`, and `f` is not run. Throws what
   /// `run` throws.
   template <class F>
-  [[nodiscard]] error run_and_wait(F&& f);
+  [[nodiscard]] error run_and_wait(F&& f,
+                                   std::source_location where = std::source_location::current());
+  /// The same for a task with a name.
+  template <class F>
+  [[nodiscard]] error run_and_wait(std::string_view name, F&& f,
+                                   std::source_location where = std::source_location::current());
 
   /// Helps to run the group's tasks until none is unfinished, and tells the first error.
   ///
@@ -241,6 +297,8 @@ class group {
   static constexpr std::uint32_t claimed = 1;    // somebody's error is the first
   static constexpr std::uint32_t published = 2;  // … and can be read
   static constexpr std::uint32_t stopped = 4;    // new tasks are skipped
+  static constexpr std::uint32_t told = 8;       // somebody was told of the error
+  static constexpr std::uint32_t unguarded = 16;  // on_exception::terminate
 
   // visitors_
   static constexpr std::uint64_t one_visitor = 1;
@@ -248,15 +306,53 @@ class group {
   static constexpr std::uint64_t unlinking = std::uint64_t{1} << 62;  // by the last one inside
   static constexpr std::uint64_t closing = std::uint64_t{1} << 63;    // nobody else gets in
 
+  /// What is known of a task in case it fails.
+  struct submission {
+    std::source_location where;
+    detail::error_note* note;  // of a task with a name
+    std::size_t index;
+  };
+
+  /// A callable, and where it was submitted.
+  template <class F>
+  struct located {
+    using callable = F;
+
+    [[nodiscard]] submission as(std::size_t index) const noexcept {
+      return {where, nullptr, index};
+    }
+
+    std::source_location where;
+    F f;
+  };
+
+  /// A callable with a name. What its error shares is there before it fails.
+  template <class F>
+  struct named {
+    using callable = F;
+
+    [[nodiscard]] submission as(std::size_t index) const noexcept {
+      return {note->origin.where, note.get(), index};
+    }
+
+    detail::note_ptr note;
+    F f;
+  };
+
   /// A task as oneTBB gets it: small, moved without throwing, called as const, dropped without a
   /// call if the group was cancelled.
-  template <class F>
+  template <class K>
   class spawned {
    public:
-    template <class G>
-    spawned(group& g, G&& f) : group_(&g), f_(std::in_place, std::forward<G>(f)) {}
+    template <class Label, class F>
+    spawned(group& g, std::size_t index, Label&& label, F&& f)
+        : group_(&g),
+          index_(index),
+          kept_(std::in_place, std::forward<Label>(label), std::forward<F>(f)) {}
     spawned(spawned&& other) noexcept
-        : group_(std::exchange(other.group_, nullptr)), f_(std::move(other.f_)) {}
+        : group_(std::exchange(other.group_, nullptr)),
+          index_(other.index_),
+          kept_(std::move(other.kept_)) {}
     spawned(spawned const&) = delete;
     spawned& operator=(spawned const&) = delete;
     spawned& operator=(spawned&&) = delete;
@@ -268,38 +364,16 @@ class group {
 
     void operator()() const noexcept {
       group& g = *std::exchange(group_, nullptr);
-      g.execute(f_.get(), nullptr);
+      g.execute(kept_.get(), nullptr, index_);
     }
 
     void drop() noexcept { group_ = nullptr; }
 
    private:
     mutable group* group_;
-    mutable detail::held<F> f_;
+    std::size_t index_;
+    mutable detail::held<K> kept_;
   };
-
-  /// A callable with a name.
-  template <class F>
-  struct named {
-    std::string name;
-    F f;
-  };
-  template <class F>
-  static F& callable_of(F& f) noexcept {
-    return f;
-  }
-  template <class F>
-  static F& callable_of(named<F>& f) noexcept {
-    return f.f;
-  }
-  template <class F>
-  static std::string_view name_of(F&) noexcept {
-    return {};
-  }
-  template <class F>
-  static std::string_view name_of(named<F>& f) noexcept {
-    return f.name;
-  }
 
   template <class F>
   static void require_callable(F&& f) {
@@ -309,30 +383,39 @@ class group {
     }
   }
 
-  /// Has `f`, kept as a `D`, run as a task.
-  template <class D, class F>
-  void start(F&& f);
-  template <class D, class F>
-  void spawn(F&& f);
-  template <class D, class F>
-  static detail::node* make_node(detail::thread_state& self, F&& f);
+  // Each has the label of a task, where it was submitted or its note, the callable, and a type `K`
+  // that keeps both.
+  template <class K, class Label, class F>
+  void start(Label&& label, F&& f);
+  template <class K, class Label, class F>
+  bool try_start(Label&& label, F&& f);
+  template <class K, class Label, class F>
+  error start_and_wait(Label&& label, F&& f);
+  template <class K, class Label, class F>
+  void spawn(std::size_t index, Label&& label, F&& f);
+  template <class K, class Label, class F>
+  static detail::node* make_node(detail::thread_state& self, Label&& label, F&& f);
   template <class K>
   static void reserve_again(detail::thread_state& self, K& k);
 
-  /// Runs `f` as a task of this group, in this thread, now. `pool`: the queue whose arena this
-  /// thread has entered for it, if any.
-  template <class F>
-  void execute(F& f, detail::queue_life const* pool) noexcept {
+  /// Runs a task of this group, in this thread, now. `pool`: the queue whose arena this thread has
+  /// entered for it, if any.
+  template <class K>
+  void execute(K& k, detail::queue_life const* pool, std::size_t index) noexcept {
     detail::thread_state& self = detail::this_worker();
     detail::task_scope running(self, *this, engine_.context,
                                pool != nullptr ? *pool : self.top->pool);
-    if (is_stopped()) [[unlikely]] {
-      skip(1);
+    auto token = [this] { return get_stop_token(); };
+    auto failed = [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); };
+    if ((state_.load(std::memory_order_acquire) & (stopped | unguarded)) != 0) [[unlikely]] {
+      if (is_stopped()) {
+        skip(1);
+      } else {
+        detail::call_unguarded(k.f, token, failed);
+      }
       return;
     }
-    detail::call(
-        callable_of(f), [this] { return get_stop_token(); },
-        [this, &f](error e) noexcept { fail(std::move(e), name_of(f)); });
+    detail::call(k.f, token, failed);
   }
 
   [[nodiscard]] bool is_stopped() const noexcept {
@@ -391,6 +474,14 @@ class group {
     group const* g_;
   };
 
+  /// So many tasks were submitted, but for those from tasks of a group without a limit.
+  [[nodiscard]] std::size_t submitted() const noexcept {
+    std::uint64_t const spawns = maker_spawns_.load(std::memory_order_relaxed) +
+                                 other_spawns_.load(std::memory_order_relaxed);
+    detail::queue const* const q = queue_.load(std::memory_order_acquire);
+    return static_cast<std::size_t>(spawns) + (q != nullptr ? queued(*q) : 0);
+  }
+
   // Notes that a task went to oneTBB, so that it can be told whether all were waited for. (oneTBB
   // keeps the count of its tasks to itself.) A task that is spawned inside the group needs no note:
   // the one that spawns it is unfinished.
@@ -411,6 +502,7 @@ class group {
 
   // What the templates above need; see group.cpp.
   ERRGROUP_API path route(detail::thread_state& self);
+  [[nodiscard]] ERRGROUP_API static std::size_t queued(detail::queue const& q) noexcept;
   ERRGROUP_API void enter(std::uint64_t as) const noexcept;
   ERRGROUP_API void leave(std::uint64_t as, bool unlink) const noexcept;
   ERRGROUP_API void submit(detail::thread_state& self, detail::node* n) noexcept;
@@ -418,13 +510,16 @@ class group {
   ERRGROUP_API void unreserve() noexcept;
   ERRGROUP_API void submit_reserved(detail::thread_state& self, detail::node* n) noexcept;
   ERRGROUP_API void skip(std::size_t n) noexcept;
-  ERRGROUP_API void fail(error e, std::string_view task) noexcept;
+  ERRGROUP_API void fail(error e, submission const& from) noexcept;
   [[nodiscard]] ERRGROUP_API bool is_inside(detail::thread_state const& self) const noexcept;
   ERRGROUP_API error run_here_and_wait(detail::thread_state& self, void (*call)(void*) noexcept,
                                        void* argument);
 
   // group.cpp
-  void record(error e, bool stop_too) noexcept;
+  bool record(error const& e, bool stop_too) noexcept;
+  void describe(error& e, submission const& from) const noexcept;
+  void add_names(std::string& names) const;
+  void hand_over_lost_error() noexcept;
   void stop() noexcept;
   [[nodiscard]] bool stop_quietly() noexcept;
   void end(detail::thread_state& self) noexcept;
@@ -438,7 +533,7 @@ class group {
   void engine_wait_here(Body const* body) noexcept;
   [[nodiscard]] std::uint64_t spawns() const noexcept;
   void await_maker(detail::thread_state const& self) const noexcept;
-  [[nodiscard]] error outcome() const noexcept;
+  [[nodiscard]] error outcome() noexcept;
   [[nodiscard]] bool is_joined() const noexcept;
   [[nodiscard]] bool is_canceled_itself() const noexcept;
   [[nodiscard]] bool is_canceled_from_above() const noexcept;
@@ -465,6 +560,7 @@ class group {
   void set_limits(detail::thread_state& self, detail::queue& q);
   void append(detail::thread_state& self, detail::queue& q, detail::spin_mutex::scoped_lock& lock,
               detail::node* n) noexcept;
+  void number(detail::queue& q, detail::node& n) const noexcept;
   bool make_room(detail::thread_state& self, detail::queue& q,
                  detail::spin_mutex::scoped_lock& lock, detail::node* n) noexcept;
   void close(detail::queue& q) noexcept;
@@ -532,28 +628,50 @@ class group {
 static_assert(std::is_nothrow_destructible_v<group>);
 
 template <class F>
-void group::run(F&& f) {
+void group::run(F&& f, std::source_location where) {
   require_callable(std::forward<F>(f));
-  start<std::decay_t<F>>(std::forward<F>(f));
+  start<located<std::decay_t<F>>>(where, std::forward<F>(f));
 }
 
 template <class F>
-void group::run(std::string_view name, F&& f) {
+void group::run(std::string_view name, F&& f, std::source_location where) {
   require_callable(std::forward<F>(f));
-  using kept = named<std::decay_t<F>>;
-  start<kept>(kept{std::string(name), std::forward<F>(f)});
+  start<named<std::decay_t<F>>>(detail::make_note(name, where), std::forward<F>(f));
 }
 
 template <class F>
-bool group::try_run(F&& f) {
+bool group::try_run(F&& f, std::source_location where) {
   require_callable(std::forward<F>(f));
-  using kept = std::decay_t<F>;
+  return try_start<located<std::decay_t<F>>>(where, std::forward<F>(f));
+}
+
+template <class F>
+bool group::try_run(std::string_view name, F&& f, std::source_location where) {
+  require_callable(std::forward<F>(f));
+  return try_start<named<std::decay_t<F>>>(detail::make_note(name, where), std::forward<F>(f));
+}
+
+template <class F>
+error group::run_and_wait(F&& f, std::source_location where) {
+  require_callable(std::forward<F>(f));
+  return start_and_wait<located<std::decay_t<F>>>(where, std::forward<F>(f));
+}
+
+template <class F>
+error group::run_and_wait(std::string_view name, F&& f, std::source_location where) {
+  require_callable(std::forward<F>(f));
+  return start_and_wait<named<std::decay_t<F>>>(detail::make_note(name, where),
+                                                std::forward<F>(f));
+}
+
+template <class K, class Label, class F>
+bool group::try_start(Label&& label, F&& f) {
   if (is_stopped()) {
     return false;
   }
   detail::thread_state& self = detail::this_thread();
   if (!counted_) {
-    start<kept>(std::forward<F>(f));
+    start<K>(std::forward<Label>(label), std::forward<F>(f));
     return true;
   }
   visit guest(*this, self);
@@ -562,7 +680,7 @@ bool group::try_run(F&& f) {
   }
   detail::node* n = nullptr;
   try {
-    n = make_node<kept>(self, std::forward<F>(f));
+    n = make_node<K>(self, std::forward<Label>(label), std::forward<F>(f));
   } catch (...) {
     unreserve();
     throw;
@@ -571,16 +689,14 @@ bool group::try_run(F&& f) {
   return true;
 }
 
-template <class F>
-error group::run_and_wait(F&& f) {
-  require_callable(std::forward<F>(f));
-  using kept = std::decay_t<F>;
+template <class K, class Label, class F>
+error group::start_and_wait(Label&& label, F&& f) {
   detail::thread_state& self = detail::this_thread();
   if (is_inside(self)) {
     return errc::would_deadlock;
   }
   if (counted_) {
-    start<kept>(std::forward<F>(f));
+    start<K>(std::forward<Label>(label), std::forward<F>(f));
     return wait();
   }
   if (refuse()) {
@@ -588,19 +704,20 @@ error group::run_and_wait(F&& f) {
   }
   struct call {
     group& g;
-    kept f;
-  } here{*this, std::forward<F>(f)};
+    std::size_t index;
+    K kept;
+  } here{*this, submitted(), {std::forward<Label>(label), std::forward<F>(f)}};
   return run_here_and_wait(
       self,
       [](void* p) noexcept {
         auto& c = *static_cast<call*>(p);
-        c.g.execute(c.f, nullptr);
+        c.g.execute(c.kept, nullptr, c.index);
       },
       &here);
 }
 
-template <class D, class F>
-void group::start(F&& f) {
+template <class K, class Label, class F>
+void group::start(Label&& label, F&& f) {
   if (refuse()) {
     return;
   }
@@ -610,11 +727,11 @@ void group::start(F&& f) {
   if (!counted_) {
     bool const bound = tie_.load(std::memory_order_relaxed) == tie::bound;
     if (bound && self.top->owner.load(std::memory_order_relaxed) == this && !self.is_alone) {
-      spawn<D>(std::forward<F>(f));
+      spawn<K>(npos, std::forward<Label>(label), std::forward<F>(f));
       return;
     }
     if (is_at_home(self) && (bound || binds_here())) {
-      spawn<D>(std::forward<F>(f));
+      spawn<K>(submitted(), std::forward<Label>(label), std::forward<F>(f));
       note_spawn_by_maker();
       if (!bound) {
         spawned_first();
@@ -624,19 +741,19 @@ void group::start(F&& f) {
   }
   visit guest(*this, self);
   if (route(self) == path::spawn) {
-    spawn<D>(std::forward<F>(f));
+    spawn<K>(submitted(), std::forward<Label>(label), std::forward<F>(f));
     note_spawn(self);
     if (tie_.load(std::memory_order_relaxed) != tie::bound) {
       spawned_first();
     }
   } else {
-    submit(self, make_node<D>(self, std::forward<F>(f)));
+    submit(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)));
   }
 }
 
-template <class D, class F>
-void group::spawn(F&& f) {
-  spawned<D> task(*this, std::forward<F>(f));
+template <class K, class Label, class F>
+void group::spawn(std::size_t index, Label&& label, F&& f) {
+  spawned<K> task(*this, index, std::forward<Label>(label), std::forward<F>(f));
   spawned_.store(true, std::memory_order_relaxed);
   try {
     engine_.tasks.run(std::move(task));
@@ -662,24 +779,25 @@ void group::reserve_again(detail::thread_state& self, K& k) {
   }
 }
 
-template <class D, class F>
-detail::node* group::make_node(detail::thread_state& self, F&& f) {
-  using kept = detail::stored<D>;
+template <class K, class Label, class F>
+detail::node* group::make_node(detail::thread_state& self, Label&& label, F&& f) {
+  using stored = detail::stored<K>;
   detail::node* n = detail::take_node(self);
   try {
     detail::reserve_node(self);
-    std::construct_at(reinterpret_cast<kept*>(n->storage), std::in_place, std::forward<F>(f));
+    std::construct_at(reinterpret_cast<stored*>(n->storage), std::in_place,
+                      std::forward<Label>(label), std::forward<F>(f));
     if (self.nodes.is_empty()) [[unlikely]] {
-      reserve_again(self, *std::launder(reinterpret_cast<kept*>(n->storage)));
+      reserve_again(self, *std::launder(reinterpret_cast<stored*>(n->storage)));
     }
   } catch (...) {
     detail::put_node(self, n);
     throw;
   }
   n->consume = [](detail::node& me, group* runner) noexcept {
-    kept& k = *std::launder(reinterpret_cast<kept*>(me.storage));
+    stored& k = *std::launder(reinterpret_cast<stored*>(me.storage));
     if (runner != nullptr) {
-      runner->execute(k.get(), runner->pool_);
+      runner->execute(k.get(), runner->pool_, me.index);
     }
     std::destroy_at(&k);
   };

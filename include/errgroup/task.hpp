@@ -2,6 +2,7 @@
 #define ERRGROUP_TASK_HPP
 
 #include <errgroup/error.hpp>
+#include <errgroup/exception_group.hpp>
 
 #include <concepts>      // constructible_from, convertible_to, invocable, same_as
 #include <exception>     // current_exception, exception_ptr, make_exception_ptr
@@ -45,7 +46,7 @@ concept expected_like = requires(R const& r, R&& moved) {
 inline error certainly(error e) noexcept { return e ? std::move(e) : error(errc::failed); }
 
 template <class E>
-error keep(E&& value) {
+error kept_whole(E&& value) {
   using T = std::remove_cvref_t<E>;
   if constexpr (std::convertible_to<E, error>) {
     return certainly(std::forward<E>(value));
@@ -79,7 +80,7 @@ error to_error(R&& result) {
   } else if constexpr (std::same_as<T, std::error_code> || std::same_as<T, error>) {
     return std::forward<R>(result);
   } else {
-    return result.has_value() ? error() : keep(std::forward<R>(result).error());
+    return result.has_value() ? error() : kept_whole(std::forward<R>(result).error());
   }
 }
 
@@ -171,23 +172,47 @@ void report(Invoke const& invoke, Fail const& fail) noexcept {
     }
   } catch (std::system_error const& e) {
     fail(caught(e.code()));
+  } catch (exception_group const& e) {
+    fail(certainly(e.error()));
   } catch (...) {
     fail(caught());
   }
 }
 
-/// The same for a task.
+/// A task's call.
+template <class F, class Token>
+typename task_call<F>::result invoke_task(F& f, Token const& token) {
+  if constexpr (takes_token<F>) {
+    return std::invoke(static_cast<called_as<F, std::stop_token>&&>(f), token());
+  } else {
+    return std::invoke(static_cast<called_as<F>&&>(f));
+  }
+}
+
+/// The same as `report` for a task.
 template <class F, class Token, class Fail>
 void call(F& f, Token const& token, Fail const& fail) noexcept {
   using R = typename task_call<F>::result;
-  auto invoke = [&]() -> R {
-    if constexpr (takes_token<F>) {
-      return std::invoke(static_cast<called_as<F, std::stop_token>&&>(f), token());
-    } else {
-      return std::invoke(static_cast<called_as<F>&&>(f));
+  report<R>([&]() -> R { return invoke_task(f, token); }, fail);
+}
+
+/// Calls `f(argument)` from where no handler of an exception can be found: one that leaves `f`
+/// terminates the process at once, with the stack of the place that threw as it is. (A function
+/// that is noexcept terminates, too, but only when the stack was unwound up to it.)
+ERRGROUP_API void call_outermost(void (*f)(void*), void* argument);
+
+/// The same as `call`, but what the task throws terminates the process.
+template <class F, class Token, class Fail>
+void call_unguarded(F& f, Token const& token, Fail const& fail) noexcept {
+  using R = typename task_call<F>::result;
+  auto body = [&] {
+    if constexpr (std::is_void_v<R>) {
+      invoke_task(f, token);
+    } else if (error e = to_error(invoke_task(f, token))) {
+      fail(std::move(e));
     }
   };
-  report<R>(invoke, fail);
+  call_outermost([](void* p) { (*static_cast<decltype(body)*>(p))(); }, &body);
 }
 
 }  // namespace detail

@@ -7,7 +7,7 @@
 #include <atomic>       // atomic
 #include <cstddef>      // byte, max_align_t, size_t
 #include <cstdint>      // uint32_t
-#include <memory>       // construct_at, destroy_at, make_unique, unique_ptr
+#include <memory>       // construct_at, destroy_at, unique_ptr
 #include <type_traits>  // is_nothrow_move_constructible_v, is_trivially_destructible_v
 #include <utility>      // exchange, forward, move
 
@@ -16,7 +16,7 @@ namespace errgroup::detail {
 /// A task in a queue, or nothing. Nodes have one size, so that they can be recycled among all
 /// groups: a callable that does not fit, or that may throw when moved, is kept in a box.
 struct node {
-  node* next;  // in a list, if it is in one
+  std::size_t index;  // of the task in its group
   /// Runs the callable as a task of `runner`, or leaves it uncalled if that is null; destroys it.
   void (*consume)(node& self, group* runner) noexcept;
   alignas(std::max_align_t) std::byte storage[48];
@@ -27,8 +27,9 @@ static_assert(sizeof(node) == 64);
 template <class F>
 class boxed {
  public:
-  template <class G>
-  explicit boxed(std::in_place_t, G&& f) : f_(std::make_unique<F>(std::forward<G>(f))) {}
+  template <class... Args>
+  explicit boxed(std::in_place_t, Args&&... args)
+      : f_(new F{std::forward<Args>(args)...}) {}
 
   F& get() noexcept { return *f_; }
 
@@ -40,8 +41,8 @@ class boxed {
 template <class F>
 class inlined {
  public:
-  template <class G>
-  explicit inlined(std::in_place_t, G&& f) : f_(std::forward<G>(f)) {}
+  template <class... Args>
+  explicit inlined(std::in_place_t, Args&&... args) : f_{std::forward<Args>(args)...} {}
 
   F& get() noexcept { return f_; }
 

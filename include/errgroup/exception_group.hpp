@@ -1,0 +1,40 @@
+#ifndef ERRGROUP_EXCEPTION_GROUP_HPP
+#define ERRGROUP_EXCEPTION_GROUP_HPP
+
+#include <errgroup/detail/export.hpp>
+#include <errgroup/error.hpp>
+
+#include <exception>  // exception_ptr
+#include <stdexcept>  // runtime_error
+#include <utility>    // move
+#include <vector>     // vector
+
+namespace errgroup {
+
+/// All errors of a group as one exception, for those who catch several: `error::raise_all` throws
+/// it. Python calls it ExceptionGroup.
+///
+/// A task that throws one has failed with the error in it, and all of its others.
+///
+/// `what()` is `error::message()`. Copies do not throw.
+class ERRGROUP_API exception_group : public std::runtime_error {
+ public:
+  /// Throws `std::bad_alloc`.
+  explicit exception_group(errgroup::error all);
+  exception_group(exception_group const&) noexcept = default;
+  exception_group& operator=(exception_group const&) noexcept = default;
+  ~exception_group() override;
+
+  /// The first error, which has the others.
+  [[nodiscard]] errgroup::error const& error() const noexcept { return all_; }
+
+  /// The exception of each, the first one first. Throws `std::bad_alloc`.
+  [[nodiscard]] std::vector<std::exception_ptr> exceptions() const;
+
+ private:
+  errgroup::error all_;
+};
+
+}  // namespace errgroup
+
+#endif  // ERRGROUP_EXCEPTION_GROUP_HPP
