@@ -377,11 +377,6 @@ bool group::is_canceling() const noexcept {
   return is_canceled_itself() || is_canceled_from_above();
 }
 
-std::uint64_t group::spawns() const noexcept {
-  return maker_spawns_.load(std::memory_order_acquire) +
-         other_spawns_.load(std::memory_order_acquire);
-}
-
 // What is counted was handed over before it was counted: a wait that begins after that covers it.
 bool group::is_joined() const noexcept {
   if (spawns() != spawns_joined_.load(std::memory_order_relaxed)) {

@@ -307,8 +307,9 @@ std::size_t group::queued(queue const& q) noexcept {
 
 // Under the lock: counts a task.
 void group::number(queue& q, detail::node& n) const noexcept {
-  n.index = submitted();
-  q.pushed.store(q.pushed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  std::uint64_t const pushed = q.pushed.load(std::memory_order_relaxed);
+  n.index = spawns() + pushed;
+  q.pushed.store(pushed + 1, std::memory_order_relaxed);
 }
 
 // Puts a task that is counted in `unfinished` into the queue, and has somebody come for it.

@@ -401,21 +401,29 @@ class group {
   /// Runs a task of this group, in this thread, now. `pool`: the queue whose arena this thread has
   /// entered for it, if any.
   template <class K>
-  void execute(K& k, detail::queue_life const* pool, std::size_t index) noexcept {
+  [[gnu::always_inline]] void execute(K& k, detail::queue_life const* pool, std::size_t index) noexcept {
     detail::thread_state& self = detail::this_worker();
     detail::task_scope running(self, *this, engine_.context,
                                pool != nullptr ? *pool : self.top->pool);
-    auto token = [this] { return get_stop_token(); };
-    auto failed = [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); };
     if ((state_.load(std::memory_order_acquire) & (stopped | unguarded)) != 0) [[unlikely]] {
-      if (is_stopped()) {
-        skip(1);
-      } else {
-        detail::call_unguarded(k.f, token, failed);
-      }
+      skip_or_execute(k, index);
       return;
     }
-    detail::call(k.f, token, failed);
+    detail::call(
+        k.f, [this] { return get_stop_token(); },
+        [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
+  }
+
+  /// Skips it if the group is stopped; else nothing catches what it throws.
+  template <class K>
+  [[gnu::noinline, gnu::cold]] void skip_or_execute(K& k, std::size_t index) noexcept {
+    if (is_stopped()) {
+      skip(1);
+      return;
+    }
+    detail::call_unguarded(
+        k.f, [this] { return get_stop_token(); },
+        [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
   }
 
   [[nodiscard]] bool is_stopped() const noexcept {
@@ -476,10 +484,13 @@ class group {
 
   /// So many tasks were submitted, but for those from tasks of a group without a limit.
   [[nodiscard]] std::size_t submitted() const noexcept {
-    std::uint64_t const spawns = maker_spawns_.load(std::memory_order_relaxed) +
-                                 other_spawns_.load(std::memory_order_relaxed);
     detail::queue const* const q = queue_.load(std::memory_order_acquire);
-    return static_cast<std::size_t>(spawns) + (q != nullptr ? queued(*q) : 0);
+    return spawns() + (q != nullptr ? queued(*q) : 0);
+  }
+  /// So many tasks went to oneTBB, as far as that is noted.
+  [[nodiscard]] std::uint64_t spawns() const noexcept {
+    return maker_spawns_.load(std::memory_order_acquire) +
+           other_spawns_.load(std::memory_order_acquire);
   }
 
   // Notes that a task went to oneTBB, so that it can be told whether all were waited for. (oneTBB
@@ -531,7 +542,6 @@ class group {
   bool engine_wait_in_pool(Body const* body) noexcept;
   template <class Body>
   void engine_wait_here(Body const* body) noexcept;
-  [[nodiscard]] std::uint64_t spawns() const noexcept;
   void await_maker(detail::thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() noexcept;
   [[nodiscard]] bool is_joined() const noexcept;
