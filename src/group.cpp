@@ -46,8 +46,7 @@ group::group(options const& opts) : group() {
       detail::put_queue(*maker_, *q);
     }
   }
-  if (!counted_ && opts.errors == keep::first && opts.name.empty() &&
-      !opts.stop.stop_possible()) {
+  if (!counted_ && opts.errors == keep::first && opts.name.empty() && !opts.stop.stop_possible()) {
     return;
   }
   extras_ = new extras;

@@ -361,8 +361,8 @@ class [[nodiscard]] error {
   }
 
   std::error_code code_;
-  std::exception_ptr exception_;         // only where there is no note to hold it
-  detail::error_note* note_ = nullptr;   // shared by copies
+  std::exception_ptr exception_;        // only where there is no note to hold it
+  detail::error_note* note_ = nullptr;  // shared by copies
   std::size_t skipped_ = 0;
   std::size_t others_ = 0;  // so many of those in the note
   std::size_t dropped_ = 0;

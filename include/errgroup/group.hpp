@@ -294,10 +294,10 @@ class group {
   enum class path : std::uint8_t { queue, spawn };
 
   // state_
-  static constexpr std::uint32_t claimed = 1;    // somebody's error is the first
-  static constexpr std::uint32_t published = 2;  // … and can be read
-  static constexpr std::uint32_t stopped = 4;    // new tasks are skipped
-  static constexpr std::uint32_t told = 8;       // somebody was told of the error
+  static constexpr std::uint32_t claimed = 1;     // somebody's error is the first
+  static constexpr std::uint32_t published = 2;   // … and can be read
+  static constexpr std::uint32_t stopped = 4;     // new tasks are skipped
+  static constexpr std::uint32_t told = 8;        // somebody was told of the error
   static constexpr std::uint32_t unguarded = 16;  // on_exception::terminate
 
   // visitors_
@@ -401,7 +401,8 @@ class group {
   /// Runs a task of this group, in this thread, now. `pool`: the queue whose arena this thread has
   /// entered for it, if any.
   template <class K>
-  [[gnu::always_inline]] void execute(K& k, detail::queue_life const* pool, std::size_t index) noexcept {
+  [[gnu::always_inline]] void execute(K& k, detail::queue_life const* pool,
+                                      std::size_t index) noexcept {
     detail::thread_state& self = detail::this_worker();
     detail::task_scope running(self, *this, engine_.context,
                                pool != nullptr ? *pool : self.top->pool);
@@ -670,8 +671,7 @@ error group::run_and_wait(F&& f, std::source_location where) {
 template <class F>
 error group::run_and_wait(std::string_view name, F&& f, std::source_location where) {
   require_callable(std::forward<F>(f));
-  return start_and_wait<named<std::decay_t<F>>>(detail::make_note(name, where),
-                                                std::forward<F>(f));
+  return start_and_wait<named<std::decay_t<F>>>(detail::make_note(name, where), std::forward<F>(f));
 }
 
 template <class K, class Label, class F>

@@ -39,10 +39,11 @@ bool by_code(std::size_t at) {
 bool none() { return by_code(error_path::group_of); }
 bool code() { return by_code(error_path::failing); }
 
-bool by_throw() {
+/// Task number i throws if it is `at`, or `every` one does.
+bool by_throw(std::size_t at, bool every) {
   tbb::task_group group;
   for (std::size_t i = 0; i < error_path::group_of; ++i) {
-    group.run([i] { error_path::throw_at(i, error_path::failing); });
+    group.run([=] { error_path::throw_at(i, every ? i : at); });
   }
   try {
     group.wait();
@@ -51,6 +52,9 @@ bool by_throw() {
   }
   return false;
 }
+
+bool one_throws() { return by_throw(error_path::failing, false); }
+bool all_throw() { return by_throw(error_path::failing, true); }
 
 bool latency(error_path::trial& trial) {
   first_code first;
@@ -79,7 +83,8 @@ bool refused(std::size_t tasks) {
 bool const enrolled = perf::enroll([] {
   error_path::add_group("none", "tbb", none);
   error_path::add_group("code", "tbb", code);
-  error_path::add_group("throw", "tbb", by_throw);
+  error_path::add_group("throw", "tbb", one_throws);
+  error_path::add_group("throws", "tbb", all_throw);
   error_path::add_latency("tbb", latency);
   error_path::add_refused("tbb", refused);
 });

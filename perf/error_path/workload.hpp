@@ -15,8 +15,11 @@
 
 /// What a failure costs, and what it costs not to have one.
 ///
-/// - `none`, `code`, `throw`: a group of 8 tasks made, run, waited for, its result looked at, and
-///   destroyed: no task fails; one returns an error code; one throws.
+/// - `none`, `code`, `throw`, `throws`: a group of 8 tasks made, run, waited for, its result looked
+///   at, and destroyed: no task fails; one returns an error code; one throws; all throw.
+/// - the same `_named`: every task has a name; `_all`: with `keep::all`, and with `keep_going`
+/// where
+///   all throw, so that 8 errors are kept; `_all_named`: both. (errgroup only.)
 /// - `latency`, `latency_late`: one thread outside submits tasks of 1 us until it is told to
 ///   stop. Task 200 fails, or task 2,000, when more tasks wait. Measured from that task's return to
 ///   the return of `wait`: noticing, finishing what runs, throwing away what waits. The mean is

@@ -135,6 +135,10 @@ def table(context, samples, middle):
     pair("a group of 8 tasks, none fails", "error_path/none")
     pair("a group of 8 tasks, one returns an error", "error_path/code", "<= 1.1")
     pair("a group of 8 tasks, one throws", "error_path/throw", "<= 0.5")
+    pair("a group of 8 tasks, all throw", "error_path/throws")
+    for case, what in (("none", "none fails"), ("code", "one returns an error"), ("throw", "one throws"), ("throws", "all throw")):
+        for variant, more in (("_named", "names"), ("_all", "keep::all"), ("_all_named", "names and keep::all")):
+            ratio(f"{what}, {more}: to the same without", f"error_path/{case}{variant}/errgroup", f"error_path/{case}/errgroup")
     absolute("first failure (task 200) to wait returning, median", "error_path/latency", "us", "<= 100", "p50", 1e-3)
     absolute("the same, 99th percentile", "error_path/latency", "us", "", "p99", 1e-3)
     absolute("first failure (task 2,000) to wait returning, median", "error_path/latency_late", "us", "", "p50", 1e-3)
@@ -144,7 +148,9 @@ def table(context, samples, middle):
 
 def label(name):
     case, contender = name.rsplit("/", 1)
-    return "unlimited" if case.endswith("_unlimited") else contender
+    if case.endswith("_unlimited"):
+        return "unlimited"
+    return "without" if case.startswith("error_path/") and contender == "errgroup" else contender
 
 
 def number(value, unit=""):

@@ -28,8 +28,7 @@ template <class F>
 class boxed {
  public:
   template <class... Args>
-  explicit boxed(std::in_place_t, Args&&... args)
-      : f_(new F{std::forward<Args>(args)...}) {}
+  explicit boxed(std::in_place_t, Args&&... args) : f_(new F{std::forward<Args>(args)...}) {}
 
   F& get() noexcept { return *f_; }
 
