@@ -1,4 +1,4 @@
-#include <errgroup/task.hpp>
+#include <errgroup/detail/outermost.hpp>
 
 // This file is compiled without unwind information (see CMakeLists.txt). An exception that gets
 // here finds no way on: the search for a handler, which comes before anything is unwound, ends, and

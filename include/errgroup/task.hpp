@@ -1,6 +1,7 @@
 #ifndef ERRGROUP_TASK_HPP
 #define ERRGROUP_TASK_HPP
 
+#include <errgroup/detail/outermost.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/exception_group.hpp>
 
@@ -195,11 +196,6 @@ void call(F& f, Token const& token, Fail const& fail) noexcept {
   using R = typename task_call<F>::result;
   report<R>([&]() -> R { return invoke_task(f, token); }, fail);
 }
-
-/// Calls `f(argument)` from where no handler of an exception can be found: one that leaves `f`
-/// terminates the process at once, with the stack of the place that threw as it is. (A function
-/// that is noexcept terminates, too, but only when the stack was unwound up to it.)
-ERRGROUP_API void call_outermost(void (*f)(void*), void* argument);
 
 /// The same as `call`, but what the task throws terminates the process.
 template <class F, class Token, class Fail>

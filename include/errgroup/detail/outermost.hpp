@@ -1,0 +1,15 @@
+#ifndef ERRGROUP_DETAIL_OUTERMOST_HPP
+#define ERRGROUP_DETAIL_OUTERMOST_HPP
+
+#include <errgroup/detail/export.hpp>
+
+namespace errgroup::detail {
+
+/// Calls `f(argument)` from where no handler of an exception can be found: one that leaves `f`
+/// terminates the process at once, with the stack of the place that threw as it is. (A function
+/// that is noexcept terminates, too, but only when the stack was unwound up to it.)
+ERRGROUP_API void call_outermost(void (*f)(void*), void* argument);
+
+}  // namespace errgroup::detail
+
+#endif  // ERRGROUP_DETAIL_OUTERMOST_HPP
