@@ -14,6 +14,20 @@ install(
 )
 install(EXPORT errgroupTargets NAMESPACE errgroup:: DESTINATION ${errgroup_cmake_dir})
 
+# In a file of its own, which is read if somebody asks for the component.
+if(TARGET errgroup_stacktrace)
+  install(
+    TARGETS errgroup_stacktrace
+    EXPORT errgroupStacktraceTargets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  )
+  install(
+    EXPORT errgroupStacktraceTargets
+    NAMESPACE errgroup::
+    DESTINATION ${errgroup_cmake_dir}
+  )
+endif()
+
 configure_package_config_file(
   cmake/errgroupConfig.cmake.in errgroupConfig.cmake
   INSTALL_DESTINATION ${errgroup_cmake_dir}
@@ -52,3 +66,11 @@ install(
   FILES ${CMAKE_CURRENT_BINARY_DIR}/errgroup.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
 )
+
+if(TARGET errgroup_stacktrace)
+  configure_file(cmake/errgroup-stacktrace.pc.in errgroup-stacktrace.pc @ONLY)
+  install(
+    FILES ${CMAKE_CURRENT_BINARY_DIR}/errgroup-stacktrace.pc
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+  )
+endif()

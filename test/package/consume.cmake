@@ -20,6 +20,37 @@ macro(must)
   endif()
 endmacro()
 
+# Runs a command that has to fail and to print the words, which may be broken into lines anywhere.
+macro(must_not words)
+  execute_process(
+    COMMAND ${ARGN}
+    RESULT_VARIABLE status
+    OUTPUT_VARIABLE output
+    ERROR_VARIABLE output
+  )
+  string(REGEX REPLACE "[ \n]+" " " output "${output}")
+  string(FIND "${output}" "${words}" at)
+  if(status EQUAL 0 OR at EQUAL -1)
+    string(REPLACE ";" " " line "${ARGN}")
+    message("${output}")
+    message(FATAL_ERROR "this did not fail with \"${words}\": ${line}")
+  endif()
+endmacro()
+
+# Puts the installed package before those that pkg-config knows already.
+macro(set_pkg_config_path)
+  find_program(pkg_config NAMES pkg-config pkgconf REQUIRED)
+  cmake_path(CONVERT "${prefix}/${LIBDIR}/pkgconfig;$ENV{PKG_CONFIG_PATH}" TO_NATIVE_PATH_LIST path)
+  set(ENV{PKG_CONFIG_PATH} "${path}")
+endmacro()
+
+# Has pkg-config find nothing at all.
+macro(hide_pkg_config_packages)
+  file(MAKE_DIRECTORY "${scratch}/nothing")
+  set(ENV{PKG_CONFIG_PATH} "")
+  set(ENV{PKG_CONFIG_LIBDIR} "${scratch}/nothing")
+endmacro()
+
 # Configures the project in `source` in a fresh folder and builds it there; more arguments go to
 # the configure step.
 macro(build source binary)
@@ -47,13 +78,12 @@ if(KIND STREQUAL "install")
   install_and_move("${BUILT}" "${prefix}")
 
 elseif(KIND STREQUAL "find_package")
+  hide_pkg_config_packages()  # who does not ask for errgroup::stacktrace needs none of them
   build("${here}/find_package" "${scratch}" "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup")
   must("${scratch}/consumer")
 
 elseif(KIND STREQUAL "pkg_config")
-  find_program(pkg_config NAMES pkg-config pkgconf REQUIRED)
-  cmake_path(CONVERT "${prefix}/${LIBDIR}/pkgconfig;$ENV{PKG_CONFIG_PATH}" TO_NATIVE_PATH_LIST path)
-  set(ENV{PKG_CONFIG_PATH} "${path}")
+  set_pkg_config_path()
   must(${pkg_config} --exact-version=${VERSION} errgroup)
   must(${pkg_config} --cflags --libs errgroup)
   separate_arguments(link_line UNIX_COMMAND "${output}")
@@ -76,6 +106,7 @@ elseif(KIND STREQUAL "shared")
     -DERRGROUP_BUILD_TESTS=OFF
     -DERRGROUP_BUILD_EXAMPLES=OFF
     -DERRGROUP_BUILD_PERF=OFF
+    -DERRGROUP_BUILD_STACKTRACE=${STACKTRACE}
   )
   install_and_move("${scratch}/library" "${scratch}/prefix")
   build(
@@ -83,6 +114,13 @@ elseif(KIND STREQUAL "shared")
     "-Derrgroup_DIR=${scratch}/prefix/${LIBDIR}/cmake/errgroup"
   )
   must("${scratch}/consumer/consumer")
+  if(STACKTRACE)
+    build(
+      "${here}/stacktrace" "${scratch}/stacktrace"
+      "-Derrgroup_DIR=${scratch}/prefix/${LIBDIR}/cmake/errgroup"
+    )
+    must("${scratch}/stacktrace/consumer")
+  endif()
 
   # Nothing but errgroup's own may leave the library: a host that has another copy of anything
   # else must keep using its own. Templates of the standard library are let through (libstdc++
@@ -109,6 +147,56 @@ elseif(KIND STREQUAL "shared")
     message(FATAL_ERROR "liberrgroup.so exports what is not errgroup's")
   endif()
   message(STATUS "${own} symbols of errgroup exported")
+
+elseif(KIND STREQUAL "stacktrace_find_package")
+  build("${here}/stacktrace" "${scratch}/consumer" "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup")
+  must("${scratch}/consumer/consumer")
+
+  # An errgroup that was built without it, and a system without libdw, say so.
+  set(
+    configure
+    ${CMAKE_COMMAND} --fresh -S "${here}/stacktrace" -B "${scratch}/fails" -G "${GENERATOR}"
+    "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DTBB_DIR=${TBB_DIR}"
+    "-DERRGROUP_EXPECTED_VERSION=${VERSION}"
+  )
+  file(REMOVE_RECURSE "${scratch}/prefix")
+  file(COPY "${prefix}" DESTINATION "${scratch}" PATTERN "errgroupStacktrace*" EXCLUDE)
+  must_not(
+    "this errgroup was built with ERRGROUP_BUILD_STACKTRACE=OFF"
+    ${configure} "-Derrgroup_DIR=${scratch}/prefix/${LIBDIR}/cmake/errgroup"
+  )
+  hide_pkg_config_packages()
+  must_not(
+    "errgroup::stacktrace needs libdw of elfutils"
+    ${configure} "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup"
+  )
+
+elseif(KIND STREQUAL "stacktrace_pkg_config")
+  set_pkg_config_path()
+  must(${pkg_config} --cflags --libs errgroup-stacktrace)
+  separate_arguments(link_line UNIX_COMMAND "${output}")
+  separate_arguments(flags UNIX_COMMAND "${FLAGS}")
+  file(MAKE_DIRECTORY "${scratch}")
+  must(
+    ${COMPILER} -std=c++20 ${flags} "${here}/stacktrace/main.cpp" -o "${scratch}/consumer"
+    ${link_line}
+  )
+  must("${scratch}/consumer")
+
+elseif(KIND STREQUAL "stacktrace_add_subdirectory")
+  build("${here}/stacktrace" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
+  must("${scratch}/consumer")
+
+elseif(KIND STREQUAL "without_libdw")
+  hide_pkg_config_packages()
+  set(
+    configure
+    ${CMAKE_COMMAND} --fresh -S "${ROOT}" -B "${scratch}/build" -G "${GENERATOR}"
+    "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DTBB_DIR=${TBB_DIR}"
+    -DERRGROUP_BUILD_TESTS=OFF -DERRGROUP_BUILD_EXAMPLES=OFF -DERRGROUP_BUILD_PERF=OFF
+  )
+  must_not("configure with -DERRGROUP_BUILD_STACKTRACE=OFF" ${configure})
+  must(${configure} -DERRGROUP_BUILD_STACKTRACE=OFF)
 
 else()
   message(FATAL_ERROR "no such consumer: ${KIND}")
