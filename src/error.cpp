@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <errgroup/error.hpp>
 
 #include <algorithm>  // replace
@@ -204,8 +205,11 @@ std::string error::message() const { return describe(*this, false); }
 std::string error::message(with_stack_t /*unused*/) const { return describe(*this, true); }
 
 void error::raise() const {
+  if (thrown() != nullptr) {
+    std::rethrow_exception(thrown());
+  }
   if (*this) {
-    std::rethrow_exception(exception());
+    throw std::system_error(code_);  // here, for the sake of its stack
   }
 }
 

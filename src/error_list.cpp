@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "error_list.hpp"
 
 #include <algorithm>     // copy_n, max, min

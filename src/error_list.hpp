@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef ERRGROUP_SRC_ERROR_LIST_HPP
 #define ERRGROUP_SRC_ERROR_LIST_HPP
 

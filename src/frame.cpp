@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "queue.hpp"
 #include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>

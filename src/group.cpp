@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "group_parts.hpp"
 
 #include <tbb/task.h>  // current_context

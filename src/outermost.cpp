@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <errgroup/detail/outermost.hpp>
 
 // This file is compiled without unwind information (see CMakeLists.txt). An exception that gets

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "group_parts.hpp"
 
 #include <tbb/enumerable_thread_specific.h>  // enumerable_thread_specific, ets_suspend_aware

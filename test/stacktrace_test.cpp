@@ -170,6 +170,35 @@ TEST_F(Stacktrace, holds_the_innermost_calls_of_a_deep_recursion) {
   EXPECT_THAT(s.back().function, HasSubstr("descend(int)"));
 }
 
+TEST_F(Stacktrace, is_in_the_message_if_asked_for) {
+  error const e = error_of_task(call_throw_here);
+  EXPECT_EQ(e.message().find("throw_here"), std::string::npos);
+  std::string const words = e.message(errgroup::with_stack);
+  EXPECT_EQ(words.substr(0, words.find('\n')), e.message());
+  EXPECT_THAT(words, HasSubstr("call_throw_here() at "));
+  EXPECT_THAT(words, HasSubstr("stacktrace_test.cpp:" + std::to_string(line_of_call)));
+}
+
+TEST_F(Stacktrace, tells_where_a_task_raised_an_error_that_is_a_code) {
+  error const e = error_of_task([] { error(std::make_error_code(std::errc::io_error)).raise(); });
+  EXPECT_EQ(e, std::errc::io_error);
+  ASSERT_FALSE(e.stack().empty());
+  EXPECT_THAT(e.stack()[0].function, HasSubstr("errgroup::error::raise()"));
+}
+
+TEST_F(Stacktrace, is_there_for_each_of_several_errors) {
+  errgroup::group g{{.policy = errgroup::on_error::keep_going, .errors = errgroup::keep::all}};
+  for (int i = 0; i != 3; ++i) {
+    g.run(call_throw_here);
+  }
+  error const e = g.wait();
+  expect_thrown_here(e.stack());
+  ASSERT_EQ(e.others().size(), 2U);
+  for (error const& other : e.others()) {
+    expect_thrown_here(other.stack());
+  }
+}
+
 TEST_F(Stacktrace, is_the_same_each_time) {
   error const e = error_of_task(call_throw_here);
   stack const s = e.stack();
@@ -192,7 +221,7 @@ TEST_F(Stacktrace, tells_of_a_shared_library_that_was_linked) {
 
 TEST_F(Stacktrace, tells_of_a_type_that_only_a_shared_library_knows) {
   error const e = error_of_task(thrower::throw_local_type);
-  EXPECT_EQ(e.message(), "of a type that only a library knows");
+  EXPECT_EQ(e.what(), "of a type that only a library knows");
   stack const s = e.stack();
   ASSERT_FALSE(s.empty());
   EXPECT_THAT(s[0].function, HasSubstr("thrower::throw_local_type()"));

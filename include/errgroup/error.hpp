@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef ERRGROUP_ERROR_HPP
 #define ERRGROUP_ERROR_HPP
 
@@ -14,7 +15,7 @@
 #include <string>           // string
 #include <string_view>      // string_view
 #include <system_error>     // error_code, error_condition, is_error_code_enum
-#include <type_traits>      // is_same_v, true_type
+#include <type_traits>      // conditional_t, is_pointer_v, is_same_v, true_type
 #include <utility>          // exchange, move, swap
 #include <vector>           // vector
 #include <version>          // __cpp_lib_format
@@ -246,8 +247,8 @@ class [[nodiscard]] error {
 
   /// The `E` that a task threw or returned (in a `std::expected<T, E>`), or null if this and
   /// `others()` are something else; the first one, if there are several. For `std::error_code`, the
-  /// code if a code was returned. The pointer is valid as long as this object, or a copy of it,
-  /// lives.
+  /// code if a code was returned. A pointer is found only if it was returned. What this returns is
+  /// valid as long as this object, or a copy of it, lives.
   ///
   /// Cost: a rethrow for each exception that it looks at.
   template <class E>
@@ -303,7 +304,8 @@ class [[nodiscard]] error {
   /// The stack of the place that threw what a task threw, the innermost call first. Empty unless
   /// the program is linked with `errgroup::stacktrace`, and for what was not thrown.
   ///
-  /// Cost: reads the program's debug information, milliseconds at the first call.
+  /// Cost: reads the program's debug information, tens of milliseconds at the first call and a few
+  /// at each later one. See docs/stacktrace.md.
   [[nodiscard]] ERRGROUP_API std::vector<stack_frame> stack() const;
 
   /// Equal if both are success, the same code, or the same exception object.
@@ -338,6 +340,11 @@ class [[nodiscard]] error {
     return note_ != nullptr ? note_->one->exception : exception_;
   }
 
+  // A reference to a thrown pointer is one to the handler's own copy.
+  struct uncatchable {};
+  template <class E>
+  using catchable = std::conditional_t<std::is_pointer_v<E>, uncatchable, E>;
+
   template <class E>
   [[nodiscard]] E const* get_one() const noexcept {
     std::exception_ptr const& exception = thrown();
@@ -351,8 +358,10 @@ class [[nodiscard]] error {
         std::rethrow_exception(exception);
       } catch (bad_result<E> const& e) {
         return &e.value();
-      } catch (E const& e) {
-        return &e;
+      } catch (catchable<E> const& e) {
+        if constexpr (!std::is_pointer_v<E>) {
+          return &e;
+        }
       } catch (...) {
         return nullptr;
       }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef ERRGROUP_SCOPE_HPP
 #define ERRGROUP_SCOPE_HPP
 

@@ -79,6 +79,11 @@ void add_groups(std::string const& variant) {
 
 bool const enrolled = perf::enroll([] {
   using errgroup::keep;
+#if defined(ERRGROUP_PERF_STACKS)
+  add_groups<names::none, keep::first>("_stacks");
+  add_groups<names::none, keep::all>("_all_stacks");
+  return;
+#endif
   add_groups<names::none, keep::first>("");
   add_groups<names::given, keep::first>("_named");
   add_groups<names::none, keep::all>("_all");

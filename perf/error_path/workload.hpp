@@ -19,7 +19,8 @@
 ///   at, and destroyed: no task fails; one returns an error code; one throws; all throw.
 /// - the same `_named`: every task has a name; `_all`: with `keep::all`, and with `keep_going`
 /// where
-///   all throw, so that 8 errors are kept; `_all_named`: both. (errgroup only.)
+///   all throw, so that 8 errors are kept; `_all_named`: both. `_stacks`: in a program that is
+///   linked with errgroup::stacktrace. (errgroup only.)
 /// - `latency`, `latency_late`: one thread outside submits tasks of 1 us until it is told to
 ///   stop. Task 200 fails, or task 2,000, when more tasks wait. Measured from that task's return to
 ///   the return of `wait`: noticing, finishing what runs, throwing away what waits. The mean is

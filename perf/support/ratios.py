@@ -137,7 +137,8 @@ def table(context, samples, middle):
     pair("a group of 8 tasks, one throws", "error_path/throw", "<= 0.5")
     pair("a group of 8 tasks, all throw", "error_path/throws")
     for case, what in (("none", "none fails"), ("code", "one returns an error"), ("throw", "one throws"), ("throws", "all throw")):
-        for variant, more in (("_named", "names"), ("_all", "keep::all"), ("_all_named", "names and keep::all")):
+        for variant, more in (("_named", "names"), ("_all", "keep::all"), ("_all_named", "names and keep::all"),
+                              ("_stacks", "stacks"), ("_all_stacks", "keep::all and stacks")):
             ratio(f"{what}, {more}: to the same without", f"error_path/{case}{variant}/errgroup", f"error_path/{case}/errgroup")
     absolute("first failure (task 200) to wait returning, median", "error_path/latency", "us", "<= 100", "p50", 1e-3)
     absolute("the same, 99th percentile", "error_path/latency", "us", "", "p99", 1e-3)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef ERRGROUP_DETAIL_FRAME_HPP
 #define ERRGROUP_DETAIL_FRAME_HPP
 

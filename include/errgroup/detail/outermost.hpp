@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef ERRGROUP_DETAIL_OUTERMOST_HPP
 #define ERRGROUP_DETAIL_OUTERMOST_HPP
 
