@@ -3,6 +3,7 @@
 #include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
+#include <errgroup/stack.hpp>
 
 #include <pthread.h>  // pthread_key_create, pthread_setspecific
 
@@ -22,6 +23,11 @@ void die(char const* words) noexcept {
 }
 
 constinit thread_local thread_state* current_thread_state = nullptr;
+
+bool runs_task() noexcept {
+  thread_state const* const self = current_thread_state;
+  return self != nullptr && self->top != &self->base;
+}
 
 namespace {
 

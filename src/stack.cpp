@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <errgroup/detail/frame.hpp>
 #include <errgroup/stack.hpp>
 
 #include <ostream>  // hex, ostream
@@ -23,11 +22,6 @@ std::ostream& operator<<(std::ostream& out, stack_frame const& frame) {
 namespace detail {
 
 constinit std::atomic<stack_reader> read_stack{nullptr};
-
-bool runs_task() noexcept {
-  thread_state const* const self = current_thread_state;
-  return self != nullptr && self->top != &self->base;
-}
 
 }  // namespace detail
 }  // namespace errgroup
