@@ -8,15 +8,13 @@
 
 #include <array>         // array
 #include <atomic>        // atomic
-#include <cerrno>        // ENOENT
 #include <cstdint>       // uintptr_t
-#include <exception>     // exception_ptr, make_exception_ptr
+#include <exception>     // make_exception_ptr
 #include <functional>    // function
-#include <memory>        // make_unique, unique_ptr
+#include <memory>        // make_shared, make_unique, unique_ptr
 #include <optional>      // optional
 #include <stdexcept>     // invalid_argument, runtime_error
 #include <stop_token>    // stop_token
-#include <string>        // string
 #include <system_error>  // errc, error_code
 #include <utility>       // move
 
@@ -27,60 +25,6 @@ using errgroup::error;
 using support::on_every_way;
 
 std::error_code not_found() { return std::make_error_code(std::errc::no_such_file_or_directory); }
-
-/// What a std::expected<void, E> looks like.
-template <class E>
-class expected {
- public:
-  expected() = default;
-  explicit expected(E e) : error_(std::move(e)) {}
-  [[nodiscard]] bool has_value() const noexcept { return !error_.has_value(); }
-  [[nodiscard]] E& error() & { return *error_; }
-  [[nodiscard]] E&& error() && { return std::move(*error_); }
-
- private:
-  std::optional<E> error_;
-};
-
-/// A condition that failed without an error in it.
-struct no_value_and_no_error {
-  [[nodiscard]] bool has_value() const noexcept { return false; }
-  [[nodiscard]] std::error_code error() const noexcept { return {}; }
-};
-
-struct parse_error {
-  std::string file;
-  int line;
-};
-
-struct status {
-  int value = 0;
-};
-
-/// Has std::expected's shape, and traits that say something else.
-struct both {
-  [[nodiscard]] bool has_value() const noexcept { return true; }
-  [[nodiscard]] std::error_code error() const noexcept { return {}; }
-};
-
-}  // namespace
-
-template <>
-struct errgroup::result_traits<status> {
-  static bool failed(status const& s) { return s.value != 0; }
-  static errgroup::error to_error(status&& s) {
-    // -1 stands for a library that has forgotten what went wrong.
-    return s.value == -1 ? std::error_code() : std::error_code(s.value, std::generic_category());
-  }
-};
-
-template <>
-struct errgroup::result_traits<both> {
-  static bool failed(both const&) { return true; }
-  static errgroup::error to_error(both&&) { return errgroup::errc::failed; }
-};
-
-namespace {
 
 std::atomic<int> called{0};
 void a_function() { ++called; }
@@ -314,8 +258,6 @@ TEST_F(Callables, what_is_a_task_is_known_at_compile_time) {
   static_assert(errgroup::task_result<void>);
   static_assert(errgroup::task_result<error>);
   static_assert(errgroup::task_result<std::error_code const&>);
-  static_assert(errgroup::task_result<expected<parse_error>>);
-  static_assert(errgroup::task_result<status>);
   static_assert(!errgroup::task_result<int>);
   static_assert(!errgroup::task_result<bool>);
   static_assert(!errgroup::task_result<std::errc>);
@@ -323,6 +265,8 @@ TEST_F(Callables, what_is_a_task_is_known_at_compile_time) {
 }
 
 // --- results ---------------------------------------------------------------------------------
+
+// Others are in expected_test.cpp and result_traits_test.cpp.
 
 TEST_F(Results, void_is_success) {
   EXPECT_FALSE(outcome_of([] {}));
@@ -370,121 +314,6 @@ TEST_F(Results, what_is_thrown_is_the_error_whatever_the_task_returns) {
   EXPECT_TRUE(number);
   ASSERT_NE(number.get_if<int>(), nullptr);
   EXPECT_EQ(*number.get_if<int>(), 7);
-}
-
-TEST_F(Results, an_expected_with_a_value_is_success) {
-  EXPECT_FALSE(outcome_of([] { return expected<std::error_code>(); }));
-  EXPECT_FALSE(outcome_of([] { return expected<parse_error>(); }));
-}
-
-TEST_F(Results, an_expected_with_a_code_is_that_code) {
-  error const e = outcome_of([] { return expected<std::error_code>(not_found()); });
-  EXPECT_EQ(e, error(not_found()));
-}
-
-TEST_F(Results, an_expected_with_an_error_is_that_error) {
-  EXPECT_EQ(outcome_of([] { return expected<error>(errc::canceled); }), errc::canceled);
-}
-
-TEST_F(Results, an_expected_with_an_exception_is_that_exception) {
-  auto const p = std::make_exception_ptr(std::runtime_error("x"));
-  EXPECT_EQ(outcome_of([p] { return expected<std::exception_ptr>(p); }).exception(), p);
-}
-
-TEST_F(Results, an_expected_with_an_error_code_enum_is_its_code) {
-  EXPECT_EQ(outcome_of([] { return expected<errc>(errc::canceled); }), errc::canceled);
-}
-
-TEST_F(Results, an_expected_with_a_bare_errc_is_kept_as_that) {
-  error const e = outcome_of([] { return expected<std::errc>(std::errc::io_error); });
-  EXPECT_EQ(e, errc::failed);
-  ASSERT_NE(e.get_if<std::errc>(), nullptr);
-  EXPECT_EQ(*e.get_if<std::errc>(), std::errc::io_error);
-}
-
-TEST_F(Results, an_expected_with_a_foreign_error_keeps_it_whole) {
-  on_every_way([](errgroup::group& g) {
-    g.run([] { return expected<parse_error>(parse_error{"a.json", 12}); });
-    error const e = g.wait();
-    EXPECT_EQ(e, errc::failed);
-    auto const* kept = e.get_if<parse_error>();
-    ASSERT_NE(kept, nullptr);
-    EXPECT_EQ(kept->file, "a.json");
-    EXPECT_EQ(kept->line, 12);
-    EXPECT_THROW(e.raise(), errgroup::bad_result<parse_error>);
-  });
-}
-
-TEST_F(Results, an_expected_with_an_error_that_can_only_be_moved_keeps_it_whole) {
-  using owner = std::unique_ptr<int>;
-  static_assert(errgroup::task_result<expected<owner>>);
-  on_every_way([](errgroup::group& g) {
-    g.run([] { return expected<owner>(std::make_unique<int>(7)); });
-    error const e = g.wait();
-    error const copy = e;  // NOLINT(performance-unnecessary-copy-initialization)
-    EXPECT_EQ(copy, errc::failed);
-    auto const* kept = copy.get_if<owner>();
-    ASSERT_NE(kept, nullptr);
-    EXPECT_EQ(**kept, 7);
-    EXPECT_THROW(copy.raise(), errgroup::bad_result<owner>);
-  });
-}
-
-TEST_F(Results, an_expected_with_a_plain_string_or_number_keeps_it_whole) {
-  error const words = outcome_of([] { return expected<std::string>("no such key"); });
-  ASSERT_NE(words.get_if<std::string>(), nullptr);
-  EXPECT_EQ(*words.get_if<std::string>(), "no such key");
-  error const number = outcome_of([] { return expected<int>(0); });
-  EXPECT_TRUE(number) << "E2: there was no value, whatever the error looks like";
-  ASSERT_NE(number.get_if<int>(), nullptr);
-}
-
-TEST_F(Results, E2_no_value_is_failure_even_with_a_code_an_exception_or_an_error_of_nothing) {
-  on_every_way([](errgroup::group& g) {
-    g.run([] { return expected<std::error_code>(std::error_code()); });
-    EXPECT_EQ(g.wait(), errc::failed);
-    g.reset();
-    g.run([] { return expected<std::exception_ptr>(std::exception_ptr()); });
-    EXPECT_EQ(g.wait(), errc::failed);
-    g.reset();
-    g.run([] { return expected<error>(error()); });
-    EXPECT_EQ(g.wait(), errc::failed);
-    g.reset();
-    g.run([] { return no_value_and_no_error(); });
-    EXPECT_EQ(g.wait(), errc::failed);
-  });
-}
-
-TEST_F(Results, result_traits_are_asked_for_a_type_of_the_user_s) {
-  on_every_way([](errgroup::group& g) {
-    g.run([] { return status{0}; });
-    EXPECT_FALSE(g.wait());
-    g.run([] { return status{ENOENT}; });
-    EXPECT_EQ(g.wait(), std::errc::no_such_file_or_directory);
-  });
-}
-
-TEST_F(Results, result_traits_are_asked_for_a_reference_that_is_left_alone) {
-  status s{ENOENT};
-  EXPECT_EQ(outcome_of([&s]() -> status& { return s; }), std::errc::no_such_file_or_directory);
-  EXPECT_EQ(s.value, ENOENT);
-}
-
-TEST_F(Results, result_traits_come_before_what_errgroup_knows_itself) {
-  EXPECT_EQ(outcome_of([] { return both(); }), errc::failed);
-}
-
-TEST_F(Results, E2_what_result_traits_call_a_failure_stays_one_without_an_error) {
-  EXPECT_EQ(outcome_of([] { return status{-1}; }), errc::failed);
-}
-
-TEST_F(Results, every_task_of_a_group_may_return_something_else) {
-  errgroup::group g{{.policy = errgroup::on_error::keep_going}};
-  g.run([] {});
-  g.run([] { return std::error_code(); });
-  g.run([] { return expected<parse_error>(); });
-  g.run([] { return status{}; });
-  EXPECT_FALSE(g.wait());
 }
 
 }  // namespace
