@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Holds the documents to the tree: run by ctest as docs.check, or by hand.
 
-- Code in README.md and docs/from_tbb.md is code of examples/, which compiles and runs.
+- Code in README.md, docs/from_tbb.md and docs/errors.md is code of examples/, which compiles and
+  runs.
 - The tests that docs/guarantees.md names exist, and every promise names at least one.
 - Links between the documents lead to files, lines are at most 100 columns long.
 """
@@ -12,7 +13,11 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CODE_OF = {"README.md": "examples/readme.cpp", "docs/from_tbb.md": "examples/from_tbb.cpp"}
+CODE_OF = {
+    "README.md": "examples/readme.cpp",
+    "docs/from_tbb.md": "examples/from_tbb.cpp",
+    "docs/errors.md": "examples/errors.cpp",
+}
 problems = []
 
 

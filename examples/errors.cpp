@@ -1,0 +1,157 @@
+// Every piece of code in docs/errors.md, in functions that compile and run. docs/check.py compares
+// the two.
+
+#include <errgroup/errgroup.hpp>
+
+#include <cstddef>       // size_t
+#include <cstdio>        // fprintf
+#include <cstdlib>       // abort
+#include <iostream>      // cerr
+#include <stdexcept>     // runtime_error
+#include <stop_token>    // stop_token
+#include <string>        // string, to_string
+#include <system_error>  // errc, error_code
+#include <vector>        // vector
+
+namespace {
+
+using errgroup::errc;
+
+struct page {
+  int number = 0;
+};
+
+struct bad_page : std::runtime_error {
+  explicit bad_page(page p) : std::runtime_error("bad page"), number(p.number) {}
+  int number;
+};
+
+bool ok = true;
+
+void expect(bool met, char const* what) {
+  if (!met) {
+    std::fprintf(stderr, "not so: %s\n", what);
+    ok = false;
+  }
+}
+
+std::error_code scan(page p) {
+  if (p.number % 2 != 0) {
+    throw bad_page(p);
+  }
+  return p.number == 4 ? std::make_error_code(std::errc::io_error) : std::error_code();
+}
+
+namespace every_failure {
+
+errgroup::error scan_all(std::vector<page> const& pages) {
+  errgroup::group g{{.policy = errgroup::on_error::keep_going,
+                     .errors = errgroup::keep::all,
+                     .max_errors = 20,
+                     .name = "scan"}};
+  for (page p : pages) {
+    g.run("page " + std::to_string(p.number), [p] { return scan(p); });
+  }
+  return g.wait();
+}
+
+void tell(errgroup::error const& err) {
+  if (err) {
+    std::cerr << err.what() << '\n';  // the first
+    for (errgroup::error const& other : err.others()) {
+      std::cerr << other.what() << '\n';
+    }
+    std::cerr << "and " << err.dropped() << " more\n";
+  }
+}
+
+void check() {
+  std::vector<page> pages;
+  for (int i = 0; i < 100; ++i) {
+    pages.push_back({i});
+  }
+  errgroup::error const err = scan_all(pages);
+  tell(err);
+  expect(err.others().size() == 19 && err.dropped() == 51 - 20, "51 failures, 20 of them kept");
+  expect(err.echoes() == 0 && err.skipped() == 0, "nothing was cancelled");
+  expect(err.origin().path.starts_with("scan/page "), "the path names the group and the task");
+
+  auto const* const first = err.get_if<bad_page>();
+  expect(first != nullptr && first->number % 2 != 0, "get_if finds what was thrown");
+}
+
+}  // namespace every_failure
+
+namespace by_type {
+
+bool worth_another_try(errgroup::error const& err) {
+  if (auto const* bad = err.get_if<bad_page>()) {
+    return bad->number == 0;
+  }
+  return err == std::errc::io_error || err == std::errc::timed_out;
+}
+
+void check() {
+  expect(worth_another_try(std::make_error_code(std::errc::io_error)), "an io_error is");
+  expect(!worth_another_try(std::make_exception_ptr(bad_page({3}))), "a bad page is not");
+  expect(!worth_another_try(errc::canceled), "a cancellation is not");
+}
+
+}  // namespace by_type
+
+namespace as_exceptions {
+
+void scan_all(std::vector<page> const& pages) {
+  errgroup::group g{{.policy = errgroup::on_error::keep_going, .errors = errgroup::keep::all}};
+  for (page p : pages) {
+    g.run([p] { return scan(p); });
+  }
+  g.wait().raise_all();
+}
+
+std::size_t failures(std::vector<page> const& pages) {
+  try {
+    scan_all(pages);
+    return 0;
+  } catch (errgroup::exception_group const& all) {
+    return 1 + all.error().others().size() + all.error().dropped();
+  }
+}
+
+void check() {
+  expect(failures({{0}, {1}, {2}, {3}, {4}}) == 3, "pages 1, 3 and 4");
+  expect(failures({{0}}) == 0, "no failure, no exception");
+}
+
+}  // namespace as_exceptions
+
+namespace lost {
+
+void make_lost_errors_fatal() {
+  errgroup::set_lost_error_handler([](errgroup::error const& e) {
+    std::cerr << "lost: " << e << '\n';
+    std::abort();
+  });
+}
+
+void check() {
+  make_lost_errors_fatal();
+  {
+    errgroup::group g;
+    g.run([](std::stop_token const&) { return std::error_code(); });
+    g.cancel();
+  }
+  expect(errgroup::set_lost_error_handler(nullptr) != nullptr, "a cancellation is not lost");
+}
+
+}  // namespace lost
+
+}  // namespace
+
+int main() {
+  every_failure::check();
+  by_type::check();
+  as_exceptions::check();
+  lost::check();
+  return ok ? 0 : 1;
+}
