@@ -13,6 +13,7 @@
 
 #include <algorithm>     // min
 #include <cstddef>       // size_t
+#include <cstdlib>       // exit
 #include <memory>        // make_unique
 #include <new>           // bad_alloc
 #include <optional>      // optional
@@ -318,6 +319,29 @@ TEST(ErrorMemory, E2_what_the_body_of_scope_fails_with_is_told_without_memory) {
       return failed;
     });
   });
+}
+
+// An exception leaves no task here: the library has no memory to keep what the task has returned.
+void return_without_memory() {
+  go_deep();
+  for (long n = 0; n != 20; ++n) {
+    group g{{.exceptions = errgroup::on_exception::terminate}};
+    error e;
+    {
+      std::string own(group_name);
+      failing_new const fails(n);
+      e = g.run_and_wait([&own] { return expected(std::move(own)); });
+    }
+    if (!e) {
+      std::exit(1);
+    }
+  }
+  std::exit(0);
+}
+
+TEST(ErrorMemoryDeathTest, E2_what_a_task_returns_ends_no_process_although_what_it_throws_would) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(return_without_memory(), testing::ExitedWithCode(0), "");
 }
 
 // --- several failures ------------------------------------------------------------------------

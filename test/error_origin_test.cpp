@@ -245,6 +245,20 @@ TEST(ErrorOrigin, the_index_counts_tasks_that_succeed) {
   });
 }
 
+TEST(ErrorOrigin, the_index_counts_what_run_and_wait_was_given) {
+  on_every_way(
+      [](group& g) {
+        for (std::size_t i = 0; i != 6; i += 3) {
+          (void)g.run_and_wait(fails_as(i));
+          (void)g.run_and_wait("named", fails_as(i + 1));
+          g.run(fails_as(i + 2));
+          EXPECT_TRUE(g.wait());
+        }
+        expect_indices(g.wait(), 6);
+      },
+      all_of_them);
+}
+
 TEST(ErrorOrigin, the_index_is_right_where_a_full_queue_has_the_submitter_run_tasks) {
   for (std::size_t const queue : {std::size_t{0}, std::size_t{1}, std::size_t{5}}) {
     SCOPED_TRACE(queue);
@@ -393,6 +407,26 @@ TEST(ErrorOrigin, the_path_of_a_group_that_has_outlived_its_task_has_its_own_nam
   }
 }
 
+TEST(ErrorOrigin, a_cause_given_to_cancel_has_the_group_s_path_and_no_task) {
+  for (int const limit : {errgroup::unlimited, 1}) {
+    SCOPED_TRACE(limit);
+    group job{{.limit = limit, .name = "job"}};
+    EXPECT_FALSE(job.run_and_wait([&] {
+      group decode{{.limit = limit, .errors = keep::all, .name = "decode"}};
+      std::thread([&] { decode.cancel(cause()); }).join();
+      decode.cancel(another());
+      error const e = decode.wait();
+      ASSERT_EQ(e.others().size(), 1U);
+      for (error const& one : {e, e.others()[0]}) {
+        EXPECT_EQ(one.origin().path, "job/decode");
+        EXPECT_EQ(one.origin().name, "");
+        EXPECT_EQ(one.origin().index, npos);
+        EXPECT_EQ(one.origin().where.line(), 0U);
+      }
+    }));
+  }
+}
+
 TEST(ErrorOrigin, the_innermost_origin_stays) {
   for (keep const errors : {keep::first, keep::all}) {
     on_every_way(
@@ -410,6 +444,25 @@ TEST(ErrorOrigin, the_innermost_origin_stays) {
           EXPECT_EQ(g.wait().origin().path, "outer/inner/inner task");
         },
         {.errors = errors, .name = "outer"});
+  }
+}
+
+TEST(ErrorOrigin, what_came_from_no_task_gets_the_origin_of_the_one_that_hands_it_up) {
+  for (bool const has_others : {false, true}) {
+    SCOPED_TRACE(has_others);
+    group inner{{.errors = keep::all}};
+    inner.cancel(cause());
+    if (has_others) {
+      inner.cancel(another());
+    }
+    error const of_inner = inner.wait();
+    EXPECT_EQ(of_inner.others().size(), has_others ? 1U : 0U);
+    for (keep const errors : {keep::first, keep::all}) {
+      group outer{{.errors = errors, .name = "outer"}};
+      error const e = outer.run_and_wait("task", [&] { return of_inner; });
+      EXPECT_EQ(e.others().size(), has_others ? 1U : 0U);
+      EXPECT_EQ(e.origin().path, "outer/task");
+    }
   }
 }
 
@@ -470,6 +523,21 @@ TEST(ErrorOrigin, the_message_has_the_path_before_and_the_place_behind_what_happ
   std::ostringstream out;
   out << e;
   EXPECT_EQ(out.str(), expected);
+}
+
+TEST(ErrorOrigin, the_message_leaves_out_what_is_not_known) {
+  EXPECT_EQ(error(cause()).message(), cause().message());
+  group g{{.name = "job"}};
+  g.cancel(cause());
+  EXPECT_EQ(g.wait().message(), "job: " + cause().message());
+  g.reset();
+  error e = g.run_and_wait([&g] { g.run("inner", [] { return cause(); }, {}); });
+  EXPECT_EQ(e.message(), "job/inner: " + cause().message()) << "neither index nor place";
+  g.reset();
+  auto const at = std::to_string(here::current().line() + 1);
+  e = g.run_and_wait([&g] { g.run([] { return cause(); }); });
+  EXPECT_EQ(e.message(),
+            "job: " + cause().message() + " (run at error_origin_test.cpp:" + at + ")");
 }
 
 // --- what does not change --------------------------------------------------------------------

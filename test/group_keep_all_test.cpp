@@ -320,6 +320,28 @@ TEST(GroupKeepAll, E1_what_a_task_tells_of_the_parent_s_cancellation_is_an_echo)
   }
 }
 
+TEST(GroupKeepAll, E1_of_a_group_that_keeps_going_the_parent_s_cancellation_has_echoes_too) {
+  // It has failed before, so nothing but the echo itself tells it that the parent is cancelled.
+  for (int const limit : {errgroup::unlimited, 1}) {
+    SCOPED_TRACE(limit);
+    group parent;
+    error of_the_child;
+    error const of_the_parent = parent.run_and_wait([&] {
+      group child{{.limit = limit, .policy = on_error::keep_going, .errors = keep::all}};
+      EXPECT_EQ(child.run_and_wait([] { return cause(); }), cause());
+      child.run([&]() -> error {
+        parent.cancel(second());
+        return errgroup::check();
+      });
+      of_the_child = child.wait();
+    });
+    EXPECT_EQ(of_the_parent, second());
+    EXPECT_EQ(of_the_child, cause());
+    EXPECT_TRUE(of_the_child.others().empty()) << of_the_child;
+    EXPECT_EQ(of_the_child.echoes(), 1U);
+  }
+}
+
 TEST(GroupKeepAll, E1_a_second_cause_is_listed_and_its_others_with_it) {
   on_every_way(
       [](group& g) {

@@ -283,6 +283,19 @@ TEST_F(GroupLostError, E5_with_keep_all_a_failure_after_a_cancellation_is_lost) 
   EXPECT_EQ(all[0].others()[0], cause());
 }
 
+TEST_F(GroupLostError, E5_a_failure_after_a_cancellation_is_lost_even_if_it_is_only_counted) {
+  {
+    group g{{.limit = 1, .errors = keep::all, .max_errors = 1}};
+    fail_unseen(g, [&] {
+      g.cancel();
+      return cause();
+    });
+  }
+  std::vector<error> const all = lost();
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].dropped(), 1U);
+}
+
 TEST_F(GroupLostError, E4_what_was_told_and_reset_is_not_lost_again) {
   on_every_way_and_destroy([](auto& g) {
     g->run([] { return cause(); });
