@@ -51,6 +51,8 @@ std::error_code code_of(std::exception_ptr const& exception) noexcept {
   } catch (std::system_error const& e) {
     // A system_error may carry a zero code; it was thrown all the same.
     return e.code() ? e.code() : make_error_code(errc::exception);
+  } catch (std::error_code const& e) {
+    return e ? e : make_error_code(errc::exception);
   } catch (...) {
     return errc::exception;
   }
@@ -88,7 +90,7 @@ error error_access::alone(error const& e) noexcept {
   one.exception_ = e.exception_;
   one.skipped_ = e.skipped_;
   if (e.note_ != nullptr) {
-    if (e.note_->one->others == nullptr) {
+    if (e.note_->one->all == nullptr) {
       one.note_ = e.note_->one;
       one.note_->share();
     } else {
@@ -119,6 +121,8 @@ std::string error::what() const {
     std::rethrow_exception(thrown());
   } catch (std::exception const& e) {
     return e.what();
+  } catch (std::error_code const& e) {
+    return e.message();
   } catch (...) {
     return "a task threw something that is not a std::exception";
   }
@@ -186,10 +190,9 @@ std::string describe(error const& e, bool stacks) {
     return text;
   }
   bool const is_list = !e.others().empty() || e.dropped() != 0;
-  append_failure(text, e, is_list, stacks);
-  for (error const& other : e.others()) {
-    text += '\n';
-    append_failure(text, other, true, stacks);
+  for (error const& one : e.all()) {
+    text += text.empty() ? "" : "\n";
+    append_failure(text, one, is_list, stacks);
   }
   if (e.dropped() != 0) {
     text.append("\nand ").append(std::to_string(e.dropped()));

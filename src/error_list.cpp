@@ -15,10 +15,12 @@ several::~several() {
   }
 }
 
-void error_list::add(error const& e, bool stopped) noexcept {
+bool error_list::add(error const& e, bool stopped) noexcept {
   std::scoped_lock const guard(lock_);
+  std::size_t const before = size_ + dropped_;
   add_one(error_access::alone(e), stopped);
   add_others(e, stopped);
+  return size_ + dropped_ != before;
 }
 
 void error_list::take_others(error& first) noexcept {
@@ -39,7 +41,7 @@ void error_list::add_one(error const& e, bool stopped) noexcept {
   if (stopped && e == std::errc::operation_canceled) {
     ++echoes_;
   } else if (size_ + 1 < most_ && ((all_ != nullptr && size_ < all_->capacity) || grow())) {
-    all_->room[size_++] = e;
+    all_->room[++size_] = e;
   } else {
     ++dropped_;
   }
@@ -51,15 +53,15 @@ bool error_list::grow() noexcept {
   if (more == nullptr) {
     return false;
   }
-  more->room.reset(new (std::nothrow) error[capacity]);
+  more->room.reset(new (std::nothrow) error[1 + capacity]);
   if (more->room == nullptr) {
     more->release();
     return false;
   }
   more->capacity = capacity;
-  more->others = more->room.get();
+  more->all = more->room.get();
   if (all_ != nullptr) {
-    std::copy_n(all_->room.get(), size_, more->room.get());
+    std::copy_n(all_->room.get() + 1, size_, more->room.get() + 1);
     all_->release();
   }
   all_ = more;
@@ -70,6 +72,7 @@ void error_list::give_others(error& first) noexcept {
   std::scoped_lock const guard(lock_);
   if (all_ != nullptr) {
     if (!std::exchange(all_->has_first, true)) {
+      all_->room[0] = first;
       if (error_note* const note = error_access::note_of(first)) {
         note->share();
         all_->one = note;

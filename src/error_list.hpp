@@ -10,8 +10,8 @@
 
 namespace errgroup::detail {
 
-/// Several errors as what copies of the first one share. Errors are only ever appended to it, so
-/// one that was told of n others goes on seeing these n.
+/// Several errors, the first one in front, as what copies of that share. Errors are only ever
+/// appended, so one that was told of n others goes on seeing these n.
 struct several : error_note {
   several() = default;
   several(several const&) = delete;
@@ -19,7 +19,7 @@ struct several : error_note {
   ~several() override;
 
   std::unique_ptr<error[]> room;
-  std::size_t capacity = 0;
+  std::size_t capacity = 0;  // for others
   bool has_first = false;
 };
 
@@ -35,8 +35,9 @@ class error_list {
   error_list& operator=(error_list const&) = delete;
   ~error_list() { clear(); }
 
-  /// Lists `e`, and its others. After the group was stopped, cancellations are counted only.
-  void add(error const& e, bool stopped) noexcept;
+  /// Lists `e`, and its others. After the group was stopped, cancellations are counted only. False
+  /// if that was all.
+  bool add(error const& e, bool stopped) noexcept;
   /// Lists the others of what becomes the group's first error, and leaves that alone.
   void take_others(error& first) noexcept;
   /// Gives `first`, the group's first error, all others so far.

@@ -10,12 +10,9 @@ exception_group::~exception_group() = default;
 
 std::vector<std::exception_ptr> exception_group::exceptions() const {
   std::vector<std::exception_ptr> all;
-  if (all_) {
-    all.reserve(1 + all_.others().size());
-    all.push_back(all_.exception());
-    for (errgroup::error const& other : all_.others()) {
-      all.push_back(other.exception());
-    }
+  all.reserve(all_.all().size());
+  for (errgroup::error const& one : all_.all()) {
+    all.push_back(one.exception());
   }
   return all;
 }

@@ -30,10 +30,10 @@ group::group(options const& opts) : group() {
     throw std::invalid_argument("errgroup::options::limit is " + std::to_string(opts.limit) +
                                 ": give it 1 or more, or errgroup::unlimited");
   }
-  if (opts.errors == keep::all && opts.max_errors == 0) {
+  if (opts.max_errors == 0) {
     throw std::invalid_argument(
-        "errgroup::options::max_errors is 0: a group that keeps all errors keeps the first one at "
-        "least; give it 1 or more");
+        "errgroup::options::max_errors is 0: a group keeps the first error at least; give it 1 or "
+        "more");
   }
   policy_ = opts.policy;
   if (opts.exceptions == on_exception::terminate) {
@@ -143,7 +143,7 @@ void group::hand_over_lost_error() noexcept {
     return;
   }
   error const e = outcome();
-  if (e.others().empty() && e == std::errc::operation_canceled) {
+  if (e.others().empty() && e.dropped() == 0 && e == std::errc::operation_canceled) {
     return;  // nothing failed
   }
   tell(e);
@@ -219,7 +219,8 @@ void group::fail(error e, submission const& from) noexcept {
   detail::error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
   bool late = (state_.load(std::memory_order_relaxed) & claimed) != 0 &&
               (policy_ == on_error::keep_going || is_stopped());
-  if (!late && !is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
+  if ((!late || all != nullptr) && !is_stopped() &&
+      (is_canceled_itself() || is_canceled_from_above())) {
     record(errc::canceled, true);  // that came first, and may be why the task failed
     late = true;
   }
@@ -228,7 +229,14 @@ void group::fail(error e, submission const& from) noexcept {
   }
   describe(e, from);
   if ((late || !record(e, policy_ == on_error::cancel)) && all != nullptr) {
-    all->add(e, is_stopped());
+    add_other(e, is_stopped());
+  }
+}
+
+// With keep::all: an error after the first one, of which somebody has to be told.
+void group::add_other(error const& e, bool was_stopped) noexcept {
+  if (extras_->all->add(e, was_stopped)) {
+    state_.fetch_and(~told, std::memory_order_relaxed);
   }
 }
 
@@ -256,7 +264,7 @@ void group::add_names(std::string& names) const {
 // Tells `e` where it comes from, unless it comes from further in. Without memory it tells less: a
 // failure without its origin is better than no failure.
 void group::describe(error& e, submission const& from) const noexcept {
-  if (detail::error_access::note_of(e) != nullptr) {
+  if (detail::error_access::note_of(e.all()[0]) != nullptr) {
     return;
   }
   std::string names;
@@ -273,11 +281,19 @@ void group::describe(error& e, submission const& from) const noexcept {
                                                    : nullptr);
   detail::error_note* const note = from.note != nullptr ? from.note : made.get();
   if (note != nullptr) {
+    std::optional<detail::error_list> rest;
+    if (!e.others().empty()) {
+      rest.emplace(npos);
+      rest->take_others(e);
+    }
     note->exception = detail::error_access::thrown(e);
     note->origin.where = from.where;
     note->origin.index = from.index;
     note->origin.path = std::move(names);
     detail::error_access::share_note(e, *note);
+    if (rest) {
+      rest->give_others(e);
+    }
   }
 }
 
@@ -335,10 +351,10 @@ void group::cancel(error cause) noexcept {
     cause = errc::canceled;
   }
   enter(one_visitor);  // of every group: reset() takes back what is set here
-  describe(cause, {});
+  describe(cause, {{}, nullptr, npos});
   bool const was_stopped = is_stopped();
   if (!record(cause, false) && extras_ && extras_->all && cause != errc::canceled) {
-    extras_->all->add(cause, was_stopped);
+    add_other(cause, was_stopped);
   }
   bool const fire = stop_quietly();
   leave(one_visitor, false);
@@ -568,6 +584,7 @@ error group::run_here_and_wait(thread_state& self, void (*call)(void*) noexcept,
   if (tie_.load(std::memory_order_acquire) != tie::bound) {
     prepare_engine(self, tbb::task::current_context(), true);
   }
+  runs_here_.store(runs_here_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   bool ran = false;
   auto body = [&]() noexcept {
     ran = true;

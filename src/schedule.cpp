@@ -309,7 +309,7 @@ std::size_t group::queued(queue const& q) noexcept {
 // Under the lock: counts a task.
 void group::number(queue& q, detail::node& n) const noexcept {
   std::uint64_t const pushed = q.pushed.load(std::memory_order_relaxed);
-  n.index = spawns() + pushed;
+  n.index = spawns() + runs_here_.load(std::memory_order_relaxed) + pushed;
   q.pushed.store(pushed + 1, std::memory_order_relaxed);
 }
 

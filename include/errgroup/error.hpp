@@ -51,20 +51,49 @@ struct std::is_error_code_enum<errgroup::errc> : std::true_type {};
 
 namespace errgroup {
 
-/// What `error::exception()` holds for an error that a task returned as a type of its own:
-/// the `E` of a `std::expected<T, E>`, kept whole.
-template <class E>
-class bad_result : public std::exception {
- public:
-  explicit bad_result(E value) : value_(std::make_shared<E const>(std::move(value))) {}
+namespace detail {
 
-  [[nodiscard]] char const* what() const noexcept override {
+/// What an error of a type of its own says: what it is, if that is a string, its `what()` or its
+/// `message()`.
+template <class E>
+std::string words_of(E const& e) {
+  if constexpr (std::is_convertible_v<E const&, std::string_view> && !std::is_pointer_v<E>) {
+    return std::string(std::string_view(e));
+  } else if constexpr (requires { std::string(e.what()); }) {
+    return std::string(e.what());
+  } else if constexpr (requires { std::string(e.message()); }) {
+    return std::string(e.message());
+  } else {
     return "a task returned an error of a type of its own";
   }
-  [[nodiscard]] E const& value() const noexcept { return *value_; }
+}
+
+}  // namespace detail
+
+/// What `error::exception()` holds for an error of a type of its own: the `E` of a
+/// `std::expected<T, E>`, or what `make_error` was given, kept whole.
+///
+/// `what()` is what the value says itself: a string, its `what()` or its `message()`. Copies do not
+/// throw.
+template <class E>
+class bad_result : public std::system_error {
+ public:
+  /// Throws what moving `value`, or asking it for its words, throws; `std::bad_alloc`.
+  explicit bad_result(E value, std::error_code code = errc::failed)
+      : std::system_error(code), kept_(std::make_shared<kept>(std::move(value))) {}
+
+  [[nodiscard]] char const* what() const noexcept override { return kept_->words.c_str(); }
+  [[nodiscard]] E const& value() const noexcept { return kept_->value; }
 
  private:
-  std::shared_ptr<E const> value_;  // an exception is copied, and E may be one that is moved only
+  struct kept {
+    explicit kept(E v) : value(std::move(v)), words(detail::words_of(value)) {}
+
+    E const value;
+    std::string const words;
+  };
+
+  std::shared_ptr<kept const> kept_;  // an exception is copied, and E may be one that is moved only
 };
 
 /// No index; no bound.
@@ -76,8 +105,8 @@ struct task_origin {
   std::string_view name = {};
   /// How many tasks the group had been given before, since it was made. `npos` for an error that
   /// no task has made, and for a task that another task of the same group without a limit has
-  /// submitted: counting those would be dear, and their order is chance. (Of tasks that several
-  /// threads submit at the same moment to a group made in a task, two may have the same index.)
+  /// submitted: counting those would be dear, and their order is chance. (Where several threads
+  /// submit at the same moment and some of them are in a task, two may get the same index.)
   std::size_t index = npos;
   /// Where `run`, or whichever function the task was given to, was called. Line 0: unknown.
   std::source_location where = {};
@@ -103,8 +132,8 @@ struct ERRGROUP_API error_note {
   void release() noexcept;
 
   std::atomic<std::size_t> references{1};
-  error_note* one = this;         // of several errors: the note of the first
-  error const* others = nullptr;  // of several errors: the rest
+  error_note* one = this;      // of several errors: the note of the first
+  error const* all = nullptr;  // of several errors: these
   std::exception_ptr exception;
   std::string name;  // what `origin.name` shows
   task_origin origin;
@@ -216,8 +245,9 @@ class [[nodiscard]] error {
     return code_.value() != 0 || exception_ != nullptr || note_ != nullptr;
   }
 
-  /// The code: the one given; of an exception, a `std::system_error`'s own, else
-  /// `errc::exception`; of an error of a type of its own, `errc::failed`. Zero for success.
+  /// The code: the one given; of an exception, that of a `std::system_error` or a thrown
+  /// `std::error_code`, else `errc::exception`; of an error of a type of its own, `errc::failed`,
+  /// or what `make_error` was given. Zero for success.
   ///
   /// Cost: for an exception that did not come from a task, a rethrow.
   [[nodiscard]] ERRGROUP_API std::error_code code() const noexcept;
@@ -245,34 +275,28 @@ class [[nodiscard]] error {
   /// Throws an `exception_group` with this error and all others if this is a failure, else returns.
   ERRGROUP_API void raise_all() const;
 
-  /// The `E` that a task threw or returned (in a `std::expected<T, E>`), or null if this and
-  /// `others()` are something else; the first one, if there are several. For `std::error_code`, the
-  /// code if a code was returned. A pointer is found only if it was returned. What this returns is
-  /// valid as long as this object, or a copy of it, lives.
+  /// The `E` that a task threw or returned (in a `std::expected<T, E>`), or null if nothing in
+  /// `all()` is one; the first one, if there are several. For `std::error_code`, the code if a code
+  /// was returned, as which an enum of error codes is kept, too. A pointer is found only if it was
+  /// returned. What this returns is valid as long as this object, or a copy of it, lives.
   ///
   /// Cost: a rethrow for each exception that it looks at.
   template <class E>
   [[nodiscard]] E const* get_if() const noexcept {
-    if (E const* const found = get_one<E>()) {
-      return found;
-    }
-    for (error const& other : others()) {
-      if (E const* const found = other.get_one<E>()) {
+    for (error const& one : all()) {
+      if (E const* const found = one.get_one<E>()) {
         return found;
       }
     }
     return nullptr;
   }
 
-  /// The first of this error and `others()` for which `pred(error const&)` is true, or null.
+  /// The first in `all()` for which `pred(error const&)` is true, or null.
   template <class Pred>
   [[nodiscard]] error const* find_if(Pred pred) const {
-    if (*this && pred(*this)) {
-      return this;
-    }
-    for (error const& other : others()) {
-      if (pred(other)) {
-        return &other;
+    for (error const& one : all()) {
+      if (pred(one)) {
+        return &one;
       }
     }
     return nullptr;
@@ -283,10 +307,20 @@ class [[nodiscard]] error {
   [[nodiscard]] ERRGROUP_API task_origin const& origin() const noexcept;
 
   /// With `keep::all`: what failed besides, in the order in which it did. Each is a single failure:
-  /// an error that has others itself is listed together with those. Valid as long as this object,
-  /// or a copy of it, lives.
+  /// an error that has others itself is listed together with those. (A group that keeps the first
+  /// error only leaves that its others, if it came with some.) Valid as long as this object, or a
+  /// copy of it, lives.
   [[nodiscard]] std::span<error const> others() const noexcept {
-    return note_ != nullptr ? std::span(note_->others, others_) : std::span<error const>();
+    return others_ != 0 ? all().subspan(1) : std::span<error const>();
+  }
+
+  /// Every failure, each alone: this one, without its others, and then those. Empty for success.
+  /// Valid as long as `others()`; if there are none, as long as this very object.
+  [[nodiscard]] std::span<error const> all() const noexcept {
+    if (others_ != 0) {
+      return {note_->all, others_ + 1};
+    }
+    return {this, *this ? 1U : 0U};
   }
 
   /// With `keep::all`: failures that are not among `others()`, because there were more than
@@ -378,6 +412,18 @@ class [[nodiscard]] error {
   std::size_t echoes_ = 0;
 };
 
+/// An error that keeps `value` whole: `get_if<E>()` gives it back, and `what()` says what it says
+/// (see `bad_result`). For `result_traits`:
+///
+///     static errgroup::error to_error(my::status&& s) {
+///       std::error_code const code = s.code();
+///       return errgroup::make_error(std::move(s), code);
+///     }
+///
+/// Throws what moving `value` throws; `std::bad_alloc`. In a task either becomes the error.
+template <class E>
+[[nodiscard]] error make_error(E value, std::error_code code = errc::failed);
+
 /// `errc::canceled` if what the caller runs in was cancelled; success otherwise, and outside of
 /// any task.
 ///
@@ -426,6 +472,16 @@ struct error_access {
 };
 
 }  // namespace detail
+
+template <class E>
+error make_error(E value, std::error_code code) {
+  if (!code) {
+    code = errc::failed;
+  }
+  return detail::error_access::make(code,
+                                    std::make_exception_ptr(bad_result<E>(std::move(value), code)));
+}
+
 }  // namespace errgroup
 
 #if defined(__cpp_lib_format)

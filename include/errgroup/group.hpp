@@ -487,7 +487,7 @@ class group {
   /// So many tasks were submitted, but for those from tasks of a group without a limit.
   [[nodiscard]] std::size_t submitted() const noexcept {
     detail::queue const* const q = queue_.load(std::memory_order_acquire);
-    return spawns() + (q != nullptr ? queued(*q) : 0);
+    return spawns() + runs_here_.load(std::memory_order_relaxed) + (q != nullptr ? queued(*q) : 0);
   }
   /// So many tasks went to oneTBB, as far as that is noted.
   [[nodiscard]] std::uint64_t spawns() const noexcept {
@@ -531,6 +531,7 @@ class group {
   // group.cpp
   bool record(error const& e, bool stop_too) noexcept;
   void describe(error& e, submission const& from) const noexcept;
+  void add_other(error const& e, bool was_stopped) noexcept;
   void add_names(std::string& names) const;
   void hand_over_lost_error() noexcept;
   void stop() noexcept;
@@ -622,6 +623,7 @@ class group {
   std::atomic<std::uint64_t> maker_spawns_{0};      // to oneTBB; only the maker writes it
   std::atomic<std::uint64_t> other_spawns_{0};      // … by others, not inside the group
   std::atomic<std::uint64_t> spawns_joined_{0};     // so many of both were waited for
+  std::atomic<std::uint64_t> runs_here_{0};         // by run_and_wait, more or less
   std::atomic<std::size_t> skipped_{0};
   std::atomic<detail::queue*> queue_{nullptr};
   mutable std::atomic<token_link*> token_{nullptr};

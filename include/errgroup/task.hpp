@@ -9,6 +9,7 @@
 #include <concepts>      // constructible_from, convertible_to, invocable, same_as
 #include <exception>     // current_exception, exception_ptr, make_exception_ptr
 #include <functional>    // invoke
+#include <optional>      // optional
 #include <stop_token>    // stop_token
 #include <system_error>  // error_code, is_error_code_enum_v, system_error
 #include <type_traits>   // decay_t, invoke_result_t, is_void_v, remove_cvref_t
@@ -47,14 +48,18 @@ concept expected_like = requires(R const& r, R&& moved) {
 /// turned into success.
 inline error certainly(error e) noexcept { return e ? std::move(e) : error(errc::failed); }
 
+/// What is an error as it is. A type derived from `std::error_code` would lose what it adds.
+template <class T>
+concept plain_error = std::same_as<T, error> || std::same_as<T, std::error_code> ||
+                      std::same_as<T, std::exception_ptr> || std::is_error_code_enum_v<T>;
+
 template <class E>
 error kept_whole(E&& value) {
   using T = std::remove_cvref_t<E>;
-  if constexpr (std::convertible_to<E, error>) {
+  if constexpr (plain_error<T>) {
     return certainly(std::forward<E>(value));
   } else {
-    return error_access::make(errc::failed,
-                              std::make_exception_ptr(bad_result<T>(std::forward<E>(value))));
+    return make_error<T>(std::forward<E>(value));
   }
 }
 
@@ -174,8 +179,12 @@ void report(Invoke const& invoke, Fail const& fail) noexcept {
     }
   } catch (std::system_error const& e) {
     fail(caught(e.code()));
+  } catch (std::error_code const& e) {
+    fail(caught(e));
   } catch (exception_group const& e) {
     fail(certainly(e.error()));
+  } catch (error const& e) {
+    fail(certainly(e));
   } catch (...) {
     fail(caught());
   }
@@ -198,18 +207,31 @@ void call(F& f, Token const& token, Fail const& fail) noexcept {
   report<R>([&]() -> R { return invoke_task(f, token); }, fail);
 }
 
-/// The same as `call`, but what the task throws terminates the process.
+/// The same as `call`, but what the task throws terminates the process. (What is thrown on the way
+/// to it, and by reading its result, does not.)
 template <class F, class Token, class Fail>
 void call_unguarded(F& f, Token const& token, Fail const& fail) noexcept {
   using R = typename task_call<F>::result;
-  auto body = [&] {
-    if constexpr (std::is_void_v<R>) {
-      invoke_task(f, token);
-    } else if (error e = to_error(invoke_task(f, token))) {
-      fail(std::move(e));
-    }
+  auto call_with = [&](auto const& ready) {
+    auto body = [&] {
+      if constexpr (std::is_void_v<R>) {
+        invoke_task(f, ready);
+      } else {
+        decltype(auto) result = invoke_task(f, ready);
+        report<R>([&]() -> R&& { return std::forward<R>(result); }, fail);
+      }
+    };
+    call_outermost([](void* p) { (*static_cast<decltype(body)*>(p))(); }, &body);
   };
-  call_outermost([](void* p) { (*static_cast<decltype(body)*>(p))(); }, &body);
+  if constexpr (takes_token<F>) {
+    std::optional<std::stop_token> mine;
+    report<void>([&] { mine = token(); }, fail);
+    if (mine) {
+      call_with([&mine] { return *mine; });
+    }
+  } else {
+    call_with(token);
+  }
 }
 
 }  // namespace detail
