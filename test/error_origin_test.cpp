@@ -320,9 +320,9 @@ TEST(ErrorOrigin, the_index_is_unique_however_many_threads_submit_from_outside) 
     }
     error const e = g.wait();
     ASSERT_EQ(e.others().size() + 1, 4 * each);
-    std::vector<std::size_t> indices{e.origin().index};
-    for (error const& other : e.others()) {
-      indices.push_back(other.origin().index);
+    std::vector<std::size_t> indices;
+    for (error const& one : e.all()) {
+      indices.push_back(one.origin().index);
     }
     std::sort(indices.begin(), indices.end());
     for (std::size_t i = 0; i != indices.size(); ++i) {
@@ -417,7 +417,7 @@ TEST(ErrorOrigin, a_cause_given_to_cancel_has_the_group_s_path_and_no_task) {
       decode.cancel(another());
       error const e = decode.wait();
       ASSERT_EQ(e.others().size(), 1U);
-      for (error const& one : {e, e.others()[0]}) {
+      for (error const& one : e.all()) {
         EXPECT_EQ(one.origin().path, "job/decode");
         EXPECT_EQ(one.origin().name, "");
         EXPECT_EQ(one.origin().index, npos);

@@ -6,12 +6,14 @@
 
 #include <exception>     // current_exception, exception_ptr, make_exception_ptr
 #include <future>        // future_errc, future_error
+#include <memory>        // make_unique, unique_ptr
 #include <sstream>       // ostringstream
 #include <stdexcept>     // runtime_error
 #include <string>        // string
+#include <string_view>   // string_view
 #include <system_error>  // errc, error_code, system_error
 #include <thread>        // thread
-#include <type_traits>   // is_convertible_v, is_nothrow_...
+#include <type_traits>   // is_base_of_v, is_convertible_v, is_nothrow_...
 #include <utility>       // move, swap
 #include <vector>        // vector
 
@@ -43,6 +45,7 @@ TEST(Error, made_of_nothing_is_success) {
   EXPECT_EQ(e.exception(), nullptr);
   EXPECT_EQ(e.message(), "");
   EXPECT_EQ(e.skipped(), 0U);
+  EXPECT_TRUE(e.all().empty());
   EXPECT_NO_THROW(e.raise());
   EXPECT_EQ(e.get_if<std::error_code>(), nullptr);
   EXPECT_EQ(e.get_if<std::runtime_error>(), nullptr);
@@ -156,6 +159,14 @@ TEST(Error, of_a_code_has_a_system_error_as_its_exception) {
   }
 }
 
+TEST(Error, of_a_thrown_code_has_that_code_and_its_words) {
+  error const e = std::make_exception_ptr(not_found());
+  EXPECT_EQ(e, not_found());
+  EXPECT_EQ(e.what(), not_found().message());
+  error const nothing = std::make_exception_ptr(std::error_code());
+  EXPECT_EQ(nothing, errc::exception) << "E2: it was thrown all the same";
+}
+
 TEST(Error, raise_throws_the_very_exception) {
   auto const p = std::make_exception_ptr(std::runtime_error("x"));
   try {
@@ -219,10 +230,119 @@ TEST(Error, get_if_points_to_what_lives_as_long_as_a_copy_does) {
   EXPECT_EQ(*kept, "still here");
 }
 
+TEST(Error, find_if_and_all_look_at_a_single_error_too) {
+  error const e = not_found();
+  ASSERT_EQ(e.all().size(), 1U);
+  EXPECT_EQ(e.all().data(), &e);
+  EXPECT_EQ(e.find_if([](error const& one) { return one == not_found(); }), &e);
+  EXPECT_EQ(e.find_if([](error const& one) { return one == errc::canceled; }), nullptr);
+}
+
+// --- errors of a type of its own -------------------------------------------------------------
+
+struct says_what {
+  std::string words;
+  [[nodiscard]] char const* what() const noexcept { return words.c_str(); }
+};
+struct has_a_message {
+  std::string words;
+  [[nodiscard]] std::string const& message() const noexcept { return words; }
+};
+struct is_a_string_with_a_message {
+  operator std::string_view() const noexcept { return "as a string"; }
+  [[nodiscard]] std::string message() const { return "as a message"; }
+};
+struct says_both {
+  [[nodiscard]] std::string what() const { return "as what"; }
+  [[nodiscard]] std::string message() const { return "as a message"; }
+};
+struct has_a_message_for_each_number {
+  [[nodiscard]] std::string message(int number) const { return std::to_string(number); }
+};
+struct has_a_number_of_messages {
+  [[nodiscard]] int message() const noexcept { return 3; }
+};
+
 TEST(BadResult, keeps_its_value_and_says_what_it_is) {
   errgroup::bad_result<int> const bad(42);
   EXPECT_EQ(bad.value(), 42);
   EXPECT_STRNE(bad.what(), "");
+  EXPECT_EQ(bad.code(), errc::failed);
+  EXPECT_EQ(errgroup::bad_result<int>(42, not_found()).code(), not_found());
+}
+
+TEST(BadResult, is_a_system_error_that_is_copied_without_throwing_whatever_it_keeps) {
+  using owner = std::unique_ptr<int>;
+  using bad_owner = errgroup::bad_result<owner>;
+  static_assert(std::is_base_of_v<std::system_error, bad_owner>);
+  static_assert(std::is_nothrow_copy_constructible_v<bad_owner>);
+  static_assert(std::is_nothrow_copy_assignable_v<bad_owner>);
+  bad_owner const bad(std::make_unique<int>(7));
+  bad_owner const copy = bad;  // NOLINT(performance-unnecessary-copy-initialization)
+  EXPECT_EQ(&copy.value(), &bad.value());
+}
+
+TEST(MakeError, keeps_the_value_and_the_code) {
+  error const e = errgroup::make_error(std::string("no such key"), not_found());
+  EXPECT_EQ(e, not_found());
+  EXPECT_EQ(e, std::errc::no_such_file_or_directory);
+  ASSERT_NE(e.get_if<std::string>(), nullptr);
+  EXPECT_EQ(*e.get_if<std::string>(), "no such key");
+  EXPECT_EQ(e.get_if<std::error_code>(), nullptr) << "none was returned";
+  EXPECT_EQ(e.what(), "no such key");
+  EXPECT_EQ(e.message(), "no such key");
+  try {
+    e.raise();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (std::system_error const& thrown) {
+    EXPECT_EQ(thrown.code(), not_found());
+    EXPECT_STREQ(thrown.what(), "no such key");
+  }
+  // The exception alone knows the code, too.
+  EXPECT_EQ(make(e.exception()), not_found());
+}
+
+TEST(MakeError, E2_without_a_code_it_is_errc_failed) {
+  EXPECT_EQ(errgroup::make_error(7), errc::failed);
+  EXPECT_EQ(make(errgroup::make_error(7).exception()), errc::failed);
+  error const e = errgroup::make_error(7, std::error_code());
+  EXPECT_TRUE(e);
+  EXPECT_EQ(e, errc::failed);
+  EXPECT_EQ(make(e.exception()), errc::failed);
+}
+
+TEST(MakeError, keeps_what_can_only_be_moved) {
+  error const e = errgroup::make_error(std::make_unique<int>(7));
+  ASSERT_NE(e.get_if<std::unique_ptr<int>>(), nullptr);
+  EXPECT_EQ(**e.get_if<std::unique_ptr<int>>(), 7);
+}
+
+TEST(MakeError, has_the_words_of_the_value) {
+  auto const words = [](auto value) { return errgroup::make_error(std::move(value)).what(); };
+  EXPECT_EQ(words(std::string("a string")), "a string");
+  EXPECT_EQ(words(std::string_view("a view")), "a view");
+  EXPECT_EQ(words(std::runtime_error("an exception")), "an exception");
+  EXPECT_EQ(words(says_what{"what it says"}), "what it says");
+  EXPECT_EQ(words(has_a_message{"a message"}), "a message");
+  EXPECT_EQ(words(is_a_string_with_a_message()), "as a string");
+  EXPECT_EQ(words(says_both()), "as what");
+}
+
+TEST(MakeError, of_a_value_without_words_says_something) {
+  std::string const something = errgroup::make_error(7).what();
+  EXPECT_FALSE(something.empty());
+  EXPECT_EQ(errgroup::make_error(has_a_message_for_each_number()).what(), something);
+  EXPECT_EQ(errgroup::make_error(has_a_number_of_messages()).what(), something);
+  // A pointer may point to nothing, or to what is gone when somebody asks.
+  EXPECT_EQ(errgroup::make_error(static_cast<char const*>(nullptr)).what(), something);
+}
+
+struct throws_instead_of_words {
+  [[nodiscard]] std::string message() const { throw std::runtime_error("no words"); }
+};
+
+TEST(MakeError, throws_what_asking_for_the_words_throws) {
+  EXPECT_THROW((void)errgroup::make_error(throws_instead_of_words()), std::runtime_error);
 }
 
 // --- comparisons -----------------------------------------------------------------------------

@@ -9,7 +9,8 @@
 //     std::error_code, or its enums           the code
 //     std::exception_ptr                      the exception
 //     errgroup::error                         the same, with its origin
-//     any other                               errc::failed; the E comes back by get_if<E>()
+//     any other                               errc::failed, with the E's own words if it has some;
+//                                             the E comes back by get_if<E>()
 //
 // This file is two programs: with a library that has <expected> (C++23) it is about std::expected,
 // with one that has not about tl::expected.
@@ -23,7 +24,7 @@
 #include <exception>     // exception_ptr, make_exception_ptr
 #include <memory>        // make_unique, unique_ptr
 #include <stdexcept>     // runtime_error
-#include <string>        // string
+#include <string>        // string, to_string
 #include <system_error>  // errc, error_code, is_error_code_enum
 #include <type_traits>   // decay_t, true_type
 #include <utility>       // forward, move
@@ -79,6 +80,18 @@ std::error_code not_found() { return std::make_error_code(std::errc::no_such_fil
 struct parse_error {
   std::string file;
   int line = 0;
+};
+
+/// One that says itself what happened.
+struct http_error {
+  int status = 0;
+  [[nodiscard]] std::string message() const { return "HTTP status " + std::to_string(status); }
+};
+
+/// A code that knows more.
+struct file_error : std::error_code {
+  file_error(std::error_code code, std::string p) : std::error_code(code), path(std::move(p)) {}
+  std::string path;
 };
 
 /// A condition that failed without an error in it.
@@ -211,6 +224,7 @@ TYPED_TEST(Expected, a_string_or_a_number_is_kept_whole) {
   told([]() -> lib::expected<int, std::string> { return lib::unexpected(std::string("no key")); },
        [](error const& e) {
          EXPECT_EQ(e, errc::failed);
+         EXPECT_EQ(e.what(), "no key");
          ASSERT_NE(e.get_if<std::string>(), nullptr);
          EXPECT_EQ(*e.get_if<std::string>(), "no key");
        });
@@ -240,9 +254,34 @@ TYPED_TEST(Expected, an_error_class_is_kept_as_the_value_it_is) {
   told([]() -> result { return lib::unexpected(std::runtime_error("bad header")); },
        [](error const& e) {
          EXPECT_EQ(e, errc::failed);
+         EXPECT_EQ(e.what(), "bad header");
          ASSERT_NE(e.get_if<std::runtime_error>(), nullptr);
          EXPECT_STREQ(e.get_if<std::runtime_error>()->what(), "bad header");
        });
+}
+
+TYPED_TEST(Expected, an_error_with_a_message_says_that) {
+  told([]() -> lib::expected<int, http_error> { return lib::unexpected(http_error{404}); },
+       [](error const& e) {
+         EXPECT_EQ(e, errc::failed);
+         EXPECT_EQ(e.what(), "HTTP status 404");
+         ASSERT_NE(e.get_if<http_error>(), nullptr);
+         EXPECT_EQ(e.get_if<http_error>()->status, 404);
+       });
+}
+
+TYPED_TEST(Expected, a_type_derived_from_error_code_keeps_what_it_adds) {
+  told(
+      []() -> lib::expected<int, file_error> {
+        return lib::unexpected(file_error(not_found(), "a.json"));
+      },
+      [](error const& e) {
+        EXPECT_EQ(e.what(), not_found().message());
+        auto const* const kept = e.get_if<file_error>();
+        ASSERT_NE(kept, nullptr);
+        EXPECT_EQ(kept->path, "a.json");
+        EXPECT_EQ(*kept, not_found());
+      });
 }
 
 TYPED_TEST(Expected, what_is_thrown_instead_is_the_error) {

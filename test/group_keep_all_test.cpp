@@ -51,14 +51,11 @@ options const one_by_one{.limit = 1, .policy = on_error::keep_going, .errors = k
 
 /// What each failure says, the first one first.
 std::vector<std::string> whats(error const& e) {
-  std::vector<std::string> all;
-  if (e) {
-    all.push_back(e.what());
-    for (error const& other : e.others()) {
-      all.push_back(other.what());
-    }
+  std::vector<std::string> said;
+  for (error const& one : e.all()) {
+    said.push_back(one.what());
   }
-  return all;
+  return said;
 }
 
 using words = std::vector<std::string>;
@@ -449,6 +446,7 @@ TEST(GroupKeepAll, a_max_errors_of_nothing_is_refused_in_words) {
   }
   EXPECT_THROW((void)errgroup::scope({.errors = keep::all, .max_errors = 0}, [](group&) {}),
                std::invalid_argument);
+  EXPECT_THROW(group{{.max_errors = 0}}, std::invalid_argument) << "also where it has no use";
 }
 
 TEST(GroupKeepAll, E5_thousands_of_failures_from_many_threads_are_all_there_each_once) {
@@ -476,9 +474,8 @@ TEST(GroupKeepAll, E5_thousands_of_failures_from_many_threads_are_all_there_each
           ASSERT_NE(n, nullptr);
           ++times[static_cast<std::size_t>(*n)];
         };
-        count(e);
-        for (error const& other : e.others()) {
-          count(other);
+        for (error const& one : e.all()) {
+          count(one);
         }
         EXPECT_EQ(std::count(times.begin(), times.end(), 1), threads * each);
       },
@@ -540,6 +537,50 @@ TEST(GroupKeepAll, get_if_and_find_if_look_through_all) {
   EXPECT_EQ(e.find_if([&](error const&) { return ++looked_at == 10; }), nullptr);
   EXPECT_EQ(looked_at, 4);
   EXPECT_EQ(error().find_if([](error const&) { return true; }), nullptr);
+}
+
+TEST(GroupKeepAll, all_has_each_failure_alone_and_in_order) {
+  on_every_way(
+      [](group& g) {
+        (void)g.run_and_wait("a", [] { return cause(); });
+        (void)g.run_and_wait("b", fails_with("second"));
+        (void)g.run_and_wait("c", [] { return third(); });
+        (void)g.run_and_wait("d", [] { return third(); });
+        error e = g.wait();
+        EXPECT_EQ(e.dropped(), 1U);
+        error const copy = e;
+        std::span<error const> const all = e.all();
+        e = error();
+        EXPECT_EQ(all.data(), copy.all().data()) << "copies share them";
+        ASSERT_EQ(all.size(), 3U);
+        EXPECT_EQ(all[0], cause());
+        EXPECT_EQ(all[0].message().substr(0, 3), "a: ");
+        EXPECT_EQ(all[1].what(), "second");
+        EXPECT_EQ(all[2], third());
+        EXPECT_EQ(all[2].origin().name, "c");
+        for (error const& one : all) {
+          EXPECT_TRUE(one.others().empty());
+          EXPECT_EQ(one.all().data(), &one);
+          EXPECT_EQ(one.dropped() + one.echoes() + one.skipped(), 0U);
+        }
+        EXPECT_EQ(all[0].get_if<std::runtime_error>(), nullptr) << "that is another failure";
+      },
+      {.policy = on_error::keep_going, .errors = keep::all, .max_errors = 3});
+}
+
+TEST(GroupKeepAll, all_of_an_earlier_wait_does_not_grow) {
+  group g{{.policy = on_error::keep_going, .errors = keep::all, .max_errors = errgroup::npos}};
+  std::vector<error> told;
+  for (std::size_t n = 0; n != 40; ++n) {
+    EXPECT_TRUE(g.run_and_wait(fails_with(std::to_string(n))));
+    told.push_back(g.wait());
+    for (error const& e : told) {
+      ASSERT_EQ(e.all().size(), e.others().size() + 1);
+      EXPECT_EQ(e.all()[0].what(), "0");
+      EXPECT_EQ(e.all().back().what(), std::to_string(e.others().size()));
+    }
+    EXPECT_EQ(told.back().all().size(), n + 1);
+  }
 }
 
 TEST(GroupKeepAll, raise_throws_the_first) {
@@ -632,6 +673,16 @@ TEST(GroupKeepAll, E5_what_a_task_throws_of_an_inner_group_is_listed_flat) {
       [](group& g) {
         EXPECT_TRUE(g.run_and_wait([] { two_failures("a").raise_all(); }));
         EXPECT_TRUE(g.run_and_wait([] { two_failures("b").raise_all(); }));
+        EXPECT_EQ(whats(g.wait()), (words{"a 1", "a 2", "b 1", "b 2"}));
+      },
+      all_of_them);
+}
+
+TEST(GroupKeepAll, E5_what_a_task_throws_as_an_error_is_listed_flat) {
+  on_every_way(
+      [](group& g) {
+        EXPECT_TRUE(g.run_and_wait([] { throw two_failures("a"); }));
+        EXPECT_TRUE(g.run_and_wait([] { throw two_failures("b"); }));
         EXPECT_EQ(whats(g.wait()), (words{"a 1", "a 2", "b 1", "b 2"}));
       },
       all_of_them);

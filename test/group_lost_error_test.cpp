@@ -296,6 +296,87 @@ TEST_F(GroupLostError, E5_a_failure_after_a_cancellation_is_lost_even_if_it_is_o
   EXPECT_EQ(all[0].dropped(), 1U);
 }
 
+TEST_F(GroupLostError, E5_a_failure_after_the_wait_that_told_the_others_is_lost) {
+  for (std::size_t const most : {std::size_t{1}, std::size_t{64}}) {
+    SCOPED_TRACE(most);
+    {
+      group g{
+          {.limit = 1, .policy = on_error::keep_going, .errors = keep::all, .max_errors = most}};
+      g.run([] { return cause(); });
+      EXPECT_EQ(g.wait(), cause());
+      fail_unseen(g, [] { return second(); });
+    }
+    std::vector<error> const all = lost();
+    ASSERT_EQ(all.size(), 1U);
+    EXPECT_EQ(all[0], cause());
+    EXPECT_EQ(all[0].others().size() + all[0].dropped(), 1U);
+    EXPECT_EQ(all[0].dropped(), most == 1 ? 1U : 0U);
+  }
+}
+
+TEST_F(GroupLostError, E5_a_cause_after_the_wait_that_told_the_others_is_lost) {
+  on_every_way_and_destroy(
+      [](auto& g) {
+        g->run([] { return cause(); });
+        EXPECT_EQ(g->wait(), cause());
+        g->cancel(second());
+        g.reset();
+        std::vector<error> const all = lost();
+        ASSERT_EQ(all.size(), 1U);
+        ASSERT_EQ(all[0].others().size(), 1U);
+        EXPECT_EQ(all[0].others()[0], second());
+      },
+      {.errors = keep::all});
+}
+
+TEST_F(GroupLostError, E5_nothing_is_lost_once_a_later_wait_has_told_the_later_failure) {
+  on_every_way_and_destroy(
+      [](auto& g) {
+        for (int round = 0; round != 3; ++round) {
+          g->run([] { return cause(); });
+          EXPECT_EQ(g->wait(), cause());
+        }
+        g.reset();
+        EXPECT_TRUE(lost().empty());
+      },
+      {.policy = on_error::keep_going, .errors = keep::all});
+}
+
+TEST_F(GroupLostError, an_echo_or_a_plain_cancellation_after_the_wait_is_not_lost) {
+  on_every_way_and_destroy(
+      [](auto& g) {
+        g->run([] { return cause(); });
+        EXPECT_EQ(g->wait(), cause());
+        g->cancel();
+        g.reset();
+        EXPECT_TRUE(lost().empty());
+      },
+      {.errors = keep::all});
+  {
+    group g{{.limit = 1, .policy = on_error::keep_going, .errors = keep::all}};
+    g.run([] { return cause(); });
+    EXPECT_EQ(g.wait(), cause());
+    fail_unseen(g, [&]() -> error {
+      g.cancel();
+      return errgroup::check();
+    });
+  }
+  EXPECT_TRUE(lost().empty());
+}
+
+TEST_F(GroupLostError, what_keep_first_forgets_is_not_lost) {
+  on_every_way_and_destroy(
+      [](auto& g) {
+        g->run([] { return cause(); });
+        EXPECT_EQ(g->wait(), cause());
+        g->run([] { return second(); });
+        g->cancel(second());
+        g.reset();
+        EXPECT_TRUE(lost().empty());
+      },
+      {.policy = on_error::keep_going});
+}
+
 TEST_F(GroupLostError, E4_what_was_told_and_reset_is_not_lost_again) {
   on_every_way_and_destroy([](auto& g) {
     g->run([] { return cause(); });

@@ -291,6 +291,25 @@ TEST(GroupTerminate, E2_returned_errors_are_errors_as_ever) {
       unguarded({.name = "job"}));
 }
 
+/// An expected whose error cannot be had.
+struct bad_expected {
+  [[nodiscard]] bool has_value() const noexcept { return false; }
+  [[nodiscard]] std::string error() const { throw std::runtime_error("no error to be had"); }
+};
+
+TEST(GroupTerminate, E2_what_is_thrown_by_reading_a_result_is_an_error) {
+  on_every_way(
+      [](group& g) {
+        g.run([] { return bad_expected{}; });
+        EXPECT_EQ(g.wait().what(), "no error to be had");
+        g.reset();
+        bad_expected const kept;
+        EXPECT_EQ(g.run_and_wait([&kept]() -> bad_expected const& { return kept; }).what(),
+                  "no error to be had");
+      },
+      unguarded());
+}
+
 TEST(GroupTerminate, E3_a_stopped_group_skips_and_counts) {
   on_every_way(
       [](group& g) {

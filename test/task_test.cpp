@@ -316,4 +316,53 @@ TEST_F(Results, what_is_thrown_is_the_error_whatever_the_task_returns) {
   EXPECT_EQ(*number.get_if<int>(), 7);
 }
 
+TEST_F(Results, an_error_that_is_thrown_is_that_error) {
+  on_every_way([](errgroup::group& g) {
+    g.run([] { throw error(not_found()); });
+    error e = g.wait();
+    EXPECT_EQ(e, error(not_found()));
+    EXPECT_EQ(e.what(), not_found().message());
+    ASSERT_NE(e.get_if<std::error_code>(), nullptr);
+    EXPECT_EQ(e.get_if<error>(), nullptr);
+    g.reset();
+    auto const p = std::make_exception_ptr(std::runtime_error("x"));
+    e = g.run_and_wait([&p]() -> std::error_code { throw error(p); });
+    EXPECT_EQ(e.exception(), p);
+    g.reset();
+    g.run([] {
+      errgroup::group inner{{.name = "inner"}};
+      inner.run("part", [] { return not_found(); });
+      throw inner.wait();
+    });
+    EXPECT_EQ(g.wait().origin().name, "part");
+  });
+}
+
+TEST_F(Results, E2_an_empty_error_that_is_thrown_is_a_failure) {
+  on_every_way([](errgroup::group& g) {
+    g.run([] { throw error(); });
+    EXPECT_EQ(g.wait(), errc::failed);
+  });
+}
+
+TEST_F(Results, a_code_that_is_thrown_has_its_code_and_its_words) {
+  on_every_way([](errgroup::group& g) {
+    g.run([] { throw not_found(); });
+    error const e = g.wait();
+    EXPECT_EQ(e, not_found());
+    EXPECT_NE(e, error(not_found())) << "it is an exception with that code";
+    EXPECT_EQ(e.what(), not_found().message());
+    ASSERT_NE(e.get_if<std::error_code>(), nullptr);
+    EXPECT_EQ(*e.get_if<std::error_code>(), not_found());
+    EXPECT_THROW(e.raise(), std::error_code);
+  });
+}
+
+TEST_F(Results, E2_a_zero_code_that_is_thrown_is_a_failure) {
+  on_every_way([](errgroup::group& g) {
+    g.run([] { throw std::error_code(); });
+    EXPECT_EQ(g.wait(), errc::exception);
+  });
+}
+
 }  // namespace
