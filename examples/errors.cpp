@@ -56,13 +56,10 @@ errgroup::error scan_all(std::vector<page> const& pages) {
 }
 
 void tell(errgroup::error const& err) {
-  if (err) {
-    std::cerr << err.what() << '\n';  // the first
-    for (errgroup::error const& other : err.others()) {
-      std::cerr << other.what() << '\n';
-    }
-    std::cerr << "and " << err.dropped() << " more\n";
+  for (errgroup::error const& one : err.all()) {  // the first one in front; none, if none failed
+    std::cerr << one.origin().name << ": " << one.what() << '\n';
   }
+  std::cerr << "and " << err.dropped() << " more\n";
 }
 
 void check() {
@@ -114,7 +111,7 @@ std::size_t failures(std::vector<page> const& pages) {
     scan_all(pages);
     return 0;
   } catch (errgroup::exception_group const& all) {
-    return 1 + all.error().others().size() + all.error().dropped();
+    return all.error().all().size() + all.error().dropped();
   }
 }
 

@@ -3,11 +3,10 @@
 
 #include <errgroup/errgroup.hpp>
 
-#include <exception>     // make_exception_ptr
 #include <iostream>      // cout
 #include <stdexcept>     // out_of_range
 #include <string>        // string, to_string
-#include <system_error>  // error_category, error_code, system_error
+#include <system_error>  // errc, error_category, error_code
 #include <utility>       // move
 #include <variant>       // variant
 #include <vector>        // vector
@@ -19,6 +18,7 @@ struct http_status {
   std::string url = {};
 
   [[nodiscard]] bool ok() const { return number < 400; }
+  [[nodiscard]] std::string message() const { return url + ": " + std::to_string(number); }
 };
 
 class http_category final : public std::error_category {
@@ -36,24 +36,14 @@ class http_category final : public std::error_category {
 };
 http_category const http;
 
-// Keeps it whole, for get_if<http_status>(), with its code and its words.
-template <>
-class errgroup::bad_result<http_status> : public std::system_error {
- public:
-  explicit bad_result(http_status value)
-      : std::system_error(value.number, http, value.url), value_(std::move(value)) {}
-  [[nodiscard]] http_status const& value() const noexcept { return value_; }
-
- private:
-  http_status value_;
-};
-
-// What is a failure, and what becomes of it.
+// What is a failure, and what becomes of it: an error with this code, with what its message() says,
+// and with the status itself for get_if<http_status>().
 template <>
 struct errgroup::result_traits<http_status> {
   static bool failed(http_status const& s) { return !s.ok(); }
   static errgroup::error to_error(http_status&& s) {
-    return std::make_exception_ptr(errgroup::bad_result<http_status>(std::move(s)));
+    std::error_code const code(s.number, http);
+    return errgroup::make_error(std::move(s), code);
   }
 };
 
@@ -74,6 +64,7 @@ class result {
 
 struct parse_error {
   int line;
+  [[nodiscard]] std::string message() const { return "bad line " + std::to_string(line); }
 };
 
 // --- the tasks ---
@@ -97,13 +88,9 @@ int main() {
   g.run("throws std::out_of_range", [] { (void)look_up(); });
   errgroup::error const err = g.wait();
 
-  auto const tell = [](errgroup::error const& failure) {
+  for (errgroup::error const& failure : err.all()) {  // the first one in front
     std::cout << failure.origin().name << "\n  code: " << failure.code() << " ("
               << failure.code().message() << ")\n  what: " << failure.what() << '\n';
-  };
-  tell(err);  // the first one
-  for (errgroup::error const& other : err.others()) {
-    tell(other);
   }
 
   // By type: the first of that type, whichever it is of all of them.

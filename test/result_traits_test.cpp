@@ -13,8 +13,8 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>        // ENOENT
-#include <exception>     // make_exception_ptr
 #include <optional>      // optional
+#include <stdexcept>     // runtime_error
 #include <string>        // string, to_string
 #include <system_error>  // errc, error_category, error_code, system_error
 #include <utility>       // move
@@ -109,29 +109,16 @@ inline std::error_code make_error_code(lib::status_code code) noexcept {
 
 }  // namespace app
 
-// Then what keeps it whole. An error keeps a value as a `bad_result` of it, and `get_if` finds it
-// there. One that is a std::system_error besides gives `error::code()` the code, and `what()` the
-// words. Without this specialisation the code would be errc::exception.
-template <>
-class errgroup::bad_result<lib::status> : public std::system_error {
- public:
-  explicit bad_result(lib::status value)
-      : std::system_error(app::make_error_code(value.code())), value_(std::move(value)) {}
-
-  [[nodiscard]] char const* what() const noexcept override { return value_.message().c_str(); }
-  [[nodiscard]] lib::status const& value() const noexcept { return value_; }
-
- private:
-  lib::status value_;
-};
-
-// What fails: a status that is not ok. What it becomes: an error with its code, its words, and the
-// status itself for `get_if<lib::status>()`.
+// Then what fails: a status that is not ok. What it becomes: an error with its code, its words
+// and the status itself for `get_if<lib::status>()`. For the words `make_error` asks it for its
+// `what()` or `message()`. (grpc::Status calls them `error_message()`: give `make_error` a type
+// derived from it that has a `message()`.)
 template <>
 struct errgroup::result_traits<lib::status> {
   static bool failed(lib::status const& s) { return !s.ok(); }
   static errgroup::error to_error(lib::status&& s) {
-    return std::make_exception_ptr(errgroup::bad_result<lib::status>(std::move(s)));
+    std::error_code const code = app::make_error_code(s.code());
+    return errgroup::make_error(std::move(s), code);
   }
 };
 
@@ -182,6 +169,11 @@ struct forgetful {
   bool failed = true;
 };
 
+/// Throws when it is asked, whether it failed or how.
+struct moody {
+  bool failed = true;
+};
+
 /// Has std::expected's shape, and traits that say something else.
 struct both {
   [[nodiscard]] bool has_value() const noexcept { return true; }
@@ -194,6 +186,14 @@ template <>
 struct errgroup::result_traits<forgetful> {
   static bool failed(forgetful const& f) { return f.failed; }
   static errgroup::error to_error(forgetful&&) { return {}; }
+};
+
+template <>
+struct errgroup::result_traits<moody> {
+  static bool failed(moody const& m) {
+    return m.failed ? m.failed : throw std::runtime_error("would not say whether");
+  }
+  static errgroup::error to_error(moody&&) { throw std::runtime_error("would not say how"); }
 };
 
 template <>
@@ -283,7 +283,8 @@ TEST_F(ResultTraits, a_status_that_is_thrown_is_found_as_well) {
        });
   told(
       []() -> status {
-        throw errgroup::bad_result<status>(status(status_code::data_loss, "block 7 is gone"));
+        status s(status_code::data_loss, "block 7 is gone");
+        throw errgroup::make_error(s, app::make_error_code(s.code()));
       },
       expect_data_loss);
 }
@@ -392,6 +393,22 @@ TEST_F(ResultTraits, come_before_what_errgroup_knows_itself) {
 TEST_F(ResultTraits, E2_what_they_call_a_failure_stays_one_without_an_error) {
   told([] { return forgetful{false}; }, expect_success);
   told([] { return forgetful(); }, [](error const& e) { EXPECT_EQ(e, errc::failed); });
+}
+
+TEST_F(ResultTraits, E2_what_they_throw_is_the_error) {
+  told([] { return moody{false}; },
+       [](error const& e) { EXPECT_EQ(e.what(), "would not say whether"); });
+  told([] { return moody(); }, [](error const& e) { EXPECT_EQ(e.what(), "would not say how"); });
+}
+
+TEST_F(ResultTraits, E2_what_they_throw_never_ends_the_process) {
+  on_every_way(
+      [](errgroup::group& g) {
+        EXPECT_EQ(g.run_and_wait([] { return moody{false}; }).what(), "would not say whether");
+        g.reset();
+        EXPECT_EQ(g.run_and_wait([] { return moody(); }).what(), "would not say how");
+      },
+      {.exceptions = errgroup::on_exception::terminate});
 }
 
 }  // namespace

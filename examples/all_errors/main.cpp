@@ -132,14 +132,11 @@ std::string number_of(std::uint64_t n, std::string const& what) {
 
 /// A line for each failure, in the order of the walk: that is what the index of a task says.
 void list(errgroup::error const& err) {
-  std::vector<errgroup::error const*> failures = {&err};
-  for (errgroup::error const& other : err.others()) {
-    failures.push_back(&other);
-  }
+  std::vector<errgroup::error> failures(err.all().begin(), err.all().end());  // cheap: they share
   std::sort(failures.begin(), failures.end(),
-            [](auto const* a, auto const* b) { return a->origin().index < b->origin().index; });
-  for (errgroup::error const* failure : failures) {
-    std::cout << one_line(failure->origin().name) << ": " << one_line(failure->what()) << '\n';
+            [](auto const& a, auto const& b) { return a.origin().index < b.origin().index; });
+  for (errgroup::error const& failure : failures) {
+    std::cout << one_line(failure.origin().name) << ": " << one_line(failure.what()) << '\n';
   }
 }
 
@@ -149,11 +146,9 @@ int run(arguments const& args) {
     work.add_tree(path);
   }
   errgroup::error const err = work.finish();
-  if (err) {
-    list(err);
-  }
+  list(err);
   std::cout.flush();
-  std::uint64_t const failures = err ? 1 + err.others().size() + err.dropped() : 0;
+  std::uint64_t const failures = err.all().size() + err.dropped();
   std::cerr << "all_errors: " << number_of(work.files(), "file") << " validated, "
             << number_of(work.unknown(), "file") << " of unknown kind, "
             << number_of(failures, "failure");
