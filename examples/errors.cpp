@@ -11,7 +11,35 @@
 #include <stop_token>    // stop_token
 #include <string>        // string, to_string
 #include <system_error>  // errc, error_code
+#include <utility>       // move
 #include <vector>        // vector
+
+namespace lib {
+
+/// A status as other libraries have it.
+class status {
+ public:
+  status() = default;
+  status(std::errc code, std::string words) : code_(code), words_(std::move(words)) {}
+  [[nodiscard]] bool ok() const { return code_ == std::errc(); }
+  [[nodiscard]] std::error_code code() const { return std::make_error_code(code_); }
+  [[nodiscard]] std::string const& message() const { return words_; }
+
+ private:
+  std::errc code_ = {};
+  std::string words_;
+};
+
+}  // namespace lib
+
+template <>
+struct errgroup::result_traits<lib::status> {
+  static bool failed(lib::status const& s) { return !s.ok(); }
+  static errgroup::error to_error(lib::status&& s) {
+    std::error_code const code = s.code();
+    return errgroup::make_error(std::move(s), code);
+  }
+};
 
 namespace {
 
@@ -42,6 +70,23 @@ std::error_code scan(page p) {
   return p.number == 4 ? std::make_error_code(std::errc::io_error) : std::error_code();
 }
 
+namespace own_types {
+
+void check() {
+  errgroup::group g;
+  g.run([] { return lib::status(std::errc::io_error, "block 7 is gone"); });
+  errgroup::error const err = g.wait();
+  expect(err == std::errc::io_error, "a status has its code");
+  expect(err.what() == "block 7 is gone", "... its words");
+  auto const* const whole = err.get_if<lib::status>();
+  expect(whole != nullptr && whole->message() == "block 7 is gone", "... and is kept whole");
+  g.reset();
+  g.run([] { return lib::status(); });
+  expect(!g.wait(), "a status that is ok is success");
+}
+
+}  // namespace own_types
+
 namespace every_failure {
 
 errgroup::error scan_all(std::vector<page> const& pages) {
@@ -69,7 +114,7 @@ void check() {
   }
   errgroup::error const err = scan_all(pages);
   tell(err);
-  expect(err.others().size() == 19 && err.dropped() == 51 - 20, "51 failures, 20 of them kept");
+  expect(err.all().size() == 20 && err.dropped() == 51 - 20, "51 failures, 20 of them kept");
   expect(err.echoes() == 0 && err.skipped() == 0, "nothing was cancelled");
   expect(err.origin().path.starts_with("scan/page "), "the path names the group and the task");
 
@@ -146,6 +191,7 @@ void check() {
 }  // namespace
 
 int main() {
+  own_types::check();
   every_failure::check();
   by_type::check();
   as_exceptions::check();

@@ -22,8 +22,9 @@ int main(int argc, char** argv) {
       return ec;  // a failure cancels the rest
     });
   }
-  if (auto err = g.wait()) {   // the first error, or success
-    std::cerr << err << '\n';  // nowhere.txt: No such file or directory
+  if (auto err = g.wait()) {  // the first error, or success
+    // nowhere.txt: No such file or directory (task 1, run at readme.cpp:19)
+    std::cerr << err << '\n';
     return 1;
   }
   std::cout << std::reduce(sizes.begin(), sizes.end()) << " bytes\n";
