@@ -353,7 +353,8 @@ void group::cancel(error cause) noexcept {
   enter(one_visitor);  // of every group: reset() takes back what is set here
   describe(cause, {{}, nullptr, npos});
   bool const was_stopped = is_stopped();
-  if (!record(cause, false) && extras_ && extras_->all && cause != errc::canceled) {
+  bool const is_plain = cause == errc::canceled && cause.others().empty() && cause.dropped() == 0;
+  if (!record(cause, false) && extras_ && extras_->all && !is_plain) {
     add_other(cause, was_stopped);
   }
   bool const fire = stop_quietly();

@@ -276,6 +276,7 @@ TYPED_TEST(Expected, a_type_derived_from_error_code_keeps_what_it_adds) {
         return lib::unexpected(file_error(not_found(), "a.json"));
       },
       [](error const& e) {
+        EXPECT_EQ(e, not_found());
         EXPECT_EQ(e.what(), not_found().message());
         auto const* const kept = e.get_if<file_error>();
         ASSERT_NE(kept, nullptr);

@@ -274,6 +274,20 @@ TEST(GroupKeepAll, E1_a_plain_cancellation_after_a_failure_is_neither_listed_nor
       all_of_them);
 }
 
+TEST(GroupKeepAll, E5_what_failed_in_a_cancelled_group_is_not_lost_when_that_becomes_a_cause) {
+  error const e = errgroup::scope({.errors = keep::all}, [](group& g) -> error {
+    group stopped{{.errors = keep::all}};
+    stopped.run([&stopped] {
+      stopped.cancel();
+      return cause();
+    });
+    EXPECT_EQ(g.run_and_wait([] { return second(); }), second());
+    return stopped.wait();  // "cancelled", and the cause among the others
+  });
+  EXPECT_EQ(e, second());
+  EXPECT_NE(e.find_if([](error const& one) { return one == cause(); }), nullptr);
+}
+
 TEST(GroupKeepAll, E1_after_the_parent_s_cancellation_real_failures_are_others_of_it) {
   for (int const limit : {errgroup::unlimited, 1}) {
     for (on_error const policy : {on_error::cancel, on_error::keep_going}) {

@@ -54,18 +54,23 @@ namespace errgroup {
 namespace detail {
 
 /// What an error of a type of its own says: what it is, if that is a string, its `what()` or its
-/// `message()`.
+/// `message()`. Else what its code says.
 template <class E>
-std::string words_of(E const& e) {
-  if constexpr (std::is_convertible_v<E const&, std::string_view> && !std::is_pointer_v<E>) {
-    return std::string(std::string_view(e));
+std::string words_of(E const& e, std::error_code code) {
+  std::string words;
+  if constexpr (std::is_pointer_v<E> && std::is_convertible_v<E const&, std::string_view>) {
+    words = e != nullptr ? std::string_view(e) : std::string_view();
+  } else if constexpr (std::is_convertible_v<E const&, std::string_view>) {
+    words = std::string_view(e);
   } else if constexpr (requires { std::string(e.what()); }) {
-    return std::string(e.what());
+    words = std::string(e.what());
   } else if constexpr (requires { std::string(e.message()); }) {
-    return std::string(e.message());
-  } else {
-    return "a task returned an error of a type of its own";
+    words = std::string(e.message());
   }
+  if (words.empty()) {
+    words = code == errc::failed ? "a task returned an error of a type of its own" : code.message();
+  }
+  return words;
 }
 
 }  // namespace detail
@@ -73,21 +78,21 @@ std::string words_of(E const& e) {
 /// What `error::exception()` holds for an error of a type of its own: the `E` of a
 /// `std::expected<T, E>`, or what `make_error` was given, kept whole.
 ///
-/// `what()` is what the value says itself: a string, its `what()` or its `message()`. Copies do not
-/// throw.
+/// `what()` is what the value says itself: a string, its `what()` or its `message()`; else, or if
+/// that is empty, what its code says. Copies do not throw.
 template <class E>
 class bad_result : public std::system_error {
  public:
   /// Throws what moving `value`, or asking it for its words, throws; `std::bad_alloc`.
   explicit bad_result(E value, std::error_code code = errc::failed)
-      : std::system_error(code), kept_(std::make_shared<kept>(std::move(value))) {}
+      : std::system_error(code), kept_(std::make_shared<kept>(std::move(value), code)) {}
 
   [[nodiscard]] char const* what() const noexcept override { return kept_->words.c_str(); }
   [[nodiscard]] E const& value() const noexcept { return kept_->value; }
 
  private:
   struct kept {
-    explicit kept(E v) : value(std::move(v)), words(detail::words_of(value)) {}
+    kept(E v, std::error_code code) : value(std::move(v)), words(detail::words_of(value, code)) {}
 
     E const value;
     std::string const words;
@@ -315,7 +320,8 @@ class [[nodiscard]] error {
   }
 
   /// Every failure, each alone: this one, without its others, and then those. Empty for success.
-  /// Valid as long as `others()`; if there are none, as long as this very object.
+  /// Valid as long as `others()`; if there are none, as long as this very object: in C++20 not in
+  /// `for (auto& e : g.wait().all())`, whose error is gone before the loop begins.
   [[nodiscard]] std::span<error const> all() const noexcept {
     if (others_ != 0) {
       return {note_->all, others_ + 1};

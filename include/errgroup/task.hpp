@@ -6,7 +6,7 @@
 #include <errgroup/error.hpp>
 #include <errgroup/exception_group.hpp>
 
-#include <concepts>      // constructible_from, convertible_to, invocable, same_as
+#include <concepts>      // constructible_from, convertible_to, derived_from, invocable, same_as
 #include <exception>     // current_exception, exception_ptr, make_exception_ptr
 #include <functional>    // invoke
 #include <optional>      // optional
@@ -58,6 +58,9 @@ error kept_whole(E&& value) {
   using T = std::remove_cvref_t<E>;
   if constexpr (plain_error<T>) {
     return certainly(std::forward<E>(value));
+  } else if constexpr (std::derived_from<T, std::error_code>) {
+    std::error_code const code = value;
+    return make_error<T>(std::forward<E>(value), code);
   } else {
     return make_error<T>(std::forward<E>(value));
   }
