@@ -120,7 +120,7 @@ std::string error::what() const {
   try {
     std::rethrow_exception(thrown());
   } catch (std::exception const& e) {
-    return e.what();
+    return e.what() != nullptr ? e.what() : "";
   } catch (std::error_code const& e) {
     return e.message();
   } catch (...) {
@@ -164,12 +164,12 @@ void append_place(std::string& text, task_origin const& origin) {
 }
 
 void append_failure(std::string& text, error const& e, bool in_one_line, bool stacks) {
+  std::size_t const begin = text.size();
   if (!e.origin().path.empty()) {
     text.append(e.origin().path).append(": ");
   } else if (!e.origin().name.empty()) {
     text.append(e.origin().name).append(": ");  // there was no memory for more
   }
-  std::size_t const begin = text.size();
   text += e.what();
   if (in_one_line) {
     std::replace(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), '\n', ' ');

@@ -143,7 +143,7 @@ void group::hand_over_lost_error() noexcept {
     return;
   }
   error const e = outcome();
-  if (e.others().empty() && e.dropped() == 0 && e == std::errc::operation_canceled) {
+  if (e.others().empty() && e.dropped() == 0 && e == errc::canceled) {
     return;  // nothing failed
   }
   tell(e);
@@ -227,6 +227,9 @@ void group::fail(error e, submission const& from) noexcept {
   if (late && all == nullptr) {
     return;
   }
+  if (!late && is_stopped() && e == std::errc::operation_canceled) {
+    e = errc::canceled;  // an echo of the destructor, which claims nothing
+  }
   describe(e, from);
   if ((late || !record(e, policy_ == on_error::cancel)) && all != nullptr) {
     add_other(e, is_stopped());
@@ -261,20 +264,25 @@ void group::add_names(std::string& names) const {
   }
 }
 
-// Tells `e` where it comes from, unless it comes from further in. Without memory it tells less: a
-// failure without its origin is better than no failure.
+// Tells `e` where it comes from, unless it comes from a task further in. Without memory it tells
+// less: a failure without its origin is better than no failure.
 void group::describe(error& e, submission const& from) const noexcept {
-  if (detail::error_access::note_of(e.all()[0]) != nullptr) {
+  task_origin const& known = e.origin();
+  bool const is_placed = from.where.line() != 0;
+  if (known.where.line() != 0 || (!is_placed && !known.path.empty())) {
     return;
   }
   std::string names;
   try {
     add_names(names);
     add_name(names, from.note != nullptr ? from.note->name : std::string_view());
+    if (!names.starts_with(known.path)) {
+      names = known.path;  // of a group further in
+    }
   } catch (std::bad_alloc const&) {
     names.clear();
   }
-  if (names.empty() && from.where.line() == 0) {
+  if (names.empty() && !is_placed) {
     return;  // nothing to tell
   }
   detail::note_ptr const made(from.note == nullptr ? new (std::nothrow) detail::error_note
@@ -352,10 +360,9 @@ void group::cancel(error cause) noexcept {
   }
   enter(one_visitor);  // of every group: reset() takes back what is set here
   describe(cause, {{}, nullptr, npos});
-  bool const was_stopped = is_stopped();
   bool const is_plain = cause == errc::canceled && cause.others().empty() && cause.dropped() == 0;
   if (!record(cause, false) && extras_ && extras_->all && !is_plain) {
-    add_other(cause, was_stopped);
+    add_other(cause, false);
   }
   bool const fire = stop_quietly();
   leave(one_visitor, false);

@@ -221,6 +221,9 @@ void group::leave_home() noexcept {
     }
   } while (!close_door());
   destroy_engine();
+  // The task goes on ending the bonds of other groups, and may still be seen for a while: nobody
+  // who comes in from now on follows this one.
+  made_task_ = no_task;
   open_door();
 }
 

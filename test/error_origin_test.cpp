@@ -5,6 +5,7 @@
 #include "support/gate.hpp"
 #include "support/ways.hpp"
 #include <errgroup/group.hpp>
+#include <errgroup/scope.hpp>
 
 #include <gtest/gtest.h>
 
@@ -32,6 +33,7 @@ using errgroup::npos;
 using errgroup::on_error;
 using errgroup::options;
 using errgroup::task_origin;
+using support::gate;
 using support::on_every_way;
 
 using here = std::source_location;
@@ -582,6 +584,61 @@ TEST(ErrorOrigin, does_not_change_the_code_the_exception_or_a_comparison) {
   ASSERT_NE(any.get_if<int>(), nullptr);
   EXPECT_EQ(*any.get_if<int>(), 42);
   EXPECT_NE(any, foreign);
+}
+
+TEST(ErrorOrigin, an_error_of_a_scope_in_a_task_has_the_task_s_origin_named_groups_or_not) {
+  for (char const* const name : {"", "render"}) {
+    group outer{{.name = name}};
+    outer.run("frame 17", [] {
+      return errgroup::scope([](group&) { return std::make_error_code(std::errc::io_error); });
+    });
+    error const e = outer.wait();
+    EXPECT_EQ(e.origin().name, "frame 17");
+    EXPECT_EQ(e.origin().index, 0U);
+    EXPECT_NE(e.origin().where.line(), 0U);
+    EXPECT_EQ(e.origin().path, *name != 0 ? "render/frame 17" : "frame 17");
+  }
+}
+
+TEST(ErrorOrigin, a_cause_keeps_the_path_of_the_group_that_it_was_given_to) {
+  group outer{{.name = "render"}};
+  outer.run("frame 17", [] {
+    group inner{{.name = "inner"}};
+    inner.cancel(std::make_error_code(std::errc::timed_out));
+    return inner.wait();
+  });
+  error const e = outer.wait();
+  EXPECT_EQ(e.origin().path, "render/inner");
+  EXPECT_EQ(e.origin().name, "frame 17");
+  EXPECT_NE(e.origin().where.line(), 0U);
+}
+
+TEST(ErrorOrigin, C3_a_group_that_its_task_has_let_go_of_looks_no_further_up) {
+  gate made("the task to make its groups");
+  gate let_go("the first group to be let go of");
+  std::optional<group> first;
+  std::optional<group> busy;
+  group outer{{.name = "outer"}};
+  std::thread canceler([&] {
+    made.wait();
+    // The end of the task has let go of the first group, and is not over: it waits for the other.
+    support::await(
+        [&] {
+          first->cancel(cause());
+          error const e = first->wait();
+          return e.all().back().origin().path == "first";
+        },
+        "a path without the outer group");
+    let_go.open();
+  });
+  EXPECT_FALSE(outer.run_and_wait([&] {
+    busy.emplace();
+    busy->run([&] { let_go.wait(); });
+    first.emplace(errgroup::options{.errors = keep::all, .max_errors = npos, .name = "first"});
+    first->context();
+    made.open();
+  }));
+  canceler.join();
 }
 
 }  // namespace

@@ -263,6 +263,34 @@ struct has_a_number_of_messages {
   [[nodiscard]] int message() const noexcept { return 3; }
 };
 
+struct abstract {
+  abstract() = default;
+  abstract(abstract const&) = default;
+  abstract& operator=(abstract const&) = delete;
+  virtual ~abstract() = default;
+  [[nodiscard]] virtual int number() const = 0;
+};
+struct concrete final : abstract {
+  [[nodiscard]] int number() const override { return 7; }
+};
+
+TEST(Error, get_if_gives_what_was_thrown_as_an_abstract_base) {
+  error const e = std::make_exception_ptr(concrete());
+  ASSERT_NE(e.get_if<abstract>(), nullptr);
+  EXPECT_EQ(e.get_if<abstract>()->number(), 7);
+}
+
+struct says_nothing : std::exception {
+  [[nodiscard]] char const* what() const noexcept override { return nullptr; }
+};
+
+TEST(Error, of_an_exception_without_words_has_none) {
+  EXPECT_EQ(make(std::make_exception_ptr(says_nothing())).what(), "");
+  error const kept = errgroup::make_error(says_nothing());
+  EXPECT_EQ(kept.what(), "a task returned an error of a type of its own");
+  EXPECT_NE(kept.get_if<says_nothing>(), nullptr);
+}
+
 TEST(BadResult, keeps_its_value_and_says_what_it_is) {
   errgroup::bad_result<int> const bad(42);
   EXPECT_EQ(bad.value(), 42);

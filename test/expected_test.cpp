@@ -159,10 +159,11 @@ TYPED_TEST(Expected, an_enum_that_is_a_code_is_its_code) {
        [](error const& e) { EXPECT_EQ(e, errc::canceled); });
 }
 
-TYPED_TEST(Expected, an_enum_that_is_only_a_condition_is_kept_as_that) {
+TYPED_TEST(Expected, a_std_errc_is_kept_as_that_and_has_its_code) {
   told([]() -> lib::expected<int, std::errc> { return lib::unexpected(std::errc::io_error); },
        [](error const& e) {
-         EXPECT_EQ(e, errc::failed);
+         EXPECT_EQ(e, std::errc::io_error);
+         EXPECT_EQ(e.what(), make_error_code(std::errc::io_error).message());
          ASSERT_NE(e.get_if<std::errc>(), nullptr);
          EXPECT_EQ(*e.get_if<std::errc>(), std::errc::io_error);
        });

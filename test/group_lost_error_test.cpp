@@ -191,6 +191,36 @@ TEST_F(GroupLostError, a_cancellation_alone_is_no_error_that_could_be_lost) {
   }
 }
 
+TEST_F(GroupLostError, E2_a_failure_that_is_called_operation_canceled_can_be_lost) {
+  std::error_code const canceled = std::make_error_code(std::errc::operation_canceled);
+  {
+    group g{{.limit = 1}};
+    fail_unseen(g, [canceled] { return canceled; });
+  }
+  {
+    group g;
+    g.cancel(canceled);
+  }
+  auto const told = lost();
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[0], canceled);
+  EXPECT_EQ(told[1], canceled);
+}
+
+TEST_F(GroupLostError, what_only_the_destructor_has_interrupted_is_not_lost) {
+  {
+    gate running("the task to run");
+    group g{{.limit = 1}};
+    g.run([&](std::stop_token const& stop) {
+      running.open();
+      await([&] { return stop.stop_requested(); }, "the destructor to stop the group");
+      return std::make_error_code(std::errc::operation_canceled);
+    });
+    running.wait();
+  }
+  EXPECT_TRUE(lost().empty());
+}
+
 TEST_F(GroupLostError, the_parent_s_cancellation_is_no_error_that_could_be_lost) {
   group parent;
   error const told = parent.run_and_wait([&] {

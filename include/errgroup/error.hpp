@@ -63,7 +63,12 @@ std::string words_of(E const& e, std::error_code code) {
   } else if constexpr (std::is_convertible_v<E const&, std::string_view>) {
     words = std::string_view(e);
   } else if constexpr (requires { std::string(e.what()); }) {
-    words = std::string(e.what());
+    if constexpr (std::is_convertible_v<decltype(e.what()), char const*>) {
+      char const* const text = e.what();
+      words = text != nullptr ? text : "";
+    } else {
+      words = std::string(e.what());
+    }
   } else if constexpr (requires { std::string(e.message()); }) {
     words = std::string(e.message());
   }
@@ -116,7 +121,7 @@ struct task_origin {
   /// Where `run`, or whichever function the task was given to, was called. Line 0: unknown.
   std::source_location where = {};
   /// The names of the groups above, the outermost first, and of the task: "job/decode/frame 17".
-  /// What has no name is left out.
+  /// What has no name is left out, and what is above a raw oneTBB task that another thread runs.
   std::string path = {};
 };
 
@@ -283,7 +288,8 @@ class [[nodiscard]] error {
   /// The `E` that a task threw or returned (in a `std::expected<T, E>`), or null if nothing in
   /// `all()` is one; the first one, if there are several. For `std::error_code`, the code if a code
   /// was returned, as which an enum of error codes is kept, too. A pointer is found only if it was
-  /// returned. What this returns is valid as long as this object, or a copy of it, lives.
+  /// returned. What this returns is valid as long as this object, or a copy of it, lives; a code
+  /// only as long as this very object, unless there are `others()`.
   ///
   /// Cost: a rethrow for each exception that it looks at.
   template <class E>
@@ -296,7 +302,8 @@ class [[nodiscard]] error {
     return nullptr;
   }
 
-  /// The first in `all()` for which `pred(error const&)` is true, or null.
+  /// The first in `all()` for which `pred(error const&)` is true, or null. Valid as long as
+  /// `all()`.
   template <class Pred>
   [[nodiscard]] error const* find_if(Pred pred) const {
     for (error const& one : all()) {
@@ -319,7 +326,8 @@ class [[nodiscard]] error {
     return others_ != 0 ? all().subspan(1) : std::span<error const>();
   }
 
-  /// Every failure, each alone: this one, without its others, and then those. Empty for success.
+  /// Every failure, each alone: this one, without its others and counts, and then those. Empty for
+  /// success.
   /// Valid as long as `others()`; if there are none, as long as this very object: in C++20 not in
   /// `for (auto& e : g.wait().all())`, whose error is gone before the loop begins.
   [[nodiscard]] std::span<error const> all() const noexcept {
@@ -384,6 +392,12 @@ class [[nodiscard]] error {
   struct uncatchable {};
   template <class E>
   using catchable = std::conditional_t<std::is_pointer_v<E>, uncatchable, E>;
+  // What is abstract may be the base of what was thrown, but is not returned.
+  struct unreturnable {};
+  template <class E>
+  using returned =
+      typename std::conditional_t<std::is_abstract_v<E>, std::type_identity<unreturnable>,
+                                  std::type_identity<bad_result<E>>>::type;
 
   template <class E>
   [[nodiscard]] E const* get_one() const noexcept {
@@ -396,8 +410,10 @@ class [[nodiscard]] error {
     if (exception != nullptr) {
       try {
         std::rethrow_exception(exception);
-      } catch (bad_result<E> const& e) {
-        return &e.value();
+      } catch (returned<E> const& e) {
+        if constexpr (!std::is_abstract_v<E>) {
+          return &e.value();
+        }
       } catch (catchable<E> const& e) {
         if constexpr (!std::is_pointer_v<E>) {
           return &e;

@@ -74,8 +74,9 @@ using lost_error_handler = void (*)(error const&);
 ///     });
 ///
 /// It is called in the group's destructor, when its tasks are done: an exception from it
-/// terminates. A cancellation alone, by `cancel()`, from above, or by the destructor itself, is not
-/// an error that could be lost; a cause that was given to `cancel` is one.
+/// terminates. (`reset` forgets an error without a word.) A cancellation alone, by `cancel()`, from
+/// above, or by the destructor itself, is not an error that could be lost; a cause that was given
+/// to `cancel` is one.
 ///
 /// Threads: any. The handler may be called by several threads at once.
 ERRGROUP_API lost_error_handler set_lost_error_handler(lost_error_handler handler) noexcept;
@@ -300,6 +301,9 @@ class group {
   static constexpr std::uint32_t stopped = 4;     // new tasks are skipped
   static constexpr std::uint32_t told = 8;        // somebody was told of the error
   static constexpr std::uint32_t unguarded = 16;  // on_exception::terminate
+
+  // made_task_: no task has this number.
+  static constexpr std::uint64_t no_task = 1;
 
   // visitors_
   static constexpr std::uint64_t one_visitor = 1;
@@ -602,7 +606,7 @@ class group {
   // What it was made in.
   detail::thread_state* maker_;
   detail::frame* made_in_;
-  std::uint64_t made_task_;              // 0: in none of ours
+  std::uint64_t made_task_;              // 0: in none of ours; no_task: in one that is over
   std::uint64_t home_;                   // the same; 0 if that does not end what it was made in
   tbb::task_group_context* made_under_;  // null: in no task at all
   detail::queue_life made_pool_;
@@ -650,7 +654,9 @@ void group::run(F&& f, std::source_location where) {
 template <class F>
 void group::run(std::string_view name, F&& f, std::source_location where) {
   require_callable(std::forward<F>(f));
-  start<named<std::decay_t<F>>>(detail::make_note(name, where), std::forward<F>(f));
+  if (!refuse()) {
+    start<named<std::decay_t<F>>>(detail::make_note(name, where), std::forward<F>(f));
+  }
 }
 
 template <class F>
@@ -662,7 +668,8 @@ bool group::try_run(F&& f, std::source_location where) {
 template <class F>
 bool group::try_run(std::string_view name, F&& f, std::source_location where) {
   require_callable(std::forward<F>(f));
-  return try_start<named<std::decay_t<F>>>(detail::make_note(name, where), std::forward<F>(f));
+  return !is_stopped() &&
+         try_start<named<std::decay_t<F>>>(detail::make_note(name, where), std::forward<F>(f));
 }
 
 template <class F>
