@@ -24,6 +24,8 @@ class category final : public std::error_category {
         return "a task threw an exception";
       case errc::failed:
         return "a task failed";
+      case errc::stop_repeating:
+        return "a task asked not to be repeated";
     }
     return "unknown errgroup error";
   }
@@ -38,6 +40,7 @@ class category final : public std::error_category {
         return std::errc::resource_deadlock_would_occur;
       case errc::exception:
       case errc::failed:
+      case errc::stop_repeating:
         break;
     }
     return {value, *this};

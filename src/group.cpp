@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "group_parts.hpp"
+#include "timed.hpp"
 
 #include <tbb/task.h>  // current_context
 
@@ -47,7 +48,8 @@ group::group(options const& opts) : group() {
       detail::put_queue(*maker_, *q);
     }
   }
-  if (!counted_ && opts.errors == keep::first && opts.name.empty() && !opts.stop.stop_possible()) {
+  if (!counted_ && opts.policy == on_error::cancel && opts.errors == keep::first &&
+      opts.name.empty() && !opts.stop.stop_possible() && !opts.timeout) {
     return;
   }
   extras_ = new extras;
@@ -63,6 +65,14 @@ group::group(options const& opts) : group() {
   extras_->stop = opts.stop;
   if (opts.stop.stop_possible()) {
     extras_->on_stop.emplace(opts.stop, extras::stopper{this});
+  }
+  extras_->timeout = opts.timeout;
+  start_timeout();
+}
+
+void group::start_timeout() {
+  if (extras_ && extras_->timeout) {
+    set_deadline_at(detail::after(clock::now(), detail::saturated(*extras_->timeout)));
   }
 }
 
@@ -108,6 +118,10 @@ void group::end(thread_state& self) noexcept {
 }
 
 void group::tidy_up(thread_state& self) noexcept {
+  timed* const t = timed_.load(std::memory_order_acquire);
+  if (t != nullptr) {
+    t->stop();
+  }
   await_maker(self);
   while (visitors_.load(std::memory_order_acquire) != 0) {
     std::this_thread::yield();  // so may others
@@ -117,10 +131,14 @@ void group::tidy_up(thread_state& self) noexcept {
       std::scoped_lock guard(tokens::lock);
       tokens::remove(*link);
     }
+    if (is_stopped() && !link->fired) {
+      link->source.request_stop();  // whoever is about to has come too late
+    }
     delete link;
   }
   hand_over_lost_error();
   forget_first();
+  delete t;
   delete extras_;
 }
 
@@ -156,6 +174,12 @@ void group::await_maker(thread_state const& self) const noexcept {
   }
 }
 
+void group::refuse_period() {
+  throw std::invalid_argument(
+      "errgroup::group::run_every was given a period that is not positive: the task would run "
+      "without a pause; give it more than 0, or loop in a task");
+}
+
 void group::refuse_null() {
   throw std::invalid_argument(
       "errgroup::group was given an empty function to run: a null pointer or a std::function "
@@ -173,6 +197,14 @@ void group::reset() {
   // when its callback is there again.
   if (idle && extras_ && extras_->on_stop) {
     extras_->on_stop.reset();
+  }
+  timed* const t = timed_.load(std::memory_order_acquire);
+  if (idle && t != nullptr) {
+    t->stop();
+    std::scoped_lock const held(t->lock);
+    t->next = clock::time_point::max();
+    t->deadline.store(clock::time_point::max(), std::memory_order_relaxed);
+    t->expired = false;
   }
   bool const closed = idle && close_door();
   if (closed) {
@@ -202,6 +234,7 @@ void group::reset() {
   if (!closed) {
     throw std::logic_error("errgroup::group::reset: tasks of the group may still run; wait first");
   }
+  start_timeout();
 }
 
 // --- errors and cancellation ---
@@ -210,8 +243,11 @@ void group::forget_first() noexcept {
   if ((state_.fetch_and(unguarded, std::memory_order_acquire) & published) != 0) {
     std::destroy_at(&first_);
   }
-  if (extras_ && extras_->all) {
-    extras_->all->clear();
+  if (extras_) {
+    if (extras_->all) {
+      extras_->all->clear();
+    }
+    extras_->cause = {};
   }
 }
 
@@ -320,10 +356,44 @@ bool group::record(error const& e, bool stop_too) noexcept {
     // Release: pairs with the acquire in outcome().
     state_.fetch_or(published, std::memory_order_release);
   }
+  if (!is_first && stop_too) {
+    note_cause(e);
+  }
   if (stop_too) {
     stop();
   }
   return is_first;
+}
+
+// Why the group is about to be stopped, if that is not its first error.
+void group::note_cause(error const& e) noexcept {
+  if (extras_ && policy_ == on_error::keep_going) {
+    std::scoped_lock const held(extras_->cause_lock);
+    if (!extras_->cause && !is_stopped()) {
+      extras_->cause = e;
+    }
+  }
+}
+
+error group::cause() const noexcept {
+  visit guest(*this, detail::this_worker());
+  if (is_canceled_from_above()) {
+    if (group const* const outer = above()) {
+      if (error e = outer->cause()) {
+        return e;
+      }
+    }
+  }
+  if (!is_stopped()) {
+    return is_canceled_itself() ? errc::canceled : error();
+  }
+  if (extras_ && policy_ == on_error::keep_going) {
+    std::scoped_lock const held(extras_->cause_lock);
+    if (extras_->cause) {
+      return extras_->cause;
+    }
+  }
+  return first_error();
 }
 
 void group::stop() noexcept {
@@ -335,6 +405,16 @@ void group::stop() noexcept {
 // True if it was not stopped before. Then the stop tokens are to be fired: that calls the user's
 // code, and so nothing may be held meanwhile, not even a visit.
 bool group::stop_quietly() noexcept {
+  if (!mark_stopped()) {
+    return false;
+  }
+  if (queue* q = queue_.load(std::memory_order_acquire)) {
+    close(*q);
+  }
+  return true;
+}
+
+bool group::mark_stopped() noexcept {
   eventful_.store(true, std::memory_order_relaxed);
   // seq_cst: with the store of tie::bound in bind(). Either that sees that the group is stopped, or
   // the cancellation here comes after the context got its parent.
@@ -345,9 +425,6 @@ bool group::stop_quietly() noexcept {
   // contexts of the process, which only what runs already needs.
   if (tie_.load(std::memory_order_acquire) != tie::gone) {
     engine_.context.cancel_group_execution();
-  }
-  if (queue* q = queue_.load(std::memory_order_acquire)) {
-    close(*q);
   }
   return true;
 }
@@ -361,8 +438,11 @@ void group::cancel(error cause) noexcept {
   enter(one_visitor);  // of every group: reset() takes back what is set here
   describe(cause, {{}, nullptr, npos});
   bool const is_plain = cause == errc::canceled && cause.others().empty() && cause.dropped() == 0;
-  if (!record(cause, false) && extras_ && extras_->all && !is_plain) {
-    add_other(cause, false);
+  if (!record(cause, false)) {
+    note_cause(cause);
+    if (extras_ && extras_->all && !is_plain) {
+      add_other(cause, false);
+    }
   }
   bool const fire = stop_quietly();
   leave(one_visitor, false);
@@ -411,7 +491,7 @@ bool group::is_joined() const noexcept {
          q->pushed.load(std::memory_order_acquire) == q->joined.load(std::memory_order_relaxed);
 }
 
-error group::outcome() noexcept {
+error group::first_error() const noexcept {
   std::uint32_t state = state_.load(std::memory_order_acquire);
   if ((state & claimed) == 0) {
     return {};
@@ -420,10 +500,18 @@ error group::outcome() noexcept {
     std::this_thread::yield();  // whoever claimed the slot is about to fill it
     state = state_.load(std::memory_order_acquire);
   }
+  return first_;
+}
+
+error group::outcome() noexcept {
+  std::uint32_t const state = state_.load(std::memory_order_acquire);
+  if ((state & claimed) == 0) {
+    return {};
+  }
   if ((state & told) == 0) {
     state_.fetch_or(told, std::memory_order_relaxed);
   }
-  error e = first_;
+  error e = first_error();
   if (extras_ && extras_->all) {
     extras_->all->give_others(e);
   }
@@ -511,21 +599,41 @@ void group::tokens::fire() noexcept {
   // In portions, outside of the lock: callbacks are the user's code, which may do anything.
   for (bool more = true; more;) {
     std::array<std::optional<std::stop_source>, 16> sources;
+    std::array<group*, 16> timed_ones{};
     std::size_t n = 0;
     {
       std::scoped_lock guard(lock);
       for (token_link* l = first; l != nullptr && n != sources.size(); l = l->next) {
         if (!l->fired && l->owner->is_canceled_itself()) {
           l->fired = true;
+          if (l->owner->timed_.load(std::memory_order_acquire) != nullptr &&
+              !l->owner->is_stopped() && l->owner->try_enter()) {
+            timed_ones[n] = l->owner;
+          }
           sources[n++] = l->source;
         }
       }
     }
     for (std::size_t i = 0; i != n; ++i) {
+      if (group* const g = timed_ones[i]) {
+        // Nothing else would look at its tasks that are not due, and at who waits for them.
+        (void)g->record(errc::canceled, false);
+        (void)g->stop_quietly();
+        g->leave(one_visitor, false);
+      }
       sources[i]->request_stop();
     }
     more = n == sources.size();
   }
+}
+
+std::stop_source group::tokens::take(group& g) noexcept {
+  std::scoped_lock const guard(lock);
+  token_link* const link = g.token_.load(std::memory_order_relaxed);
+  if (link == nullptr || std::exchange(link->fired, true)) {
+    return std::stop_source(std::nostopstate);
+  }
+  return link->source;
 }
 
 void group::tokens::add(token_link& link) noexcept {
@@ -608,6 +716,15 @@ error group::run_here_and_wait(thread_state& self, void (*call)(void*) noexcept,
   return outcome();
 }
 
+// So many tasks that were spawned have been waited for.
+void group::note_joined(std::uint64_t spawns) noexcept {
+  std::uint64_t joined = spawns_joined_.load(std::memory_order_relaxed);
+  while (joined < spawns &&
+         !spawns_joined_.compare_exchange_weak(joined, spawns, std::memory_order_relaxed)) {
+    // another waiter knew of others
+  }
+}
+
 void group::join() noexcept {
   for (;;) {
     queue* const q = queue_.load(std::memory_order_acquire);
@@ -617,11 +734,7 @@ void group::join() noexcept {
     }
     std::uint64_t const before = spawns();
     engine_wait<detail::no_body>(nullptr);
-    std::uint64_t joined = spawns_joined_.load(std::memory_order_relaxed);
-    while (joined < before &&
-           !spawns_joined_.compare_exchange_weak(joined, before, std::memory_order_relaxed)) {
-      // another waiter knew of others
-    }
+    note_joined(before);
     // When oneTBB's tasks were done, ours were, too, unless there are new ones.
     if (before == spawns() && queue_.load(std::memory_order_acquire) == q &&
         (q == nullptr || q->pushed.load(std::memory_order_acquire) == pushed)) {

@@ -45,6 +45,10 @@ struct group::extras {
   std::size_t queue = npos;
   bool isolated = false;
   tbb::task_arena* arena = nullptr;
+  std::optional<std::chrono::nanoseconds> timeout;
+
+  std::mutex cause_lock;
+  error cause;  // why it was stopped, with on_error::keep_going, if that was not its first error
 
   queue_life pool;                       // what tasks of a group with an arena of its own run in
   std::optional<tbb::task_arena> slots;  // that arena: as many slots as the limit
@@ -71,6 +75,8 @@ struct group::tokens {
   static inline std::atomic<std::size_t> count{0};
 
   static void fire() noexcept;
+  /// What a group's token is stopped by, which is on the caller from now on.
+  [[nodiscard]] static std::stop_source take(group& g) noexcept;
   static void add(token_link& link) noexcept;     // under the lock
   static void remove(token_link& link) noexcept;  // under the lock
 };
@@ -104,6 +110,24 @@ class group::waiting {
  private:
   group& g_;
   bool is_maker_;
+};
+
+/// A thread that takes tasks from a queue.
+struct group::session {
+  explicit session(helper h) noexcept : who(h) {}
+
+  helper who;
+  detail::node* next = nullptr;  // taken, and not run yet
+  detail::batch batch;           // taken with that
+  std::size_t done = 0;          // tasks of the batch that are finished
+  bool call = false;             // a ticket is to be sent
+  bool over = false;             // it has left the queue
+  bool retires = false;          // it leaves although there is work
+  bool stays = false;            // … and is its ticket now
+  bool idle = false;             // … as the last one
+  clock::time_point until{};     // it leaves then, if it is a `timed` one
+  std::uint64_t pushed = 0;      // … which has seen so many tasks
+  int pauses = 0;                // what it waited for the lock lately
 };
 
 namespace detail {
@@ -205,6 +229,10 @@ bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
     std::this_thread::yield();
   }
 }
+
+[[nodiscard]] bool has_no_workers() noexcept;
+/// The same, asked once per task: oneTBB takes a lock that all threads share.
+[[nodiscard]] bool has_no_workers(thread_state& self) noexcept;
 
 /// Where tickets go that have no better place: an arena like any outside thread's.
 tbb::task_arena& default_arena();

@@ -96,6 +96,16 @@ void group::enter(std::uint64_t as) const noexcept {
   }
 }
 
+// The same for a visitor who must not wait for whoever has closed the door.
+bool group::try_enter() const noexcept {
+  eventful_.store(true, std::memory_order_relaxed);
+  if ((visitors_.fetch_add(one_visitor, std::memory_order_acquire) & closing) == 0) {
+    return true;
+  }
+  leave(one_visitor, false);
+  return false;
+}
+
 // The last one inside ends the bond to what the group was made in, if somebody wanted that on the
 // way out. (Nobody waits for the others: they may be further down on the same stack.)
 void group::leave(std::uint64_t as, bool unlink) const noexcept {
@@ -303,6 +313,7 @@ tbb::task_group_context& group::context() noexcept {
     rebuild();
     bind(self, tbb::task::current_context());
   }
+  context_given_.store(true, std::memory_order_relaxed);
   return engine_.context;
 }
 

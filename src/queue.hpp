@@ -26,7 +26,10 @@ namespace errgroup::detail {
 /// may sit in this very thread's deque. A group that is isolated sleeps instead.
 class sleeper {
  public:
-  sleeper(bool helps, bool wants_room) noexcept : wants_room_(wants_room) {
+  /// What it is woken for, beside the end.
+  enum what : std::uint8_t { nothing, work, room };
+
+  sleeper(bool helps, what wanted) noexcept : wanted_(wanted) {
     if (helps) {
       try {
         latch_.emplace();
@@ -55,7 +58,7 @@ class sleeper {
   std::optional<tbb::task_group> latch_;
   tbb::task_handle held_;
   std::atomic<int> woken_{0};
-  bool wants_room_;
+  what wanted_;
   sleeper* next_ = nullptr;
 };
 
@@ -162,13 +165,19 @@ struct alignas(64) queue {
   queue* next_free = nullptr;
   std::atomic<std::uint64_t> serial{1};  // of this life
   std::size_t guests = 0;                // threads that use what the owner has
+  std::size_t timed = 0;                 // tasks that are not due yet
   std::atomic<std::uint64_t> joined{0};  // so many of `pushed` were waited for
 
   // … and what only batches need.
   alignas(64) std::atomic<batch*> batches{nullptr};  // those that are taken
 
   [[nodiscard]] bool is_idle() const noexcept {
-    return unfinished == 0 && running.load(std::memory_order_relaxed) == 0 && guests == 0;
+    return unfinished == 0 && running.load(std::memory_order_relaxed) == 0 && guests == 0 &&
+           timed == 0;
+  }
+  /// True if somebody waits, and nothing happens before a task is due.
+  [[nodiscard]] bool only_time_is_left() const noexcept {
+    return timed != 0 && unfinished == 0 && running.load(std::memory_order_relaxed) == 0;
   }
   [[nodiscard]] bool has_work() const noexcept {
     if (waiting.load(std::memory_order_relaxed) != 0) {
@@ -342,9 +351,26 @@ struct alignas(64) queue {
     sleepers = &s;
   }
   /// Wakes one sleeper of a kind.
-  void wake_one(wake_list& list, bool wants_room) noexcept {
+  void wake_one(wake_list& list, sleeper::what wanted) noexcept {
     for (sleeper** p = &sleepers; *p != nullptr; p = &(*p)->next_) {
-      if ((*p)->wants_room_ == wants_room) {
+      if ((*p)->wanted_ == wanted) {
+        wake(list, p);
+        return;
+      }
+    }
+  }
+
+  [[nodiscard]] bool sleeps(sleeper const& s) const noexcept {
+    sleeper const* p = sleepers;
+    while (p != nullptr && p != &s) {
+      p = p->next_;
+    }
+    return p != nullptr;
+  }
+  /// Wakes this one, if it sleeps.
+  void wake(wake_list& list, sleeper const& s) noexcept {
+    for (sleeper** p = &sleepers; *p != nullptr; p = &(*p)->next_) {
+      if (*p == &s) {
         wake(list, p);
         return;
       }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "group_parts.hpp"
+#include "timed.hpp"
 
 #include <tbb/enumerable_thread_specific.h>  // enumerable_thread_specific, ets_suspend_aware
 #include <tbb/global_control.h>              // global_control
@@ -28,6 +29,20 @@
 // in the deque of a thread that does something else.
 
 namespace errgroup {
+
+bool detail::has_no_workers() noexcept {
+  return tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1;
+}
+
+bool detail::has_no_workers(thread_state& self) noexcept {
+  std::uint64_t const task = self.top->task.load(std::memory_order_relaxed);
+  if (task == 0 || task != self.asked_in) {
+    self.asked_in = task;
+    self.lacks_workers = has_no_workers();
+  }
+  return self.lacks_workers;
+}
+
 namespace {
 
 /// A ticket that was spawned from some place: a slot of an arena. If it is still there when another
@@ -54,20 +69,6 @@ spawned_tickets& tickets_of_places() {
   return all;
 }
 
-bool has_no_workers() noexcept {
-  return tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1;
-}
-
-/// The same, asked once per task: oneTBB takes a lock that all threads share.
-bool has_no_workers(thread_state& self) noexcept {
-  std::uint64_t const task = self.top->task.load(std::memory_order_relaxed);
-  if (task == 0 || task != self.asked_in) {
-    self.asked_in = task;
-    self.lacks_workers = has_no_workers();
-  }
-  return self.lacks_workers;
-}
-
 /// Takes the tickets back that a thread leaves in its deque when it ends, if there are no workers
 /// to come for them: oneTBB would keep all that it has for that thread as long as they are there.
 class last_call {
@@ -78,7 +79,7 @@ class last_call {
   ~last_call() {
     // A worker ends together with oneTBB, of which nothing can be asked then.
     if (tbb::this_task_arena::current_thread_index() == tbb::task_arena::not_initialized ||
-        !has_no_workers()) {
+        !detail::has_no_workers()) {
       return;
     }
     spawned_ticket* const last = tickets_of_places().local();
@@ -148,23 +149,6 @@ tbb::task_arena& detail::default_arena() {
   return arena;
 }
 
-/// A thread that takes tasks from a queue.
-struct group::session {
-  explicit session(helper h) noexcept : who(h) {}
-
-  helper who;
-  detail::node* next = nullptr;  // taken, and not run yet
-  detail::batch batch;           // taken with that
-  std::size_t done = 0;          // tasks of the batch that are finished
-  bool call = false;             // a ticket is to be sent
-  bool over = false;             // it has left the queue
-  bool retires = false;          // it leaves although there is work
-  bool stays = false;            // … and is its ticket now
-  bool idle = false;             // … as the last one
-  std::uint64_t pushed = 0;      // … which has seen so many tasks
-  int pauses = 0;                // what it waited for the lock lately
-};
-
 // --- where a task goes ---
 
 group::path group::route(thread_state& self) {
@@ -182,7 +166,7 @@ group::path group::route(thread_state& self) {
   // deque of a thread that goes away, if there are no workers.
   bool const direct = !counted_ && in_task && top.pool == made_pool_ &&
                       (made_pool_.of == nullptr || made_in_lives()) && !self.is_alone &&
-                      !has_no_workers(self);
+                      !detail::has_no_workers(self);
   if (t != tie::bound) {
     prepare_engine(self, here, direct);
   }
@@ -209,8 +193,12 @@ void group::make_queue(thread_state& self) {
       throw;
     }
   }
-  q.closed = is_stopped();
-  queue_.store(&q, std::memory_order_release);
+  // seq_cst: with mark_stopped(). Either that finds the queue, or this finds the group stopped.
+  queue_.store(&q, std::memory_order_seq_cst);
+  if ((state_.load(std::memory_order_seq_cst) & stopped) != 0) {
+    lock_type lock(q.lock);
+    q.closed = true;
+  }
 }
 
 void group::set_limits(thread_state& self, queue& q) {
@@ -259,6 +247,7 @@ void group::submit(thread_state& self, detail::node* n) noexcept {
     return;
   }
   ++q.unfinished;
+  number(q, *n);
   append(self, q, lock, n);
 }
 
@@ -281,7 +270,7 @@ void group::unreserve() noexcept {
   detail::wake_list awake;
   lock_type lock(q.lock);
   --q.unfinished;
-  q.wake_one(awake, true);
+  q.wake_one(awake, detail::sleeper::room);
   if (q.is_idle()) {
     q.wake_all(awake);
   }
@@ -290,6 +279,7 @@ void group::unreserve() noexcept {
 void group::submit_reserved(thread_state& self, detail::node* n) noexcept {
   queue& q = *queue_.load(std::memory_order_acquire);
   lock_type lock(q.lock);
+  number(q, *n);
   append(self, q, lock, n);
 }
 
@@ -333,10 +323,9 @@ void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* 
     q.add_page(self.nodes.pop());
   }
   q.push(n);
-  number(q, *n);
   bool const call = q.take_ticket();
   if (q.sleepers != nullptr && q.may_start()) {
-    q.wake_one(awake, false);
+    q.wake_one(awake, detail::sleeper::work);
   }
   if (self.nodes.is_low()) {
     self.nodes.take_all(q.spare);
@@ -385,7 +374,7 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       lock.acquire(q.lock);
     } else {
       lock.release();
-      detail::sleeper s(helps(), true);
+      detail::sleeper s(helps(), detail::sleeper::room);
       lock.acquire(q.lock);
       if (q.unfinished >= q.room && !q.closed && !q.may_start()) {
         q.enlist(s);
@@ -399,6 +388,11 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
 
 // Empties the queue. Tasks that were waiting in it are skipped.
 void group::close(queue& q) noexcept {
+  drop_waiting(q);
+  drop_timed(q);
+}
+
+void group::drop_waiting(queue& q) noexcept {
   queue::contents rest;
   {
     lock_type lock(q.lock);
@@ -446,7 +440,7 @@ void group::launch_ticket(queue& q) noexcept {
     } else if (made_pool_.of != nullptr && queue_ticket(t)) {
     } else if (extras_ && extras_->home) {
       extras_->home->enqueue(t);
-    } else if (detail::this_thread().top->pool.of != nullptr) {
+    } else if (detail::this_thread().top->pool.of != nullptr || detail::is_timer_thread()) {
       detail::default_arena().enqueue(t);
     } else {
       spawn_ticket(t);
@@ -508,7 +502,7 @@ bool group::queue_ticket(ticket const& t) {
   outer->push(n);
   bool const call = outer->take_ticket();
   if (outer->may_start()) {
-    outer->wake_one(awake, false);
+    outer->wake_one(awake, detail::sleeper::work);
   }
   if (self.nodes.is_low()) {
     self.nodes.take_all(outer->spare);
@@ -549,7 +543,7 @@ void group::spawn_ticket(ticket const& t) {
     return;
   }
   lock.release();
-  if (tbb::task::current_context() == nullptr && has_no_workers()) {  // not in a worker
+  if (tbb::task::current_context() == nullptr && detail::has_no_workers()) {  // not in a worker
     [[maybe_unused]] thread_local last_call const at_end;
   }
   try {
@@ -636,7 +630,7 @@ void group::use_ticket(queue_life life) noexcept {
     // Without workers, this is a thread that waits for something else, and goes away when it has
     // got that: what it spawned would stay in its deque.
     bool& alone = detail::this_worker().is_alone;
-    restored const after(alone, std::exchange(alone, has_no_workers()));
+    restored const after(alone, std::exchange(alone, detail::has_no_workers()));
     g.run_session(q, s);
     if (!s.stays) {
       return;  // the group may be gone, the queue is not
@@ -649,7 +643,7 @@ void group::use_ticket(queue_life life) noexcept {
 
 // Under the lock: takes a task, and maybe others with it.
 void group::take(queue& q, session& s) noexcept {
-  if (q.pop(s.batch)) {
+  if (s.who != helper::timed && q.pop(s.batch)) {
     s.next = s.batch.next();
     s.batch.prefetch();
   } else {
@@ -687,7 +681,7 @@ void group::end_session(queue& q, session& s, detail::wake_list& awake) noexcept
     if (s.idle) {
       q.wake_all(awake);
     } else if (q.may_start()) {
-      q.wake_one(awake, false);
+      q.wake_one(awake, detail::sleeper::work);
     }
   }
 }
@@ -742,7 +736,7 @@ void group::run_session(queue& q, session& s) noexcept {
     if (refused != nullptr) {
       finish(q, s, refused, awake);
     }
-    if (!s.retires && (s.who != helper::submitter || q.unfinished >= q.room)) {
+    if (wants_more(q, s)) {
       take(q, s);
     }
     if (s.next == nullptr) {
@@ -781,7 +775,7 @@ void group::drain(queue& q, session& s) noexcept {
     finish(q, s, n, awake);
     // Too many for tasks that are so short.
     s.retires = s.pauses == most_lock_pauses && s.who == helper::runner && q.running > 1;
-    if (!s.retires && (s.who != helper::submitter || q.unfinished >= q.room)) {
+    if (wants_more(q, s)) {
       take(q, s);
     }
     if (s.next != nullptr) {
@@ -793,6 +787,12 @@ void group::drain(queue& q, session& s) noexcept {
     lock.release();
     awake.now();
   }
+}
+
+// Under the lock: whether a thread that has finished what it had is to take more.
+bool group::wants_more(queue const& q, session const& s) noexcept {
+  return !s.retires && (s.who != helper::submitter || q.unfinished >= q.room) &&
+         (s.who != helper::timed || clock::now() < s.until);
 }
 
 // Under the lock: a task is done, and its batch with it, if it was taken with one.
@@ -811,7 +811,7 @@ void group::finish(queue& q, detail::node* n, detail::wake_list& awake) noexcept
   if (is_task(*n)) {
     --q.unfinished;
     if (q.sleepers != nullptr && q.unfinished < q.room) {
-      q.wake_one(awake, true);
+      q.wake_one(awake, detail::sleeper::room);
     }
   }
   q.give_back(n);
@@ -845,14 +845,26 @@ std::uint64_t group::drain_and_sleep(queue& q) noexcept {
       lock.acquire(q.lock);
     } else if (q.is_idle()) {
       break;
-    } else {
+    } else if (q.timed != 0 && !is_stopped() && is_canceled_itself()) {
       lock.release();
-      detail::sleeper s(helps(), false);
+      record(errc::canceled, true);  // by who was given context()
+      lock.acquire(q.lock);
+    } else {
+      // Who waits for time alone need not be in oneTBB's loop, which is busy for a while each time.
+      bool const helps_now = helps() && !(q.only_time_is_left() && engine_is_idle());
+      lock.release();
+      detail::sleeper s(helps_now, detail::sleeper::work);
       lock.acquire(q.lock);
       if (!q.may_start() && !q.is_idle()) {
         q.enlist(s);
+        bool const is_watched = is_to_be_watched(q);
         lock.release();
+        std::optional<watched> watch;
+        if (is_watched) {
+          watch.emplace(*this, q, s);
+        }
         s.sleep();
+        watch.reset();  // the timer's lock comes before the queue's
         lock.acquire(q.lock);
       }
     }

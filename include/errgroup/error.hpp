@@ -35,7 +35,11 @@ enum class errc {
   would_deadlock,     ///< a group was waited for from inside one of its own tasks
   exception,          ///< a task threw something that has no `std::error_code` of its own
   failed,             ///< a task failed with an error of a type of its own
+  stop_repeating,     ///< asks `group::run_every` to end; no failure there
 };
+
+/// What a task of `group::run_every` returns to end: `return errgroup::stop_repeating;`.
+inline constexpr errc stop_repeating = errc::stop_repeating;
 
 /// The category of `errc`; its name is "errgroup".
 [[nodiscard]] ERRGROUP_API std::error_category const& error_category() noexcept;

@@ -2,6 +2,7 @@
 #ifndef ERRGROUP_GROUP_HPP
 #define ERRGROUP_GROUP_HPP
 
+#include <errgroup/clock.hpp>
 #include <errgroup/detail/export.hpp>
 #include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
@@ -16,12 +17,14 @@
 #include <tbb/version.h>     // TBB_INTERFACE_VERSION
 
 #include <atomic>           // atomic
+#include <chrono>           // duration, nanoseconds, time_point
 #include <cstddef>          // size_t
 #include <cstdint>          // uint32_t, uint64_t
-#include <memory>           // construct_at, destroy_at
+#include <memory>           // construct_at, destroy_at, unique_ptr
 #include <new>              // launder
+#include <optional>         // optional
 #include <source_location>  // source_location
-#include <stop_token>       // stop_token
+#include <stop_token>       // stop_callback, stop_token
 #include <string>           // string
 #include <string_view>      // string_view
 #include <type_traits>      // decay_t, is_nothrow_destructible_v
@@ -99,6 +102,8 @@ struct options {
   std::size_t max_errors = 64;
   /// Stopping it cancels the group.
   std::stop_token stop = {};
+  /// So long after it was made, or reset, the group is cancelled with `errc::deadline_exceeded`.
+  std::optional<std::chrono::nanoseconds> timeout = {};
   /// A wait inside a task runs only this group's work: a task that holds a mutex while it waits
   /// never meets a task that wants it, and the stack stays shallow.
   bool isolated = false;
@@ -227,6 +232,77 @@ class group {
   /// `errc::would_deadlock` at once, which is not an error of the group.
   [[nodiscard]] ERRGROUP_API error wait();
 
+  /// As `wait`, but for a while at most: false if a task is unfinished at `until`. Nothing is
+  /// cancelled or left behind then; wait again. True if none is: `wait` returns at once then, with
+  /// the error.
+  ///
+  /// Unlike in `wait`, this thread leaves the tasks to others: one that it took might take longer
+  /// than it has time, or wait for what comes after this call. Only where nobody else may come to
+  /// run them, without workers and inside a task, does it help, and looks at the clock before each
+  /// task; it may be late by the length of one then. Of the end of what was spawned, which
+  /// oneTBB does not tell, it knows up to 0.25 ms late.
+  ///
+  /// `until` is of the steady clock, `errgroup::clock`, or the system's clock. From inside one of
+  /// the group's own tasks the answer is false, at once.
+  ///
+  /// Throws `std::bad_alloc`, and `std::system_error` if there is no thread to be had.
+  template <class Clock, class Duration>
+  [[nodiscard]] bool wait_until(std::chrono::time_point<Clock, Duration> const& until) {
+    return wait_until_at(detail::to_clock(until));
+  }
+  /// The same, for as long as `time`.
+  template <class Rep, class Period>
+  [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> const& time) {
+    return wait_until_at(detail::after(clock::now(), detail::saturated(time)));
+  }
+
+  /// Runs `f` as a task of this group, at `time` or as soon afterwards as there is a thread and a
+  /// slot: a task like any other from now on. `wait` waits for it, and cancelling drops and counts
+  /// it. Tasks that are due are admitted in the order of their times, ties in the order of their
+  /// submission. A time in the past means now.
+  ///
+  /// `time` is of the steady clock, `errgroup::clock`, or the system's clock. Of the latter it is
+  /// how far away it is now that counts, whatever is done to that clock later.
+  ///
+  /// A task that is not due does not count against `options::queue`.
+  ///
+  /// Throws what `run` throws, and `std::system_error` if the process's timer has no thread yet and
+  ///     there is none to be had.
+  /// Threads: any.
+  /// Cost: logarithmic; a node of 64 bytes and 24 bytes more until it is due. See perf/timed.
+  template <class Clock, class Duration, class F>
+  void run_at(std::chrono::time_point<Clock, Duration> const& time, F&& f,
+              std::source_location where = std::source_location::current());
+  /// The same, after `delay`. A negative one means now.
+  template <class Rep, class Period, class F>
+  void run_after(std::chrono::duration<Rep, Period> const& delay, F&& f,
+                 std::source_location where = std::source_location::current());
+
+  /// Runs `f` as a task of this group again and again: after `period` and whenever that has passed
+  /// once more, until it returns `errgroup::stop_repeating`, it fails, or the group is cancelled.
+  /// It never runs beside itself. A run that comes late, or takes longer than `period`, is not
+  /// followed by others to make up for it: the times that have passed meanwhile are left out.
+  ///
+  /// Until it ends, `wait` does not return. Throws what `run_at` throws, and
+  /// `std::invalid_argument` for a period that is not positive.
+  template <class Rep, class Period, class F>
+  void run_every(std::chrono::duration<Rep, Period> const& period, F&& f,
+                 std::source_location where = std::source_location::current());
+
+  /// Cancels the group at `time` with `errc::deadline_exceeded`, unless that is changed before:
+  /// replaces the deadline it had, be it from `options::timeout`. A time in the past cancels at
+  /// once; `time_point::max()` is no deadline. Groups made in its tasks are cancelled with it.
+  ///
+  /// Throws `std::bad_alloc`, and `std::system_error` if there is no thread to be had.
+  template <class Clock, class Duration>
+  void set_deadline(std::chrono::time_point<Clock, Duration> const& time) {
+    set_deadline_at(detail::to_clock(time));
+  }
+
+  /// The earliest deadline of the group and of those above; `clock::time_point::max()` if there is
+  /// none.
+  [[nodiscard]] ERRGROUP_API clock::time_point deadline() const noexcept;
+
   /// Cancels the group: waiting tasks are skipped, running ones see it through `is_canceling`,
   /// their `std::stop_token` and `tbb::is_current_task_group_canceling`, and so does everything
   /// that they started. Returns without waiting for them.
@@ -249,7 +325,24 @@ class group {
   /// Throws `std::bad_alloc` at the first call.
   [[nodiscard]] ERRGROUP_API std::stop_token get_stop_token() const;
 
-  /// A fresh start after a failure: no error, not cancelled, nothing skipped.
+  /// Why the group is cancelled: the failure under `on_error::cancel`, what was given to `cancel`,
+  /// `errc::deadline_exceeded`; the cause of the group above, if that was cancelled; success, if it
+  /// is not cancelled. (`wait` tells the first error, which may be an earlier one with
+  /// `keep_going`.)
+  [[nodiscard]] ERRGROUP_API error cause() const noexcept;
+
+  /// Has `f` called when the group is cancelled, in the thread that cancels it; at once if it is
+  /// cancelled already. To wake a queue, or close a socket, that a task is blocked on.
+  ///
+  /// It is a `std::stop_callback` of `get_stop_token()`: `f` is not called any more when it is
+  /// destroyed, whose destructor waits for a call in another thread.
+  template <class F>
+  [[nodiscard]] std::stop_callback<std::decay_t<F>> on_cancel(F&& f) const {
+    return std::stop_callback<std::decay_t<F>>(get_stop_token(), std::forward<F>(f));
+  }
+
+  /// A fresh start after a failure: no error, not cancelled, nothing skipped. `options::timeout`
+  /// begins anew; a deadline from `set_deadline` is forgotten.
   ///
   /// Throws `std::logic_error` unless every task was waited for, in whichever thread;
   /// `std::bad_alloc`, if there is a stop token to replace. Calling it beside a `run` or a `wait`
@@ -267,6 +360,8 @@ class group {
   friend error check() noexcept;
   friend void detail::cut_tethers(detail::thread_state&, detail::frame&) noexcept;
 
+  struct timed;  // its deadline, and tasks that are not due
+  class watched;
   struct extras;      // what only some groups have: limit, name, arena, a stop token's callback
   struct token_link;  // the stop token, once somebody asked for it
   struct tokens;      // all groups with a token
@@ -283,8 +378,22 @@ class group {
                             tbb::task_group_context::concurrent_wait),
           tasks(context) {}
 
+    /// Lets us at what counts the tasks: oneTBB itself does not say whether any is unfinished.
+    struct task_group : tbb::task_group {
+      using tbb::task_group::task_group;
+
+      template <class Self>
+      static auto& count_of(Self& self) noexcept {
+        if constexpr (requires { self.m_wait_ctx; }) {
+          return self.m_wait_ctx;
+        } else {
+          return self.m_wait_vertex.get_context();  // from version 2022.0
+        }
+      }
+    };
+
     tbb::task_group_context context;
-    tbb::task_group tasks;
+    task_group tasks;
   };
 
   enum class tie : std::uint8_t {
@@ -344,6 +453,9 @@ class group {
     F f;
   };
 
+  template <class F>
+  class repeated;
+
   /// A task as oneTBB gets it: small, moved without throwing, called as const, dropped without a
   /// call if the group was cancelled.
   template <class K>
@@ -392,6 +504,10 @@ class group {
   // that keeps both.
   template <class K, class Label, class F>
   void start(Label&& label, F&& f);
+  template <class K, class Label, class F>
+  void start_at(clock::time_point due, Label&& label, F&& f);
+  template <class K, class Label, class F>
+  void defer_until(clock::time_point due, Label&& label, F&& f);
   template <class K, class Label, class F>
   bool try_start(Label&& label, F&& f);
   template <class K, class Label, class F>
@@ -521,8 +637,14 @@ class group {
   ERRGROUP_API path route(detail::thread_state& self);
   [[nodiscard]] ERRGROUP_API static std::size_t queued(detail::queue const& q) noexcept;
   ERRGROUP_API void enter(std::uint64_t as) const noexcept;
+  [[nodiscard]] bool try_enter() const noexcept;
   ERRGROUP_API void leave(std::uint64_t as, bool unlink) const noexcept;
   ERRGROUP_API void submit(detail::thread_state& self, detail::node* n) noexcept;
+  ERRGROUP_API void prepare_queue(detail::thread_state& self);
+  ERRGROUP_API void defer(detail::thread_state& self, detail::node* n, clock::time_point due);
+  ERRGROUP_API void set_deadline_at(clock::time_point at);
+  ERRGROUP_API bool wait_until_at(clock::time_point until);
+  [[noreturn]] ERRGROUP_API static void refuse_period();
   [[nodiscard]] ERRGROUP_API bool reserve(detail::thread_state& self);
   ERRGROUP_API void unreserve() noexcept;
   ERRGROUP_API void submit_reserved(detail::thread_state& self, detail::node* n) noexcept;
@@ -538,8 +660,22 @@ class group {
   void add_other(error const& e, bool was_stopped) noexcept;
   void add_names(std::string& names) const;
   void hand_over_lost_error() noexcept;
+  void note_cause(error const& e) noexcept;
+  void note_joined(std::uint64_t spawns) noexcept;
   void stop() noexcept;
+  [[nodiscard]] bool mark_stopped() noexcept;
   [[nodiscard]] bool stop_quietly() noexcept;
+
+  // timed.cpp
+  timed& time_part();
+  void dispatch(timed& t, clock::time_point now) noexcept;
+  void expire() noexcept;
+  void drop_timed(detail::queue& q) noexcept;
+  [[nodiscard]] bool engine_is_idle() noexcept;
+  [[nodiscard]] bool is_to_be_watched(detail::queue const& q) const noexcept;
+  [[nodiscard]] static bool is_needed(detail::thread_state& self) noexcept;
+
+  // group.cpp, again
   void end(detail::thread_state& self) noexcept;
   void tidy_up(detail::thread_state& self) noexcept;
   void join() noexcept;
@@ -550,7 +686,9 @@ class group {
   template <class Body>
   void engine_wait_here(Body const* body) noexcept;
   void await_maker(detail::thread_state const& self) const noexcept;
+  [[nodiscard]] error first_error() const noexcept;
   [[nodiscard]] error outcome() noexcept;
+  void start_timeout();
   [[nodiscard]] bool is_joined() const noexcept;
   [[nodiscard]] bool is_canceled_itself() const noexcept;
   [[nodiscard]] bool is_canceled_from_above() const noexcept;
@@ -572,7 +710,7 @@ class group {
   void forget_first() noexcept;
 
   // schedule.cpp
-  enum class helper : std::uint8_t { runner, waiter, submitter };
+  enum class helper : std::uint8_t { runner, waiter, submitter, timed };
   void make_queue(detail::thread_state& self);
   void set_limits(detail::thread_state& self, detail::queue& q);
   void append(detail::thread_state& self, detail::queue& q, detail::spin_mutex::scoped_lock& lock,
@@ -581,6 +719,8 @@ class group {
   bool make_room(detail::thread_state& self, detail::queue& q,
                  detail::spin_mutex::scoped_lock& lock, detail::node* n) noexcept;
   void close(detail::queue& q) noexcept;
+  void drop_waiting(detail::queue& q) noexcept;
+  [[nodiscard]] static bool wants_more(detail::queue const& q, session const& s) noexcept;
   void launch_ticket(detail::queue& q) noexcept;
   bool queue_ticket(ticket const& t);
   static bool resend_ticket(detail::queue& outer, ticket const& t) noexcept;
@@ -621,6 +761,7 @@ class group {
   // is little to tidy up.
   mutable std::atomic<bool> eventful_{false};
   std::atomic<bool> spawned_{false};  // something went straight to oneTBB
+  std::atomic<bool> context_given_{false};
   std::atomic<std::uint32_t> state_{0};
   std::atomic<std::uint32_t> maker_waits_{0};       // only the maker writes it
   mutable std::atomic<std::uint64_t> visitors_{0};  // other threads inside a member function
@@ -632,6 +773,7 @@ class group {
   std::atomic<detail::queue*> queue_{nullptr};
   mutable std::atomic<token_link*> token_{nullptr};
   std::atomic<detail::tether*> tether_{nullptr};  // to the task it was made in, if that is ours
+  std::atomic<timed*> timed_{nullptr};
   extras* extras_ = nullptr;
   detail::queue_life const* pool_ = nullptr;  // of a group with an arena of its own: its queue
 
@@ -682,6 +824,94 @@ template <class F>
 error group::run_and_wait(std::string_view name, F&& f, std::source_location where) {
   require_callable(std::forward<F>(f));
   return start_and_wait<named<std::decay_t<F>>>(detail::make_note(name, where), std::forward<F>(f));
+}
+
+template <class Clock, class Duration, class F>
+void group::run_at(std::chrono::time_point<Clock, Duration> const& time, F&& f,
+                   std::source_location where) {
+  require_callable(std::forward<F>(f));
+  start_at<located<std::decay_t<F>>>(detail::to_clock(time), where, std::forward<F>(f));
+}
+
+template <class Rep, class Period, class F>
+void group::run_after(std::chrono::duration<Rep, Period> const& delay, F&& f,
+                      std::source_location where) {
+  require_callable(std::forward<F>(f));
+  start_at<located<std::decay_t<F>>>(detail::after(clock::now(), detail::saturated(delay)), where,
+                                     std::forward<F>(f));
+}
+
+/// A task that submits itself again.
+template <class F>
+class group::repeated {
+ public:
+  template <class G>
+  repeated(group& g, clock::time_point due, clock::duration period, std::source_location where,
+           G&& f)
+      : state_(new state{g, due, period, where, std::forward<G>(f)}) {}
+
+  error operator()() {
+    using R = typename detail::task_call<F>::result;
+    state& s = *state_;
+    auto token = [&s] { return s.g.get_stop_token(); };
+    if constexpr (std::is_void_v<R>) {
+      detail::invoke_task(s.f, token);
+    } else if (error e = detail::to_error(detail::invoke_task(s.f, token))) {
+      return e == stop_repeating ? error() : e;
+    }
+    // The next time of those that are `period` apart which has not passed.
+    clock::duration const late = clock::now() - s.due;
+    clock::duration const steps =
+        late < clock::duration::zero() ? s.period : late - late % s.period + s.period;
+    s.due = detail::after(s.due, steps);
+    // Later, even if that time has passed meanwhile: this run is not over.
+    s.g.template defer_until<located<repeated>>(s.due, s.where, std::move(*this));
+    return {};
+  }
+
+ private:
+  struct state {
+    group& g;
+    clock::time_point due;
+    clock::duration period;
+    std::source_location where;
+    F f;
+  };
+
+  std::unique_ptr<state> state_;
+};
+
+template <class Rep, class Period, class F>
+void group::run_every(std::chrono::duration<Rep, Period> const& period, F&& f,
+                      std::source_location where) {
+  require_callable(std::forward<F>(f));
+  clock::duration const ticks = detail::saturated(period);
+  if (ticks <= clock::duration::zero()) {
+    refuse_period();
+  }
+  using kept = repeated<std::decay_t<F>>;
+  clock::time_point const due = detail::after(clock::now(), ticks);
+  start_at<located<kept>>(due, where, kept(*this, due, ticks, where, std::forward<F>(f)));
+}
+
+template <class K, class Label, class F>
+void group::start_at(clock::time_point due, Label&& label, F&& f) {
+  if (due <= clock::now()) {
+    start<K>(std::forward<Label>(label), std::forward<F>(f));
+    return;
+  }
+  defer_until<K>(due, std::forward<Label>(label), std::forward<F>(f));
+}
+
+template <class K, class Label, class F>
+void group::defer_until(clock::time_point due, Label&& label, F&& f) {
+  if (refuse()) {
+    return;
+  }
+  detail::thread_state& self = detail::this_thread();
+  visit guest(*this, self);
+  prepare_queue(self);
+  defer(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due);
 }
 
 template <class K, class Label, class F>

@@ -30,6 +30,13 @@ namespace errgroup {
 template <class R>
 struct result_traits;
 
+/// An `errc` is an error, 0 none: `return errgroup::stop_repeating;`.
+template <>
+struct result_traits<errc> {
+  static bool failed(errc e) noexcept { return e != errc{}; }
+  static error to_error(errc e) noexcept { return e; }
+};
+
 namespace detail {
 
 template <class R>

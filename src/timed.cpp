@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "timed.hpp"
+
+#include <tbb/task.h>        // current_context
+#include <tbb/task_arena.h>  // max_concurrency
+
+#include <algorithm>  // max, min, pop_heap, push_heap
+#include <memory>     // make_unique
+#include <mutex>      // scoped_lock, unique_lock
+#include <thread>     // thread
+#include <utility>    // exchange
+
+// Time: deadlines, tasks that wait for a time, and waits with a limit.
+//
+// A group that has to do with time has a `timed`: its tasks that are not due yet, in a heap, and
+// one alarm in the process's timer for whatever happens next. When a task is due the timer's thread
+// puts it into the group's queue, where it is a task like any other. User's code does not run on
+// the timer's thread: for what a deadline that has passed leaves to do of that kind, to destroy
+// callables and to call those who registered with a stop token, a thread is started.
+
+namespace errgroup {
+
+group::timed& group::time_part() {
+  timed* t = timed_.load(std::memory_order_acquire);
+  if (t == nullptr) {
+    (void)get_stop_token();  // by which a cancellation from above finds the group
+    auto fresh = std::make_unique<timed>(*this);
+    lock_type once(cold_);
+    t = timed_.load(std::memory_order_relaxed);
+    if (t == nullptr) {
+      eventful_.store(true, std::memory_order_relaxed);
+      t = fresh.release();
+      timed_.store(t, std::memory_order_release);
+    }
+  }
+  return *t;
+}
+
+// --- tasks ---
+
+// Sees to it that there is a queue, and an engine that is bound as it should be.
+void group::prepare_queue(thread_state& self) {
+  if (tie_.load(std::memory_order_acquire) != tie::bound) {
+    prepare_engine(self, tbb::task::current_context(), false);
+  }
+  if (queue_.load(std::memory_order_acquire) == nullptr) {
+    make_queue(self);
+  }
+}
+
+// Keeps a task until it is due.
+void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
+  queue& q = *queue_.load(std::memory_order_acquire);
+  try {
+    timed& t = time_part();
+    std::scoped_lock const held(t.lock);
+    if (t.pending.size() == t.pending.capacity()) {
+      t.pending.reserve(std::max<std::size_t>(16, 2 * t.pending.size()));
+    }
+    if (due < t.next) {
+      t.set(due);  // may throw, so before the task is in
+      t.next = due;
+    }
+    lock_type lock(q.lock);
+    if (!q.closed) {
+      number(q, *n);
+      ++q.timed;
+      lock.release();
+      t.pending.push_back({due, n->index, n});
+      std::push_heap(t.pending.begin(), t.pending.end());
+      n = nullptr;
+    }
+  } catch (...) {
+    n->consume(*n, nullptr);
+    detail::put_node(self, n);
+    throw;
+  }
+  if (n == nullptr) {
+    if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
+      record(errc::canceled, true);
+    }
+    return;
+  }
+  n->consume(*n, nullptr);
+  detail::put_node(self, n);
+  skip(1);
+}
+
+// On the timer's thread.
+void group::dispatch(timed& t, clock::time_point now) noexcept {
+  thread_state& self = detail::this_worker();
+  queue* const q = queue_.load(std::memory_order_acquire);
+  bool expires = false;
+  for (;;) {
+    detail::insist([&] { detail::reserve_node(self); });
+    std::unique_lock held(t.lock);
+    lock_type lock;
+    if (q != nullptr) {
+      lock.acquire(q->lock);
+    }
+    // What a closed queue has left is dropped by whoever closed it.
+    if (q == nullptr || q->closed || t.pending.empty() || t.pending.front().due > now) {
+      bool const is_closed = q != nullptr && q->closed;
+      if (q != nullptr) {
+        lock.release();
+      }
+      expires = !t.expired && t.deadline.load(std::memory_order_relaxed) <= now;
+      t.expired = t.expired || expires;
+      t.next = clock::time_point::max();  // it has rung
+      if (!is_closed) {
+        t.arm();
+      }
+      break;
+    }
+    std::pop_heap(t.pending.begin(), t.pending.end());
+    detail::node* const n = t.pending.back().task;
+    t.pending.pop_back();
+    held.unlock();
+    --q->timed;
+    ++q->unfinished;
+    append(self, *q, lock, n);
+  }
+  if (expires) {
+    expire();
+  }
+}
+
+// Destroys the tasks that are not due yet, of a queue that is closed.
+void group::drop_timed(queue& q) noexcept {
+  timed* const t = timed_.load(std::memory_order_acquire);
+  if (t == nullptr) {
+    return;
+  }
+  std::vector<timed::entry> rest;
+  {
+    std::scoped_lock const held(t->lock);
+    rest.swap(t->pending);
+    detail::insist([&] { t->arm(); });
+  }
+  for (timed::entry const& e : rest) {
+    e.task->consume(*e.task, nullptr);
+  }
+  skipped_.fetch_add(rest.size(), std::memory_order_relaxed);
+  detail::wake_list awake;
+  lock_type lock(q.lock);
+  q.timed -= rest.size();
+  for (timed::entry const& e : rest) {
+    q.give_back(e.task);
+  }
+  if (q.is_idle()) {
+    q.wake_all(awake);
+  }
+  lock.release();
+}
+
+// --- deadlines ---
+
+void group::set_deadline_at(clock::time_point at) {
+  timed& t = time_part();
+  bool passed = false;
+  {
+    std::scoped_lock const held(t.lock);
+    passed = at <= clock::now();
+    clock::time_point const before = t.deadline.exchange(at, std::memory_order_relaxed);
+    bool const was_expired = std::exchange(t.expired, passed);
+    try {
+      t.arm();
+    } catch (...) {
+      t.deadline.store(before, std::memory_order_relaxed);
+      t.expired = was_expired;
+      throw;
+    }
+  }
+  if (passed) {
+    cancel(errc::deadline_exceeded);
+  }
+}
+
+// On the timer's thread: cancels the group, and leaves what is user's code to another thread.
+void group::expire() noexcept {
+  enter(one_visitor);
+  error cause = errc::deadline_exceeded;
+  describe(cause, {{}, nullptr, npos});
+  if (!record(cause, false)) {
+    note_cause(cause);
+    if (extras_ && extras_->all) {
+      add_other(cause, false);
+    }
+  } else if (is_joined()) {
+    state_.fetch_or(told, std::memory_order_relaxed);  // there was nothing to cancel
+  }
+  if (!mark_stopped()) {
+    leave(one_visitor, false);
+    return;
+  }
+  auto rest = [this]() noexcept {
+    if (queue* const q = queue_.load(std::memory_order_acquire)) {
+      close(*q);
+    }
+    // Its own token first: a reset, which may come as soon as this visit is over, replaces it.
+    std::stop_source own = tokens::take(*this);
+    leave(one_visitor, false);
+    own.request_stop();
+    tokens::fire();
+  };
+  try {
+    std::thread(rest).detach();
+  } catch (...) {
+    rest();  // no thread is to be had: better late alarms for others than none for this one
+  }
+}
+
+clock::time_point group::deadline() const noexcept {
+  visit guest(*this, detail::this_worker());
+  clock::time_point earliest = clock::time_point::max();
+  for (group const* g = this; g != nullptr; g = g->above()) {
+    if (timed const* const t = g->timed_.load(std::memory_order_acquire)) {
+      earliest = std::min(earliest, t->deadline.load(std::memory_order_relaxed));
+    }
+  }
+  return earliest;
+}
+
+// --- waiting ---
+
+namespace {
+
+/// Wakes a thread that waits for a queue.
+void wake(queue& q, detail::sleeper& s) noexcept {
+  detail::wake_list awake;
+  lock_type lock(q.lock);
+  q.wake(awake, s);
+  lock.release();
+}
+
+/// … when its time is over.
+class wakes_at final : public detail::alarm {
+ public:
+  wakes_at(queue& q, detail::sleeper& s, clock::time_point due) : q_(q), s_(s) {
+    if (due != clock::time_point::max()) {
+      set(due);
+    }
+  }
+  wakes_at(wakes_at const&) = delete;
+  wakes_at& operator=(wakes_at const&) = delete;
+  ~wakes_at() override { stop(); }
+
+ private:
+  void ring(clock::time_point /*now*/) noexcept override { wake(q_, s_); }
+
+  queue& q_;
+  detail::sleeper& s_;
+};
+
+}  // namespace
+
+// The count's own question is private. An explicit instantiation may name what is.
+namespace {
+
+bool is_counting(tbb::detail::d1::wait_context const& count) noexcept;
+
+template <bool (tbb::detail::d1::wait_context::*Question)() const>
+struct opened {
+  friend bool is_counting(tbb::detail::d1::wait_context const& count) noexcept {
+    return (count.*Question)();
+  }
+};
+template struct opened<&tbb::detail::d1::wait_context::continue_execution>;
+
+}  // namespace
+
+bool group::watched::look() noexcept {
+  detail::wake_list awake;
+  lock_type lock(q_.lock);
+  if (!q_.sleeps(s_)) {
+    return false;
+  }
+  bool const is_done = g_.engine_is_idle();
+  bool const is_over = !g_.is_stopped() && g_.is_canceled_itself();
+  if ((is_done && q_.is_idle()) || is_over) {
+    q_.wake(awake, s_);
+    lock.release();
+    return false;
+  }
+  return is_done && q_.only_time_is_left() && !g_.is_stopped();
+}
+
+bool group::engine_is_idle() noexcept {
+  return !spawned_.load(std::memory_order_acquire) ||
+         !is_counting(engine::task_group::count_of(engine_.tasks));
+}
+
+// A thread that waits with a limit keeps out of the way: a task that it took might take longer than
+// it has time, and even wait for what this thread does afterwards. It takes part where nobody else
+// may come to run the tasks: without workers, and in a task, since all of oneTBB's threads may be
+// in tasks that wait like this one.
+bool group::is_needed(thread_state& self) noexcept {
+  return tbb::task::current_context() != nullptr || detail::has_no_workers(self) ||
+         tbb::this_task_arena::max_concurrency() == 1;
+}
+
+// What a thread that sleeps for this group is not told otherwise: a cancellation of context() if
+// nothing runs that would notice, and that a test's clock may move on.
+bool group::is_to_be_watched(queue const& q) const noexcept {
+  return detail::time_jumps() || (q.timed != 0 && context_given_.load(std::memory_order_relaxed));
+}
+
+bool group::wait_until_at(clock::time_point until) {
+  thread_state& self = detail::this_thread();
+  if (is_inside(self)) {
+    return false;  // it would never end
+  }
+  waiting here(*this, self);
+  if (queue_.load(std::memory_order_acquire) == nullptr) {
+    make_queue(self);
+  }
+  queue& q = *queue_.load(std::memory_order_acquire);
+  bool const takes_part = is_needed(self);
+  for (;;) {
+    std::uint64_t const before = spawns();
+    lock_type lock(q.lock);
+    bool const has_time = clock::now() < until;
+    if (takes_part && q.may_start() && has_time) {
+      session s(helper::timed);
+      s.until = until;
+      begin_session(q, s);
+      lock.release();
+      run_session(q, s);
+      continue;
+    }
+    if (!is_stopped() && q.timed != 0 && is_canceled_itself()) {
+      lock.release();
+      record(errc::canceled, true);
+      continue;
+    }
+    bool const is_idle = q.is_idle();
+    if (is_idle && engine_is_idle() && before == spawns()) {
+      q.joined.store(q.pushed.load(std::memory_order_relaxed), std::memory_order_relaxed);
+      note_joined(before);
+      break;
+    }
+    if (!has_time) {
+      detail::wake_list awake;
+      if (takes_part && q.may_start()) {
+        q.wake_one(awake, detail::sleeper::work);  // this one may have been called instead
+      }
+      lock.release();
+      return false;
+    }
+    lock.release();
+    detail::sleeper s(takes_part && helps(),
+                      takes_part ? detail::sleeper::work : detail::sleeper::nothing);
+    wakes_at const end(q, s, until);
+    std::optional<watched> done;
+    if (spawned_.load(std::memory_order_acquire) || is_to_be_watched(q)) {
+      done.emplace(*this, q, s);
+    }
+    lock.acquire(q.lock);
+    bool const has_work = takes_part && q.may_start();
+    if (!has_work && q.is_idle() == is_idle && clock::now() < until) {
+      q.enlist(s);
+      lock.release();
+      s.sleep();
+      lock.acquire(q.lock);  // whoever woke this thread has let go of it
+    }
+    lock.release();
+  }
+  if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
+    record(errc::canceled, true);
+  }
+  return true;
+}
+
+}  // namespace errgroup

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_SRC_TIMED_HPP
+#define ERRGROUP_SRC_TIMED_HPP
+
+#include "group_parts.hpp"
+#include "timer.hpp"
+
+#include <algorithm>  // min
+#include <atomic>     // atomic
+#include <mutex>      // mutex
+#include <vector>     // vector
+
+namespace errgroup {
+
+/// What a group has that has to do with time: its deadline, and the tasks that are not due yet.
+struct group::timed final : detail::alarm {
+  /// 24 bytes, beside the node of a task.
+  struct entry {
+    clock::time_point due;
+    std::size_t index;
+    detail::node* task;
+
+    /// For a heap, whose top is what is less than nothing else.
+    friend bool operator<(entry const& a, entry const& b) noexcept {
+      return a.due != b.due ? a.due > b.due : a.index > b.index;
+    }
+  };
+
+  explicit timed(group& g) noexcept(false) : owner(g) {}
+
+  void ring(clock::time_point now) noexcept override { owner.dispatch(*this, now); }
+
+  /// Under `lock`: sets the alarm to what comes first, if that is not what it is set to. Throws
+  /// what `set` throws, and is as it was then.
+  void arm() {
+    clock::time_point earliest =
+        expired ? clock::time_point::max() : deadline.load(std::memory_order_relaxed);
+    if (!pending.empty()) {
+      earliest = std::min(earliest, pending.front().due);
+    }
+    if (earliest != next) {
+      if (earliest != clock::time_point::max()) {
+        set(earliest);
+      } else {
+        unset();
+      }
+      next = earliest;
+    }
+  }
+
+  group& owner;
+  std::mutex lock;  // before the queue's
+  std::vector<entry> pending;
+  clock::time_point next = clock::time_point::max();  // when it rings
+  std::atomic<clock::time_point> deadline{clock::time_point::max()};
+  bool expired = false;
+};
+
+/// What the timer's thread looks at for a thread that waits for a group: what oneTBB does not tell
+/// of the group, and whether a test's clock that moves on by itself may do so.
+class group::watched final : public detail::polled {
+ public:
+  watched(group& g, detail::queue& q, detail::sleeper& s) : g_(g), q_(q), s_(s) { join(); }
+  watched(watched const&) = delete;
+  watched& operator=(watched const&) = delete;
+  ~watched() override { leave(); }
+
+ private:
+  bool look() noexcept override;
+
+  group& g_;
+  detail::queue& q_;
+  detail::sleeper& s_;
+};
+
+}  // namespace errgroup
+
+#endif  // ERRGROUP_SRC_TIMED_HPP

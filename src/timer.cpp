@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "timer.hpp"
+
+#include <errgroup/testing.hpp>
+
+#include <csignal>  // pthread_sigmask, sigfillset, sigset_t
+#if defined(__linux__)
+#include <sys/prctl.h>  // prctl
+#endif
+
+#include <algorithm>           // max
+#include <atomic>              // atomic
+#include <chrono>              // microseconds, milliseconds, steady_clock
+#include <condition_variable>  // condition_variable
+#include <mutex>               // mutex, unique_lock
+#include <stdexcept>           // logic_error
+#include <thread>              // thread
+#include <utility>             // exchange, swap
+#include <vector>              // vector
+
+namespace errgroup {
+namespace detail {
+
+namespace {
+
+constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
+
+// The thread stays that long when there is nothing to wait for: starting one takes some 50 us.
+constexpr std::chrono::milliseconds lingers{100};
+constexpr std::chrono::microseconds poll_period{250};
+
+thread_local bool on_timer_thread = false;
+
+// A test's clock, if there is one.
+constinit std::atomic<bool> replaced{false};
+constinit std::atomic<clock::rep> test_time{0};
+constinit std::atomic<bool> jumps{false};
+
+}  // namespace
+
+// Everything is guarded by `lock`, but for the time of a test's clock.
+struct timer {
+  std::mutex lock;
+  std::condition_variable changed;  // for the thread
+  std::condition_variable rung;     // for those who wait for it
+  std::vector<alarm*> heap;         // the earliest first
+  std::size_t alarms = 0;
+  alarm* ringing = nullptr;
+  bool runs = false;
+  polled* pollers = nullptr;
+  clock::time_point sleeps_until{};  // it has to be woken for what is earlier
+
+  static timer& the() {
+    static timer& instance = *new timer;  // its thread may outlive static destructors
+    return instance;
+  }
+
+  [[nodiscard]] static clock::time_point due(alarm const& a) noexcept { return a.due_; }
+
+  void put(std::size_t at, alarm* a) noexcept {
+    heap[at] = a;
+    a->place_ = at;
+  }
+
+  void rise(std::size_t at, alarm* a) noexcept {
+    for (; at != 0 && a->due_ < heap[(at - 1) / 2]->due_; at = (at - 1) / 2) {
+      put(at, heap[(at - 1) / 2]);
+    }
+    put(at, a);
+  }
+
+  void sink(std::size_t at, alarm* a) noexcept {
+    for (std::size_t child = 2 * at + 1; child < heap.size(); child = 2 * at + 1) {
+      if (child + 1 < heap.size() && heap[child + 1]->due_ < heap[child]->due_) {
+        ++child;
+      }
+      if (a->due_ <= heap[child]->due_) {
+        break;
+      }
+      put(at, heap[child]);
+      at = child;
+    }
+    put(at, a);
+  }
+
+  void place(std::size_t at, alarm* a) noexcept {
+    if (at != 0 && a->due_ < heap[(at - 1) / 2]->due_) {
+      rise(at, a);
+    } else {
+      sink(at, a);
+    }
+  }
+
+  void remove(alarm& a) noexcept {
+    std::size_t const at = std::exchange(a.place_, nowhere);
+    if (at != nowhere) {
+      alarm* const last = heap.back();
+      heap.pop_back();
+      if (last != &a) {
+        place(at, last);
+      }
+    }
+  }
+
+  void unset(alarm& a) noexcept {
+    remove(a);
+    rung.notify_all();  // somebody may wait for it to ring
+    // There may be nothing left to wait for, and the thread asleep for long.
+    if (heap.empty() && sleeps_until > std::chrono::steady_clock::now() + lingers) {
+      changed.notify_one();
+    }
+  }
+
+  void set(alarm& a, clock::time_point due) {
+    if (!runs) {
+      start();
+    }
+    a.due_ = due;
+    if (a.place_ == nowhere) {
+      heap.push_back(&a);  // there is room
+      rise(heap.size() - 1, &a);
+    } else {
+      place(a.place_, &a);
+    }
+    if (heap.front() == &a && (due < sleeps_until || replaced.load(std::memory_order_relaxed))) {
+      changed.notify_one();
+    }
+  }
+
+  void start() {
+    std::thread([this] { run(); }).detach();
+    runs = true;
+  }
+
+  void run() {
+    on_timer_thread = true;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);  // they are other threads' business
+#if defined(__linux__)
+    // Linux rounds sleeps up by 50 us unless asked not to.
+    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+#endif
+    std::unique_lock held(lock);
+    while (runs) {
+      if (!heap.empty() && heap.front()->due_ <= clock::now()) {
+        ring_first(held);
+        continue;
+      }
+      bool jump = false;
+      for (polled* p = pollers; p != nullptr; p = p->next_) {
+        jump = p->look() || jump;
+      }
+      if (jump && !heap.empty() && jumps.load(std::memory_order_relaxed)) {
+        test_time.store(heap.front()->due_.time_since_epoch().count(), std::memory_order_release);
+        continue;
+      }
+      bool const idle = heap.empty() && pollers == nullptr;
+      changed.wait_until(held, sleeps_until = wakes_at());
+      sleeps_until = clock::time_point::min();
+      runs = !idle || !heap.empty() || pollers != nullptr;
+    }
+  }
+
+  // When the thread looks next, on the steady clock, if nobody wakes it: whoever moves a test's
+  // clock does.
+  [[nodiscard]] clock::time_point wakes_at() const noexcept {
+    auto const now = std::chrono::steady_clock::now();
+    if (pollers != nullptr) {
+      return now + poll_period;
+    }
+    if (heap.empty()) {
+      return now + lingers;
+    }
+    // Not beyond what the system's calls can take.
+    clock::time_point const latest = now + std::chrono::hours(1);
+    return replaced.load(std::memory_order_relaxed) ? latest : std::min(latest, heap.front()->due_);
+  }
+
+  void ring_first(std::unique_lock<std::mutex>& held) {
+    ringing = heap.front();
+    clock::time_point const now = clock::now();
+    remove(*ringing);
+    held.unlock();
+    ringing->ring(now);
+    held.lock();
+    ringing = nullptr;
+    rung.notify_all();
+  }
+};
+
+bool is_timer_thread() noexcept { return on_timer_thread; }
+
+bool time_jumps() noexcept { return jumps.load(std::memory_order_relaxed); }
+
+alarm::alarm() {
+  timer& t = timer::the();
+  std::scoped_lock const held(t.lock);
+  if (t.alarms == t.heap.capacity()) {
+    t.heap.reserve(std::max<std::size_t>(16, 2 * t.alarms));
+  }
+  ++t.alarms;
+}
+
+alarm::~alarm() {
+  timer& t = timer::the();
+  std::scoped_lock const held(t.lock);
+  --t.alarms;
+}
+
+void alarm::set(clock::time_point due) {
+  timer& t = timer::the();
+  std::scoped_lock const held(t.lock);
+  t.set(*this, due);
+}
+
+void alarm::unset() noexcept {
+  timer& t = timer::the();
+  std::scoped_lock const held(t.lock);
+  t.unset(*this);
+}
+
+void alarm::stop() noexcept {
+  timer& t = timer::the();
+  std::unique_lock held(t.lock);
+  t.unset(*this);
+  t.rung.wait(held, [&] { return t.ringing != this; });
+  t.unset(*this);  // it may have been set again when it rang
+}
+
+void polled::join() {
+  timer& t = timer::the();
+  std::scoped_lock const held(t.lock);
+  if (!t.runs) {
+    t.start();
+  }
+  next_ = std::exchange(t.pollers, this);
+  t.changed.notify_one();
+}
+
+void polled::leave() noexcept {
+  timer& t = timer::the();
+  std::scoped_lock const held(t.lock);
+  for (polled** p = &t.pollers; *p != nullptr; p = &(*p)->next_) {
+    if (*p == this) {
+      *p = next_;
+      return;
+    }
+  }
+}
+
+}  // namespace detail
+
+clock::time_point clock::now() noexcept {
+  if (detail::replaced.load(std::memory_order_acquire)) {
+    return time_point(duration(detail::test_time.load(std::memory_order_acquire)));
+  }
+  return std::chrono::steady_clock::now();
+}
+
+namespace testing {
+
+test_clock::test_clock(time_moves moves) {
+  detail::timer& t = detail::timer::the();
+  auto const now = std::chrono::steady_clock::now();
+  std::scoped_lock const held(t.lock);
+  if (detail::replaced.load(std::memory_order_relaxed)) {
+    throw std::logic_error("errgroup::testing::test_clock: there is one already");
+  }
+  detail::test_time.store(now.time_since_epoch().count(), std::memory_order_release);
+  detail::replaced.store(true, std::memory_order_release);
+  detail::jumps.store(moves == time_moves::when_nothing_else_is_left, std::memory_order_relaxed);
+  t.changed.notify_one();
+}
+
+test_clock::~test_clock() {
+  detail::timer& t = detail::timer::the();
+  std::scoped_lock const held(t.lock);
+  detail::replaced.store(false, std::memory_order_release);
+  detail::jumps.store(false, std::memory_order_relaxed);
+  t.changed.notify_one();
+}
+
+void test_clock::advance_to(clock::time_point time) {
+  detail::timer& t = detail::timer::the();
+  std::unique_lock held(t.lock);
+  // Alarm by alarm, so that what is set by one rings in its turn.
+  for (;;) {
+    bool const rings = !t.heap.empty() && detail::timer::due(*t.heap.front()) <= time;
+    auto const next = rings ? detail::timer::due(*t.heap.front()) : time;
+    if (next.time_since_epoch().count() > detail::test_time.load(std::memory_order_relaxed)) {
+      detail::test_time.store(next.time_since_epoch().count(), std::memory_order_release);
+    }
+    if (!rings) {
+      break;
+    }
+    t.changed.notify_one();
+    t.rung.wait(held, [&] {
+      return t.ringing == nullptr &&
+             (t.heap.empty() || detail::timer::due(*t.heap.front()) > clock::now());
+    });
+  }
+  t.rung.wait(held, [&] { return t.ringing == nullptr; });
+}
+
+void test_clock::advance(clock::duration d) { advance_to(detail::after(clock::now(), d)); }
+
+bool test_clock::advance_to_next() {
+  detail::timer& t = detail::timer::the();
+  std::unique_lock held(t.lock);
+  if (t.heap.empty()) {
+    return false;
+  }
+  clock::time_point const next = detail::timer::due(*t.heap.front());
+  held.unlock();
+  advance_to(std::max(next, clock::now()));
+  return true;
+}
+
+}  // namespace testing
+}  // namespace errgroup

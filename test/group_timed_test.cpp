@@ -1,0 +1,843 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Tasks that wait for a time, and tasks that come again and again: E3, E6, C1, C2, L1, L3, L4 and
+// W1 of those.
+
+#include "support/callables.hpp"
+#include "support/census.hpp"
+#include "support/failing_new.hpp"
+#include "support/gate.hpp"
+#include "support/watchdog.hpp"
+#include "support/ways.hpp"
+#include <errgroup/group.hpp>
+#include <errgroup/testing.hpp>
+
+#include <gtest/gtest.h>
+#include <tbb/global_control.h>  // global_control
+#include <tbb/task_arena.h>      // max_concurrency
+
+#include <algorithm>        // is_sorted
+#include <atomic>           // atomic
+#include <chrono>           // duration, hours, milliseconds, nanoseconds, seconds, …
+#include <cstddef>          // size_t
+#include <cstdint>          // uint_least32_t
+#include <functional>       // function
+#include <limits>           // numeric_limits
+#include <memory>           // make_unique, unique_ptr
+#include <new>              // bad_alloc
+#include <random>           // mt19937
+#include <ratio>            // pico
+#include <source_location>  // source_location
+#include <stdexcept>        // invalid_argument, logic_error, runtime_error
+#include <stop_token>       // stop_token
+#include <string>           // string
+#include <system_error>     // errc, error_code, make_error_code
+#include <thread>           // thread
+#include <utility>          // move
+#include <vector>           // vector
+
+namespace {
+
+using errgroup::clock;
+using errgroup::errc;
+using errgroup::error;
+using errgroup::group;
+using errgroup::on_error;
+using errgroup::options;
+using errgroup::stop_repeating;
+using errgroup::testing::test_clock;
+using errgroup::testing::time_moves;
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+using support::await;
+using support::counted;
+using support::gate;
+using support::on_every_way;
+
+std::error_code failure() { return std::make_error_code(std::errc::no_space_on_device); }
+
+class GroupTimed : public support::no_leaks {};
+
+// --- run_after, run_at -----------------------------------------------------------------------
+
+TEST_F(GroupTimed, W1_wait_waits_for_what_is_not_due_yet) {
+  on_every_way([](group& g) {
+    int first = 0;
+    int second = 0;
+    int now = 0;
+    auto const begin = clock::now();
+    clock::time_point ran_at;
+    g.run_after(milliseconds(2), [&, a = counted()] {
+      ++first;
+      ran_at = clock::now();
+    });
+    g.run_at(begin + milliseconds(1), [&, a = counted()] { ++second; });
+    g.run([&] { ++now; });
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(first, 1);
+    EXPECT_EQ(second, 1);
+    EXPECT_EQ(now, 1);
+    EXPECT_GE(ran_at, begin + milliseconds(2)) << "early";
+    EXPECT_EQ(counted::live(), 0);
+  });
+}
+
+TEST_F(GroupTimed, W1_a_task_may_submit_one_to_its_own_group) {
+  on_every_way([](group& g) {
+    std::atomic<int> ran{0};
+    for (int i = 0; i != 3; ++i) {
+      g.run([&] {
+        g.run_after(milliseconds(1), [&] {
+          ++ran;
+          g.run_at(clock::now() + milliseconds(1), [&] {
+            ++ran;
+            g.run([&] { ++ran; });
+          });
+        });
+      });
+    }
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(ran, 9);
+  });
+}
+
+TEST_F(GroupTimed, none_begins_before_its_time) {
+  for (int const limit : {errgroup::unlimited, 1}) {
+    test_clock c;
+    group g{{.limit = limit}};
+    std::atomic<int> ran{0};
+    for (int h = 1; h != 5; ++h) {
+      g.run_after(hours(h), [&] { ++ran; });
+    }
+    for (int h = 1; h != 5; ++h) {
+      c.advance(hours(1) - nanoseconds(1));
+      support::let_others_work();
+      EXPECT_EQ(ran, h - 1);
+      c.advance(nanoseconds(1));
+      await([&] { return ran == h; }, "a task that is due, with nobody waiting");
+    }
+    EXPECT_FALSE(g.wait());
+  }
+}
+
+TEST_F(GroupTimed, they_start_in_the_order_of_their_times_and_ties_in_that_of_their_submission) {
+  for (bool const inside : {false, true}) {
+    test_clock c;
+    group g{{.limit = 1}};
+    std::vector<int> order;
+    std::mt19937 random(7);  // the same each time
+    std::vector<int> times;
+    for (int i = 0; i != 1000; ++i) {
+      times.push_back(static_cast<int>(random() % 100));
+    }
+    auto const submit = [&] {
+      auto const begin = clock::now() + hours(1);
+      for (int i = 0; i != 1000; ++i) {
+        int const t = times[static_cast<std::size_t>(i)];
+        g.run_at(begin + seconds(t), [&order, t, i] { order.push_back(t * 1000 + i); });
+      }
+    };
+    if (inside) {
+      gate submitted("all to be submitted");
+      g.run([&] {
+        submit();
+        submitted.open();
+      });
+      submitted.wait();
+    } else {
+      submit();
+    }
+    c.advance(hours(2));
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(order.size(), 1000U);
+    EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+  }
+}
+
+TEST_F(GroupTimed, a_time_in_the_past_means_now) {
+  test_clock const still;
+  on_every_way([](group& g) {
+    std::atomic<int> ran{0};
+    auto const f = [&] { ++ran; };
+    g.run_after(nanoseconds(0), f);
+    g.run_after(nanoseconds(-1), f);
+    g.run_after(hours::min(), f);
+    g.run_after(std::chrono::duration<double>(-1e300), f);
+    g.run_at(clock::now(), f);
+    g.run_at(clock::time_point::min(), f);
+    g.run_at(std::chrono::time_point<steady_clock, hours>::min(), f);
+    g.run_at(system_clock::now() - seconds(1), f);
+    g.run_at(system_clock::time_point::min(), f);
+    g.run_at(std::chrono::sys_days::min(), f);
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(ran, 10);
+  });
+}
+
+TEST_F(GroupTimed, what_is_too_far_away_to_tell_never_comes) {
+  test_clock c;
+  std::atomic<int> ran{0};
+  group g;
+  auto const f = [&, a = counted()] { ++ran; };
+  g.run_after(hours::max(), f);
+  g.run_after(nanoseconds::max(), f);
+  g.run_after(std::chrono::years(100'000), f);
+  g.run_after(std::chrono::duration<double>(1e300), f);
+  g.run_after(std::chrono::duration<float>(9223372036854775807.0F / 1e9F), f);
+  g.run_after(std::chrono::duration<float>::max(), f);
+  g.run_at(clock::time_point::max(), f);
+  g.run_at(std::chrono::time_point<steady_clock, hours>::max(), f);
+  g.run_at(system_clock::time_point::max(), f);
+  g.run_at(std::chrono::sys_days::max(), f);
+  c.advance(hours(24 * 365 * 100));
+  EXPECT_FALSE(g.wait_for(nanoseconds(0)));
+  support::let_others_work();
+  EXPECT_EQ(ran, 0);
+  g.cancel();
+  EXPECT_EQ(g.wait().skipped(), 10U);
+}
+
+TEST_F(GroupTimed, a_time_of_the_system_s_clock_will_do) {
+  test_clock c;
+  group g;
+  std::atomic<bool> ran{false};
+  g.run_at(system_clock::now() + hours(1), [&] { ran = true; });
+  c.advance(std::chrono::minutes(59));
+  EXPECT_FALSE(g.wait_for(nanoseconds(0)));
+  EXPECT_FALSE(ran);
+  c.advance(std::chrono::minutes(1));
+  EXPECT_FALSE(g.wait());
+  EXPECT_TRUE(ran);
+}
+
+TEST_F(GroupTimed, it_is_a_task_like_any_other_in_all_it_may_be_and_return) {
+  on_every_way(
+      [](group& g) {
+        std::uint_least32_t const line = std::source_location::current().line() + 1;
+        g.run_after(milliseconds(1), [] { return failure(); });
+        error const e = g.wait();
+        EXPECT_EQ(e, failure());
+        EXPECT_EQ(e.origin().where.line(), line);
+      },
+      {.name = "named"});
+  on_every_way([](group& g) {
+    g.run_after(milliseconds(1), [] { throw std::runtime_error("thrown"); });
+    EXPECT_EQ(g.wait(), errc::exception);
+  });
+  on_every_way([](group& g) {
+    bool stopped = true;
+    g.run_after(milliseconds(1), [&](std::stop_token const& t) { stopped = t.stop_requested(); });
+    EXPECT_FALSE(g.wait());
+    EXPECT_FALSE(stopped);
+  });
+  on_every_way([](group& g) {
+    error e;
+    bool waited = true;
+    g.run_after(milliseconds(1), support::move_only([&] {
+                  e = g.wait();
+                  waited = g.wait_for(hours(1));
+                }));
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(e, errc::would_deadlock);
+    EXPECT_FALSE(waited);
+  });
+}
+
+TEST_F(GroupTimed, an_empty_function_is_refused_in_words) {
+  group g;
+  std::function<void()> const empty;
+  EXPECT_THROW(g.run_after(hours(1), empty), std::invalid_argument);
+  EXPECT_THROW(g.run_at(clock::now(), empty), std::invalid_argument);
+  EXPECT_THROW(g.run_every(hours(1), empty), std::invalid_argument);
+  EXPECT_FALSE(g.wait());
+}
+
+// --- C1, C2, E3 ------------------------------------------------------------------------------
+
+TEST_F(GroupTimed, C1_E3_cancel_drops_counts_and_destroys_what_is_not_due) {
+  on_every_way([](group& g) {
+    bool ran = false;
+    for (int i = 0; i != 50; ++i) {
+      g.run_after(hours(1), [&, a = counted()] { ran = true; });
+    }
+    EXPECT_EQ(counted::live(), 50);
+    g.cancel();
+    EXPECT_EQ(counted::live(), 0);
+    g.run_after(hours(1), [&, a = counted()] { ran = true; });
+    g.run_at(clock::now() - hours(1), [&, a = counted()] { ran = true; });
+    error const e = g.wait();
+    EXPECT_EQ(e, errc::canceled);
+    EXPECT_EQ(e.skipped(), 52U);
+    EXPECT_FALSE(ran);
+    g.reset();
+    g.run_after(milliseconds(1), [&] { ran = true; });
+    EXPECT_FALSE(g.wait());
+    EXPECT_TRUE(ran) << "as new";
+  });
+}
+
+TEST_F(GroupTimed, C1_E3_a_failure_drops_what_is_not_due) {
+  on_every_way([](group& g) {
+    g.run_after(hours(1), [a = counted()] {});
+    g.run([] { return failure(); });
+    error const e = g.wait();
+    EXPECT_EQ(e, failure());
+    EXPECT_EQ(e.skipped(), 1U);
+    EXPECT_EQ(counted::live(), 0);
+  });
+}
+
+TEST_F(GroupTimed, C1_the_destructor_does_not_wait_for_their_times) {
+  support::watchdog const guard("the end of groups with tasks that are not due");
+  on_every_way([](group& g) { g.run_after(hours(1), [a = counted()] {}); });
+}
+
+TEST_F(GroupTimed, C1_cancelling_a_hundred_thousand_of_them) {
+  for (int const limit : {errgroup::unlimited, 1}) {
+    group g{{.limit = limit}};
+    for (int i = 0; i != 100'000; ++i) {
+      g.run_after(hours(1) + nanoseconds(i * 7919 % 100'003), [a = counted()] {});
+    }
+    g.cancel();
+    EXPECT_EQ(counted::live(), 0);
+    EXPECT_EQ(g.wait().skipped(), 100'000U);
+  }
+}
+
+TEST_F(GroupTimed, C2_a_cancelled_parent_drops_what_is_not_due_below) {
+  for (bool const by_deadline : {false, true}) {
+    for (int const limit : {errgroup::unlimited, 1}) {
+      test_clock c;
+      group outer{{.limit = limit, .timeout = hours(1)}};
+      gate ready("the nested group's wait to begin");
+      error inner_error;
+      outer.run([&] {
+        group middle;
+        (void)middle.run_and_wait([&] {
+          group inner{{.limit = limit}};
+          inner.run_after(hours(2), [a = counted()] {});
+          ready.open();
+          inner_error = inner.wait();
+        });
+      });
+      support::waiters waiter(outer, 1);
+      ready.wait();
+      if (by_deadline) {
+        c.advance(hours(1));
+      } else {
+        outer.cancel();
+      }
+      EXPECT_EQ(waiter.errors()[0],
+                by_deadline ? error(errc::deadline_exceeded) : error(errc::canceled));
+      EXPECT_EQ(inner_error, errc::canceled);
+      EXPECT_EQ(inner_error.skipped(), 1U);
+    }
+  }
+}
+
+TEST_F(GroupTimed, C2_what_is_submitted_below_a_cancelled_parent_is_not_waited_for) {
+  support::watchdog const guard("a wait below a cancelled group");
+  for (int const limit : {errgroup::unlimited, 1}) {
+    group outer{{.limit = limit}};
+    error inner_error;
+    (void)outer.run_and_wait([&] {
+      group inner;
+      outer.cancel();
+      inner.run_after(hours(1), [a = counted()] {});
+      inner_error = inner.wait();
+    });
+    EXPECT_EQ(inner_error, errc::canceled);
+    EXPECT_EQ(inner_error.skipped(), 1U);
+  }
+}
+
+TEST_F(GroupTimed, C1_a_direct_cancellation_of_the_context_counts_as_cancel) {
+  support::watchdog const guard("a wait after a direct cancellation");
+  group g;
+  g.run_after(hours(1), [a = counted()] {});
+  g.context().cancel_group_execution();
+  EXPECT_TRUE(g.is_canceling());
+  EXPECT_EQ(g.wait().skipped(), 1U);
+}
+
+TEST_F(GroupTimed, C3_a_task_that_ends_waits_for_them_in_a_group_that_outlives_it) {
+  std::unique_ptr<group> g;
+  std::atomic<bool> ran{false};
+  group outer;
+  EXPECT_FALSE(outer.run_and_wait([&] {
+    g = std::make_unique<group>();
+    g->run_after(milliseconds(1), [&] { ran = true; });
+  }));
+  EXPECT_TRUE(ran);
+  EXPECT_FALSE(g->wait());
+  g->run_after(milliseconds(1), [&] { ran = false; });
+  EXPECT_FALSE(g->wait());
+  EXPECT_FALSE(ran);
+}
+
+// --- limits ----------------------------------------------------------------------------------
+
+TEST_F(GroupTimed, L1_they_share_the_limit_with_the_others) {
+  test_clock c;
+  for (int const limit : {1, 2, 3}) {
+    group g{{.limit = limit}};
+    support::task_census census;
+    auto const task = [&] {
+      support::task_census::presence const here(census);
+      support::dawdle();
+    };
+    for (int i = 0; i != 100; ++i) {
+      g.run_after(seconds(i % 7), task);
+      g.run(task);
+    }
+    c.advance(seconds(7));
+    support::waiters waiting(g, 4);
+    EXPECT_FALSE(waiting.errors()[0]);
+    EXPECT_LE(census.most(), limit);
+  }
+}
+
+TEST_F(GroupTimed, L3_they_start_without_anybody_waiting_and_without_workers) {
+  for (std::size_t const threads : {1U, 2U, 4U}) {
+    tbb::global_control const few(tbb::global_control::max_allowed_parallelism, threads);
+    for (options const& opts : {options{}, options{.limit = 1}, options{.limit = 3},
+                                options{.queue = 2}, options{.isolated = true}}) {
+      group g(opts);
+      gate ran("a task that was due");
+      g.run_after(milliseconds(1), [&] { ran.open(); });
+      ran.wait();
+      gate again("a task that was submitted in that way by a task");
+      g.run_after(milliseconds(1), [&] { g.run_after(milliseconds(1), [&] { again.open(); }); });
+      again.wait();
+      EXPECT_FALSE(g.wait());
+    }
+  }
+}
+
+TEST_F(GroupTimed, L3_wait_finds_them_without_workers_in_nested_groups) {
+  support::watchdog const guard("timed tasks without workers");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  for (int const outer_limit : {errgroup::unlimited, 1, 2}) {
+    for (int const inner_limit : {errgroup::unlimited, 1, 2}) {
+      group outer{{.limit = outer_limit}};
+      std::atomic<int> ran{0};
+      for (int i = 0; i != 4; ++i) {
+        outer.run_after(milliseconds(1), [&] {
+          group inner{{.limit = inner_limit}};
+          for (int k = 0; k != 4; ++k) {
+            inner.run_after(milliseconds(k), [&] {
+              ++ran;
+              inner.run([&] { ++ran; });
+            });
+          }
+          EXPECT_FALSE(inner.wait());
+        });
+      }
+      EXPECT_FALSE(outer.wait());
+      EXPECT_EQ(ran, 32);
+    }
+  }
+}
+
+TEST_F(GroupTimed, Queue_does_not_count_what_is_not_due) {
+  test_clock c;
+  group g{{.limit = 1, .queue = 1}};
+  gate started("the task to start");
+  gate go("the test to go on");
+  support::opens_at_end const at_end(go);
+  std::atomic<int> ran{0};
+  for (int i = 0; i != 10; ++i) {
+    g.run_after(hours(1), [&] { ++ran; });
+  }
+  g.run([&] {
+    started.open();
+    go.wait();
+  });
+  started.wait();
+  EXPECT_TRUE(g.try_run([&] { ++ran; })) << "there is one place";
+  EXPECT_FALSE(g.try_run([&] { ++ran; }));
+  for (int i = 0; i != 10; ++i) {
+    g.run_after(hours(1), [&] { ++ran; });  // does not wait for room
+  }
+  c.advance(hours(1));
+  EXPECT_FALSE(g.try_run([&] { ++ran; })) << "now they count";
+  go.open();
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(ran, 21);
+  EXPECT_TRUE(g.try_run([&] { ++ran; }));
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(ran, 22);
+}
+
+TEST_F(GroupTimed, L4_submitting_them_from_inside_a_full_queue_never_deadlocks) {
+  support::watchdog const guard("timed tasks at a full queue");
+  for (std::size_t const queue : {0U, 1U}) {
+    group g{{.limit = 1, .queue = queue}};
+    std::atomic<int> ran{0};
+    g.run([&] {
+      for (int i = 0; i != 20; ++i) {
+        g.run_after(milliseconds(i % 3), [&] { ++ran; });
+        g.run([&] { ++ran; });
+      }
+    });
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(ran, 40);
+  }
+}
+
+TEST_F(GroupTimed, L7_they_run_in_the_arena_of_the_options) {
+  tbb::task_arena arena(2, 0);
+  group g{{.arena = &arena}};
+  std::atomic<int> concurrency{0};
+  g.run_after(milliseconds(1), [&] { concurrency = tbb::this_task_arena::max_concurrency(); });
+  support::await([&] { return concurrency != 0; }, "the task, which nobody waits for");
+  EXPECT_EQ(concurrency, 2);
+  EXPECT_FALSE(g.wait());
+}
+
+// --- E6 --------------------------------------------------------------------------------------
+
+TEST_F(GroupTimed, E6_a_throwing_move_leaves_the_group_as_before) {
+  on_every_way([](group& g) {
+    auto make = [] { return support::throws_on_move([] {}); };
+    EXPECT_THROW(g.run_after(hours(1), make()), support::thrown_by_move);
+    EXPECT_THROW(g.run_at(clock::now() + hours(1), make()), support::thrown_by_move);
+    EXPECT_THROW(g.run_at(clock::now(), make()), support::thrown_by_move);
+    EXPECT_THROW(g.run_every(hours(1), make()), support::thrown_by_move);
+    support::throws_on_copy const copied([] {});
+    EXPECT_THROW(g.run_after(hours(1), copied), support::thrown_by_copy);
+    EXPECT_THROW(g.run_every(hours(1), copied), support::thrown_by_copy);
+    EXPECT_EQ(counted::live(), 1);
+    EXPECT_FALSE(g.wait());
+    EXPECT_TRUE(g.wait_for(nanoseconds(0)));
+  });
+}
+
+/// Has the n-th allocation of `submit` fail, for each n.
+template <class Submit>
+void without_memory(options const& opts, Submit submit) {
+  bool failed = true;
+  for (int n = 0; failed; ++n) {
+    ASSERT_LT(n, 200);
+    group g(opts);
+    bool accepted = false;
+    {
+      support::failing_new const fails(n);
+      try {
+        submit(g);
+        accepted = true;
+      } catch (std::bad_alloc const&) {
+      }
+      failed = support::failing_new::has_failed();
+    }
+    if (!accepted) {
+      EXPECT_EQ(counted::live(), 0);
+      EXPECT_TRUE(g.wait_for(nanoseconds(0))) << "nothing is pending";
+    }
+    g.cancel();
+    EXPECT_EQ(g.wait().skipped(), accepted ? 1U : 0U);
+    EXPECT_EQ(counted::live(), 0);
+  }
+}
+
+TEST_F(GroupTimed, E6_no_memory_leaves_the_group_as_before) {
+  for (options const& opts : {options{}, options{.limit = 1}, options{.queue = 3}}) {
+    without_memory(opts, [](group& g) { g.run_after(hours(1), [a = counted()] {}); });
+    without_memory(opts, [](group& g) {
+      struct {
+        counted a;
+        char big[200] = {};
+        void operator()() {}
+      } f;
+      g.run_at(clock::now() + hours(1), f);
+    });
+    without_memory(opts, [](group& g) { g.run_every(hours(1), [a = counted()] {}); });
+  }
+}
+
+TEST_F(GroupTimed, E6_no_memory_for_one_of_many_leaves_the_others) {
+  test_clock c;
+  for (int n = 0; n != 60; ++n) {
+    group g{{.limit = 1}};
+    int submitted = 0;
+    int ran = 0;
+    {
+      support::failing_new const fails(n, true);
+      try {
+        for (; submitted != 1000; ++submitted) {
+          g.run_after(seconds(submitted % 10 + 1), [&ran, a = counted()] { ++ran; });
+        }
+      } catch (std::bad_alloc const&) {
+      }
+    }
+    c.advance(seconds(10));
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(ran, submitted);
+  }
+}
+
+TEST_F(GroupTimed, a_million_of_them) {
+  test_clock c;
+  group g;
+  std::mt19937 random(11);
+  constexpr std::size_t n = 1'000'000;
+  std::size_t early = 0;
+  for (std::size_t i = 0; i != n; ++i) {
+    auto const after = nanoseconds(random());  // up to 4 seconds
+    early += after <= seconds(1) ? 1U : 0U;
+    g.run_after(after + hours(1), [] {});
+  }
+  c.advance(hours(1) + seconds(1));
+  g.cancel();
+  EXPECT_GE(g.wait().skipped(), n - early);
+}
+
+// --- run_every -------------------------------------------------------------------------------
+
+TEST_F(GroupTimed, Every_runs_again_until_it_says_that_it_is_enough) {
+  on_every_way([](group& g) {
+    int n = 0;
+    g.run_every(milliseconds(1), [&, a = counted()]() -> error {
+      if (++n == 5) {
+        return stop_repeating;
+      }
+      return {};
+    });
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(n, 5);
+    EXPECT_EQ(counted::live(), 0);
+  });
+  on_every_way([](group& g) {
+    int n = 0;
+    g.run_every(milliseconds(1), [&]() -> std::error_code {
+      return ++n == 3 ? make_error_code(stop_repeating) : std::error_code();
+    });
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(n, 3);
+  });
+}
+
+TEST_F(GroupTimed, Every_runs_first_after_the_period_and_then_on_time) {
+  test_clock c(time_moves::when_nothing_else_is_left);
+  auto const begin = clock::now();
+  group g;
+  std::vector<clock::duration> times;
+  g.run_every(hours(1), [&]() -> error {
+    times.push_back(clock::now() - begin);
+    return times.size() == 4 ? error(stop_repeating) : error();
+  });
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(times, (std::vector<clock::duration>{hours(1), hours(2), hours(3), hours(4)}));
+}
+
+TEST_F(GroupTimed, Every_ends_when_the_group_is_cancelled) {
+  on_every_way([](group& g) {
+    std::atomic<int> n{0};
+    g.run_every(milliseconds(1), [&, a = counted()] {
+      if (++n == 3) {
+        g.cancel();
+      }
+    });
+    error const e = g.wait();
+    EXPECT_EQ(e, errc::canceled);
+    EXPECT_EQ(e.skipped(), 1U) << "the next run";
+    EXPECT_EQ(n, 3);
+    EXPECT_EQ(counted::live(), 0);
+  });
+  group g;
+  g.run_every(hours(1), [a = counted()] {});
+  g.cancel();
+  EXPECT_EQ(g.wait().skipped(), 1U);
+  EXPECT_EQ(counted::live(), 0);
+}
+
+TEST_F(GroupTimed, Every_ends_when_it_fails_whatever_the_group_does_then) {
+  for (on_error const policy : {on_error::cancel, on_error::keep_going}) {
+    on_every_way(
+        [](group& g) {
+          int n = 0;
+          g.run_every(milliseconds(1),
+                      [&, a = counted()] { return ++n == 3 ? failure() : std::error_code(); });
+          error const e = g.wait();
+          EXPECT_EQ(e, failure());
+          EXPECT_EQ(e.skipped(), 0U);
+          EXPECT_EQ(n, 3);
+          g.reset();
+          g.run_every(milliseconds(1), [&, a = counted()] {
+            if (--n == 0) {
+              throw std::runtime_error("thrown");
+            }
+          });
+          EXPECT_EQ(g.wait(), errc::exception);
+          EXPECT_EQ(n, 0);
+          EXPECT_EQ(counted::live(), 0);
+        },
+        {.policy = policy});
+  }
+}
+
+TEST_F(GroupTimed, Every_what_another_task_asks_to_repeat_no_more_is_no_failure_of_this_one) {
+  group g{{.policy = on_error::keep_going}};
+  int n = 0;
+  g.run_every(milliseconds(1), [&]() -> error {
+    if (++n == 3) {
+      return stop_repeating;
+    }
+    return {};
+  });
+  int m = 0;
+  g.run_every(milliseconds(1), [&]() -> error {
+    if (++m == 6) {
+      return stop_repeating;
+    }
+    return {};
+  });
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(n, 3);
+  EXPECT_EQ(m, 6);
+}
+
+TEST_F(GroupTimed, Every_never_runs_beside_itself) {
+  for (options const& opts : {options{}, options{.limit = 4}, options{.queue = 1}}) {
+    group g(opts);
+    support::highest inside;
+    std::atomic<int> n{0};
+    g.run_every(nanoseconds(1), [&]() -> error {
+      inside.up();
+      support::dawdle(5);
+      inside.down();
+      if (++n == 500) {
+        return stop_repeating;
+      }
+      return {};
+    });
+    support::waiters waiting(g, 3);
+    EXPECT_FALSE(waiting.errors()[0]);
+    EXPECT_EQ(inside.most(), 1);
+    EXPECT_EQ(n, 500);
+  }
+}
+
+TEST_F(GroupTimed, Every_with_the_shortest_period_in_a_full_queue_needs_no_stack) {
+  for (std::size_t const queue : {0U, 1U}) {
+    group g{{.limit = 1, .queue = queue}};
+    int n = 0;
+    g.run_every(nanoseconds(1), [&]() -> error {
+      if (++n == 100'000) {
+        return stop_repeating;
+      }
+      return {};
+    });
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(n, 100'000);
+  }
+}
+
+TEST_F(GroupTimed, Every_leaves_out_what_it_was_too_late_for) {
+  test_clock c;
+  auto const begin = clock::now();
+  group g{{.limit = 1}};
+  std::atomic<int> n{0};
+  std::vector<clock::duration> times;
+  g.run_every(hours(1), [&] {
+    times.push_back(clock::now() - begin);
+    ++n;
+  });
+  gate started("what keeps the slot to start");
+  gate go("five hours to pass");
+  g.run([&] {
+    started.open();
+    go.wait();
+  });
+  started.wait();
+  c.advance(hours(5) + std::chrono::minutes(30));
+  go.open();
+  await([&] { return n == 1; }, "the late run");
+  // Its next time is the next full hour, not five at once.
+  await([&] { return !g.wait_for(nanoseconds(0)) && n == 1; }, "nothing");
+  support::let_others_work();
+  EXPECT_EQ(n, 1);
+  await([&] { return c.advance_to_next(); }, "the next run to be set");
+  await([&] { return n == 2; }, "the next run");
+  g.cancel();
+  EXPECT_EQ(g.wait(), errc::canceled);
+  EXPECT_EQ(times, (std::vector<clock::duration>{hours(5) + std::chrono::minutes(30), hours(6)}));
+}
+
+TEST_F(GroupTimed, Every_a_period_that_is_not_positive_is_refused_in_words) {
+  group g;
+  auto const refused = [&](auto period) {
+    try {
+      g.run_every(period, [a = counted()] {});
+      FAIL() << "accepted";
+    } catch (std::invalid_argument const& e) {
+      EXPECT_NE(std::string(e.what()).find("run_every"), std::string::npos);
+      EXPECT_NE(std::string(e.what()).find("not positive"), std::string::npos);
+    }
+  };
+  refused(nanoseconds(0));
+  refused(nanoseconds(-1));
+  refused(hours::min());
+  refused(std::chrono::duration<double>(-0.0));
+  refused(std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN()));
+  EXPECT_EQ(counted::live(), 0);
+  EXPECT_FALSE(g.wait());
+  // The shortest and the longest are none of those.
+  g.run_every(std::chrono::duration<double, std::pico>(0.001),
+              []() -> error { return stop_repeating; });
+  EXPECT_FALSE(g.wait());
+  g.run_every(hours::max(), [] {});
+  EXPECT_FALSE(g.wait_for(nanoseconds(0)));
+  g.cancel();
+  EXPECT_EQ(g.wait().skipped(), 1U);
+}
+
+TEST_F(GroupTimed, Every_the_callable_is_one_and_the_same_and_may_be_move_only) {
+  on_every_way([](group& g) {
+    int seen = 0;
+    g.run_every(milliseconds(1), [&, n = std::make_unique<int>(0)]() mutable -> error {
+      seen = ++*n;
+      return seen == 4 ? error(stop_repeating) : error();
+    });
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(seen, 4);
+  });
+}
+
+TEST_F(GroupTimed, Every_it_may_take_the_stop_token) {
+  test_clock c;
+  group g{{.timeout = hours(2)}};
+  gate started("a run to start");
+  g.run_every(hours(1), [&](std::stop_token const& t) {
+    EXPECT_FALSE(t.stop_requested());
+    started.open();
+    await([&] { return t.stop_requested(); }, "the deadline");
+  });
+  support::waiters waiter(g, 1);
+  c.advance(hours(1));
+  started.wait();
+  c.advance(hours(1));
+  EXPECT_EQ(waiter.errors()[0], errc::deadline_exceeded);
+}
+
+TEST_F(GroupTimed, C2_Every_below_a_cancelled_parent_ends) {
+  support::watchdog const guard("a repeated task below a cancelled group");
+  group outer;
+  std::atomic<int> n{0};
+  (void)outer.run_and_wait([&] {
+    group inner;
+    inner.run_every(milliseconds(1), [&] {
+      if (++n == 3) {
+        outer.cancel();
+      }
+    });
+    EXPECT_EQ(inner.wait(), errc::canceled);
+  });
+  EXPECT_EQ(n, 3);
+}
+
+}  // namespace
