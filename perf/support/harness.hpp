@@ -65,7 +65,12 @@ class answer {
   /// is divided by to give the time per task.
   void settle(std::size_t tasks, std::uint64_t each_iteration) {
     auto const iterations = static_cast<std::uint64_t>(state_.iterations());
-    expect(tally::total() - before_ == iterations * each_iteration);
+    settle_all(tasks, iterations * each_iteration);
+  }
+
+  /// The same where all iterations together added `all` to the tally.
+  void settle_all(std::size_t tasks, std::uint64_t all) {
+    expect(tally::total() - before_ == all);
     settle(tasks);
   }
 

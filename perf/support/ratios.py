@@ -16,7 +16,7 @@ import json
 import statistics
 import sys
 
-CONTENDERS = ["serial", "tbb", "errgroup", "std_thread"]
+CONTENDERS = ["serial", "tbb", "errgroup", "schedgroup", "std_thread"]
 
 
 def load(paths):
@@ -38,7 +38,8 @@ def load(paths):
                 continue
             assert run["time_unit"] == "ns", run
             rounds[name]["ns"].append(run["real_time"] / run["tasks"])
-            for counter, scale in (("p50", 1e9), ("p99", 1e9), ("peak_bytes", 1e-6)):
+            for counter, scale in (("p50", 1e9), ("p99", 1e9), ("max", 1e9), ("cpu", 1e9),
+                                   ("peak_bytes", 1e-6), ("bytes_each", 1)):
                 if counter in run:
                     rounds[name][counter].append(run[counter] * scale)
         for name, quantities in rounds.items():
@@ -97,13 +98,19 @@ def table(context, samples, middle):
         beside = f"{raw.whole:.2f} tbb"
         rows.append((what, f"{ours.whole:.2f}", beside, ours, "", target))
 
-    def absolute(what, case, unit, target="", quantity="ns", scale=1.0):
+    def absolute(what, case, unit, target="", quantity="ns", scale=1.0, others=("tbb",)):
         try:
             ours = value(f"{case}/errgroup", quantity).scaled(scale)
-            raw = value(f"{case}/tbb", quantity).scaled(scale)
         except Missing:
             return
-        rows.append((what, number(ours.whole, unit), f"{number(raw.whole, unit)} tbb", ours, unit, target))
+        beside = []
+        for other in others:
+            try:
+                theirs = value(f"{case}/{other}", quantity).scaled(scale)
+                beside.append(f"{number(theirs.whole, unit)} {other}")
+            except Missing:
+                continue
+        rows.append((what, number(ours.whole, unit), ", ".join(beside), ours, unit, target))
 
     def pair(what, case, target=""):
         ratio(what, f"{case}/errgroup", f"{case}/tbb", target)
@@ -144,6 +151,26 @@ def table(context, samples, middle):
     absolute("the same, 99th percentile", "error_path/latency", "us", "", "p99", 1e-3)
     absolute("first failure (task 2,000) to wait returning, median", "error_path/latency_late", "us", "", "p50", 1e-3)
     absolute("10^6 tasks into a cancelled group, each", "error_path/refused", "ns", "<= 20")
+
+    timers = ("schedgroup", "std_thread")
+    sizes = (("1k", "10^3", 1e3), ("10k", "10^4", 1e4), ("100k", "10^5", 1e5), ("1m", "10^6", 1e6))
+    for size, count, _ in sizes:
+        absolute(f"{count} timers: to insert one", f"timed/insert_{size}", "ns", others=timers)
+    for size, count, _ in sizes:
+        absolute(f"{count} timers, not due: to drop one", f"timed/cancel_{size}", "ns", others=timers)
+    absolute("10^6 timers, not due: to drop all", "timed/cancel_1m", "ms", scale=1e6 * 1e-6, others=timers)
+    for size, count, _ in sizes:
+        absolute(f"{count} timers, all due at once: to run one", f"timed/fire_{size}", "ns", others=timers)
+    for size, count, number_of in sizes:
+        absolute(f"{count} timers, due within 100 ms: to run all", f"timed/spread_{size}", "ms",
+                 scale=number_of * 1e-6, others=timers)
+        absolute("the same, processor time for one", f"timed/spread_{size}", "us", "", "cpu", 1e-3, timers)
+    for kind, what in (("idle", "an idle machine"), ("busy", "all workers busy"), ("spinning", "all CPUs busy")):
+        absolute(f"10^4 timers a second, {what}: late, median", f"timed/lateness_{kind}", "us", "", "p50", 1e-3, timers)
+        absolute("the same, 99th percentile", f"timed/lateness_{kind}", "us", "", "p99", 1e-3, timers)
+        absolute("the same, the latest", f"timed/lateness_{kind}", "us", "", "max", 1e-3, timers)
+    absolute("10^4 timers a second, an idle machine: processor time for one", "timed/lateness_idle", "us", "", "cpu", 1e-3, timers)
+    absolute("10^6 timers: memory for one", "timed/memory", "bytes", "", "bytes_each", 1.0, timers)
     return rows
 
 
@@ -208,7 +235,7 @@ def everything(samples, middle):
     cases = sorted({name.rsplit("/", 1)[0] for name in samples})
     lines = [("time per task", *CONTENDERS)]
     for case in cases:
-        if case == "flat/memory":
+        if case.endswith("/memory"):
             continue
         cells = []
         for contender in CONTENDERS:
@@ -248,7 +275,7 @@ def main():
         facts["load when it began"] = str(context["load_avg"][0])
         facts["rounds"] = str(max((len(q["ns"]) for q in samples.values()), default=0))
         with open(arguments.record + ".json", "w", encoding="utf-8") as file:
-            record = {"facts": facts, "per task: ns; p50, p99: ns; peak_bytes: MB":
+            record = {"facts": facts, "per task: ns, cpu: ns, bytes_each; p50, p99, max: ns; peak_bytes: MB":
                       {name: {quantity: [[float(f"{v:.5g}") for v in values] for values in rounds]
                               for quantity, rounds in quantities.items()}
                        for name, quantities in samples.items()}}
