@@ -234,6 +234,21 @@ bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
 /// The same, asked once per task: oneTBB takes a lock that all threads share.
 [[nodiscard]] bool has_no_workers(thread_state& self) noexcept;
 
+/// While a thread runs tasks that it may leave before the group is done: it does not spawn what
+/// they submit if nobody else would come to take that from its deque.
+class passing_by {
+ public:
+  explicit passing_by(thread_state& self) noexcept
+      : self_(self), was_alone_(std::exchange(self.is_alone, has_no_workers())) {}
+  passing_by(passing_by const&) = delete;
+  passing_by& operator=(passing_by const&) = delete;
+  ~passing_by() { self_.is_alone = was_alone_; }
+
+ private:
+  thread_state& self_;
+  bool was_alone_;
+};
+
 /// Where tickets go that have no better place: an arena like any outside thread's.
 tbb::task_arena& default_arena();
 

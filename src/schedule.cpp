@@ -102,19 +102,6 @@ class last_call {
   }
 };
 
-/// Gives a flag its value back.
-class restored {
- public:
-  restored(bool& flag, bool value) noexcept : flag_(flag), value_(value) {}
-  restored(restored const&) = delete;
-  restored& operator=(restored const&) = delete;
-  ~restored() { flag_ = value_; }
-
- private:
-  bool& flag_;
-  bool value_;
-};
-
 // How often a thread with a ticket looks at the queue, and after how many looks at an empty one it
 // leaves: one to ten microseconds, and four times that. oneTBB's own workers stay for longer.
 constexpr int watch_pauses = 64;
@@ -627,10 +614,8 @@ void group::use_ticket(queue_life life) noexcept {
     begin_session(q, s);  // from here on the group cannot end
     group& g = *q.owner;
     lock.release();
-    // Without workers, this is a thread that waits for something else, and goes away when it has
-    // got that: what it spawned would stay in its deque.
-    bool& alone = detail::this_worker().is_alone;
-    restored const after(alone, std::exchange(alone, detail::has_no_workers()));
+    // It may be a thread that waits for something else, and goes away when it has got that.
+    detail::passing_by const guest(detail::this_worker());
     g.run_session(q, s);
     if (!s.stays) {
       return;  // the group may be gone, the queue is not

@@ -325,6 +325,7 @@ bool group::wait_until_at(clock::time_point until) {
       s.until = until;
       begin_session(q, s);
       lock.release();
+      detail::passing_by const guest(self);
       run_session(q, s);
       continue;
     }

@@ -268,6 +268,22 @@ TEST_F(GroupWaitFor, W2_it_looks_at_the_clock_before_each_task_that_it_runs) {
   EXPECT_TRUE(second);
 }
 
+TEST_F(GroupWaitFor, W2_what_a_task_submits_does_not_stay_with_a_thread_whose_time_is_over) {
+  support::watchdog const guard("waits for what another thread ran a while");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  group g;
+  std::atomic<bool> ran{false};
+  auto const until = clock::now() + milliseconds(1);
+  g.run([&g, &ran, until] {
+    g.run([&ran] { ran = true; });
+    support::await([&] { return clock::now() >= until; }, "the limit to pass");
+  });
+  std::thread passer_by([&] { EXPECT_FALSE(g.wait_until(until)); });
+  passer_by.join();
+  EXPECT_FALSE(g.wait());
+  EXPECT_TRUE(ran);
+}
+
 TEST_F(GroupWaitFor, W2_inside_a_limit_this_thread_runs_what_nobody_else_would) {
   support::watchdog const guard("waits with a limit inside a limit");
   for (std::size_t const threads : {1U, 4U}) {
