@@ -299,8 +299,8 @@ bool group::is_needed(thread_state& self) noexcept {
          tbb::this_task_arena::max_concurrency() == 1;
 }
 
-// What a thread that sleeps for this group is not told otherwise: a cancellation of context() if
-// nothing runs that would notice, and that a test's clock may move on.
+// Under the queue's lock. What a thread that sleeps for this group is not told otherwise: a
+// cancellation of context() if nothing runs that would notice, and that a test's clock may move on.
 bool group::is_to_be_watched(queue const& q) const noexcept {
   return detail::time_jumps() || (q.timed != 0 && context_given_.load(std::memory_order_relaxed));
 }
@@ -348,12 +348,13 @@ bool group::wait_until_at(clock::time_point until) {
       lock.release();
       return false;
     }
+    bool const is_watched = spawned_.load(std::memory_order_acquire) || is_to_be_watched(q);
     lock.release();
     detail::sleeper s(takes_part && helps(),
                       takes_part ? detail::sleeper::work : detail::sleeper::nothing);
     wakes_at const end(q, s, until);
     std::optional<watched> done;
-    if (spawned_.load(std::memory_order_acquire) || is_to_be_watched(q)) {
+    if (is_watched) {
       done.emplace(*this, q, s);
     }
     lock.acquire(q.lock);

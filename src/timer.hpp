@@ -30,7 +30,6 @@ class alarm {
   /// It will not ring; if it is ringing right now, returns when it has. Not in `ring`.
   void stop() noexcept;
 
- protected:
   /// Has to be stopped, and may not be ringing.
   virtual ~alarm();
 
@@ -52,10 +51,9 @@ class polled {
   polled() = default;
   polled(polled const&) = delete;
   polled& operator=(polled const&) = delete;
-
- protected:
   virtual ~polled() = default;
 
+ protected:
   /// To be called last in the constructor. Throws `std::system_error` if there is no thread to be
   /// had.
   void join();

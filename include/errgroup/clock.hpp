@@ -32,8 +32,9 @@ template <class Rep, class Period>
   // In floating point, which has the range; exact conversion where that is far from the ends.
   using approximate = std::chrono::duration<long double, clock::period>;
   auto const ticks = std::chrono::duration_cast<approximate>(d).count();
-  if (!(ticks < static_cast<long double>(clock::duration::max().count()))) {
-    return ticks != ticks ? clock::duration::zero() : clock::duration::max();
+  constexpr auto most = static_cast<long double>(clock::duration::max().count());
+  if (!(ticks < most)) {
+    return ticks >= most ? clock::duration::max() : clock::duration::zero();  // no number
   }
   if (!(ticks > static_cast<long double>(clock::duration::min().count()))) {
     return clock::duration::min();
