@@ -65,6 +65,9 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
     if (!q.closed) {
       number(q, *n);
       ++q.timed;
+      if (self.nodes.is_low()) {
+        self.nodes.take_all(q.spare);  // as append() does: else nobody takes what comes back
+      }
       lock.release();
       t.pending.push_back({due, n->index, n});
       std::push_heap(t.pending.begin(), t.pending.end());
