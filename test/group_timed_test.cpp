@@ -596,6 +596,37 @@ TEST_F(GroupTimed, a_million_of_them) {
   EXPECT_GE(g.wait().skipped(), n - early);
 }
 
+TEST_F(GroupTimed, what_is_over_is_used_again_however_long_the_group_lives) {
+  for (int const limit : {errgroup::unlimited, 1}) {
+    SCOPED_TRACE(testing::Message() << "limit " << limit);
+    group g{{.limit = limit}};
+    auto const submit = [&] {
+      for (int i = 0; i != 100; ++i) {
+        g.run_after(nanoseconds(1), [] {});
+      }
+      EXPECT_FALSE(g.wait());
+    };
+    for (int i = 0; i != 10; ++i) {
+      submit();
+    }
+    long const before = support::live_allocations;
+    for (int i = 0; i != 200; ++i) {
+      submit();
+    }
+    EXPECT_LT(support::live_allocations - before, 2'000) << "of 20,000 tasks";
+    long const between = support::live_allocations;
+    int n = 0;
+    g.run_every(nanoseconds(1), [&]() -> error {
+      if (++n == 20'000) {
+        return stop_repeating;
+      }
+      return {};
+    });
+    EXPECT_FALSE(g.wait());
+    EXPECT_LT(support::live_allocations - between, 2'000) << "of 20,000 runs";
+  }
+}
+
 // --- run_every -------------------------------------------------------------------------------
 
 TEST_F(GroupTimed, Every_runs_again_until_it_says_that_it_is_enough) {
