@@ -123,14 +123,16 @@ void group::tidy_up(thread_state& self) noexcept {
     t->stop();
   }
   await_maker(self);
+  token_link* const link = token_.load(std::memory_order_acquire);
+  if (link != nullptr) {
+    std::scoped_lock guard(tokens::lock);
+    tokens::remove(*link);
+  }
+  // Not before that: who cancels what the group was made in finds it there, and comes in.
   while (visitors_.load(std::memory_order_acquire) != 0) {
     std::this_thread::yield();  // so may others
   }
-  if (token_link* link = token_.load(std::memory_order_acquire)) {
-    {
-      std::scoped_lock guard(tokens::lock);
-      tokens::remove(*link);
-    }
+  if (link != nullptr) {
     if (is_stopped() && !link->fired) {
       link->source.request_stop();  // whoever is about to has come too late
     }

@@ -212,6 +212,28 @@ TEST_F(TimedStress, Nested_groups_with_deadlines_that_pass_on_all_levels) {
   }
 }
 
+TEST_F(TimedStress, C2_groups_with_deadlines_end_while_what_they_were_made_in_is_cancelled) {
+  for (int i = 0; i != rounds; ++i) {
+    group outer;
+    std::atomic<int> made{0};
+    for (int k = 0; k != 2; ++k) {
+      outer.run([&] {
+        while (!outer.is_canceling()) {
+          auto inner = std::make_unique<group>(options{.timeout = hours(1)});
+          inner->run([] {});
+          (void)inner->wait();
+          inner.reset();
+          ++made;
+        }
+      });
+    }
+    std::thread waiter([&] { EXPECT_EQ(outer.wait(), errc::canceled); });
+    support::await([&] { return made > 2 + i % 7; }, "some groups to end");
+    outer.cancel();
+    waiter.join();
+  }
+}
+
 TEST_F(TimedStress, Repeated_tasks_beside_everything) {
   for (std::size_t const threads : {1U, 4U}) {
     tbb::global_control const few(tbb::global_control::max_allowed_parallelism, threads);
