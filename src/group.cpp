@@ -395,7 +395,8 @@ error group::cause() const noexcept {
       return extras_->cause;
     }
   }
-  return first_error();
+  error e = first_error();
+  return e ? e : errc::canceled;  // without an error: by its destructor
 }
 
 void group::stop() noexcept {

@@ -640,6 +640,24 @@ TEST_F(GroupDeadline, cause_is_what_cancelled_the_group) {
   EXPECT_EQ(direct.cause(), errc::canceled);
 }
 
+TEST_F(GroupDeadline, cause_is_a_cancellation_in_a_group_that_is_being_destroyed) {
+  for (on_error const policy : {on_error::cancel, on_error::keep_going}) {
+    error cause;
+    gate started("the task to start");
+    {
+      group g{{.limit = 1, .policy = policy}};  // it starts with nobody waiting
+      g.run([&](std::stop_token const& t) {
+        started.open();
+        await([&] { return t.stop_requested(); }, "the destructor");
+        EXPECT_TRUE(g.is_canceling());
+        cause = g.cause();
+      });
+      started.wait();
+    }
+    EXPECT_EQ(cause, errc::canceled);
+  }
+}
+
 TEST_F(GroupDeadline, cause_is_not_the_earlier_error_of_a_group_that_went_on) {
   on_every_way(
       [](group& g) {
