@@ -411,7 +411,8 @@ bool group::stop_quietly() noexcept {
   if (!mark_stopped()) {
     return false;
   }
-  if (queue* q = queue_.load(std::memory_order_acquire)) {
+  // seq_cst: with make_queue(), as in mark_stopped().
+  if (queue* q = queue_.load(std::memory_order_seq_cst)) {
     close(*q);
   }
   return true;

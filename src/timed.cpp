@@ -197,7 +197,7 @@ void group::expire() noexcept {
     return;
   }
   auto rest = [this]() noexcept {
-    if (queue* const q = queue_.load(std::memory_order_acquire)) {
+    if (queue* const q = queue_.load(std::memory_order_seq_cst)) {  // as in stop_quietly()
       close(*q);
     }
     // Its own token first: a reset, which may come as soon as this visit is over, replaces it.
