@@ -275,6 +275,7 @@ TEST_F(GroupDeadline, one_at_the_end_of_all_time_is_none) {
   EXPECT_EQ(coarse.deadline(), never);
   group of_system;
   of_system.set_deadline(std::chrono::system_clock::time_point::max());
+  EXPECT_EQ(of_system.deadline(), never);
   c.advance(hours(24 * 365 * 100));
   for (group* each : {&timeout, &g, &coarse, &of_system}) {
     EXPECT_FALSE(each->is_canceling());

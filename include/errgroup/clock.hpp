@@ -67,6 +67,9 @@ template <class Duration>
     std::chrono::time_point<std::chrono::system_clock, Duration> const& t) noexcept {
   clock::duration const now = std::chrono::system_clock::now().time_since_epoch();
   clock::duration const then = saturated(t.time_since_epoch());
+  if (then == clock::duration::max()) {
+    return clock::time_point::max();
+  }
   clock::duration const away = then > clock::duration::zero() || then > clock::duration::min() + now
                                    ? then - now
                                    : clock::duration::min();
