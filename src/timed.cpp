@@ -23,7 +23,9 @@ namespace errgroup {
 group::timed& group::time_part() {
   timed* t = timed_.load(std::memory_order_acquire);
   if (t == nullptr) {
-    (void)get_stop_token();  // by which a cancellation from above finds the group
+    if (made_under_ != nullptr) {
+      (void)get_stop_token();  // by which a cancellation from above finds the group
+    }
     auto fresh = std::make_unique<timed>(*this);
     lock_type once(cold_);
     t = timed_.load(std::memory_order_relaxed);
