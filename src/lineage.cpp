@@ -313,7 +313,15 @@ tbb::task_group_context& group::context() noexcept {
     rebuild();
     bind(self, tbb::task::current_context());
   }
-  context_given_.store(true, std::memory_order_relaxed);
+  if (!context_given_.exchange(true, std::memory_order_relaxed)) {
+    if (queue* const q = queue_.load(std::memory_order_acquire)) {
+      // Those who sleep with nobody to look for a cancellation of it.
+      detail::wake_list awake;
+      lock_type lock(q->lock);
+      q->wake_all(awake);
+      lock.release();
+    }
+  }
   return engine_.context;
 }
 

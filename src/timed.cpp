@@ -53,6 +53,7 @@ void group::prepare_queue(thread_state& self) {
 // Keeps a task until it is due.
 void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
   queue& q = *queue_.load(std::memory_order_acquire);
+  detail::wake_list awake;
   try {
     timed& t = time_part();
     std::scoped_lock const held(t.lock);
@@ -67,6 +68,9 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
     if (!q.closed) {
       number(q, *n);
       ++q.timed;
+      if (context_given_.load(std::memory_order_relaxed)) {
+        q.wake_all(awake);  // from now on somebody has to look for a cancellation of it
+      }
       if (self.nodes.is_low()) {
         self.nodes.take_all(q.spare);  // as append() does: else nobody takes what comes back
       }
@@ -304,8 +308,8 @@ bool group::is_needed(thread_state& self) noexcept {
          tbb::this_task_arena::max_concurrency() == 1;
 }
 
-// Under the queue's lock. What a thread that sleeps for this group is not told otherwise: a
-// cancellation of context() if nothing runs that would notice, and that a test's clock may move on.
+// What a thread that sleeps for this group is not told otherwise: a cancellation of context() if
+// nothing runs that would notice, and that a test's clock may move on.
 bool group::is_to_be_watched(queue const& q) const noexcept {
   return detail::time_jumps() || (q.timed != 0 && context_given_.load(std::memory_order_relaxed));
 }
@@ -330,7 +334,6 @@ bool group::wait_until_at(clock::time_point until) {
       s.until = until;
       begin_session(q, s);
       lock.release();
-      detail::passing_by const guest(self);
       run_session(q, s);
       continue;
     }
@@ -353,18 +356,19 @@ bool group::wait_until_at(clock::time_point until) {
       lock.release();
       return false;
     }
-    bool const is_watched = spawned_.load(std::memory_order_acquire) || is_to_be_watched(q);
+    bool const is_watched = is_to_be_watched(q);
     lock.release();
     detail::sleeper s(takes_part && helps(),
                       takes_part ? detail::sleeper::work : detail::sleeper::nothing);
     wakes_at const end(q, s, until);
     std::optional<watched> done;
-    if (is_watched) {
+    if (spawned_.load(std::memory_order_acquire) || is_watched) {
       done.emplace(*this, q, s);
     }
     lock.acquire(q.lock);
     bool const has_work = takes_part && q.may_start();
-    if (!has_work && q.is_idle() == is_idle && clock::now() < until) {
+    if (!has_work && q.is_idle() == is_idle && is_to_be_watched(q) == is_watched &&
+        clock::now() < until) {
       q.enlist(s);
       lock.release();
       s.sleep();

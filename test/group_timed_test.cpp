@@ -364,6 +364,45 @@ TEST_F(GroupTimed, C1_a_direct_cancellation_of_the_context_counts_as_cancel) {
   EXPECT_EQ(g.wait().skipped(), 1U);
 }
 
+TEST_F(GroupTimed, C1_who_waits_for_time_alone_hears_of_a_direct_cancellation_later) {
+  support::watchdog const guard("a wait for a time, of a group whose context is cancelled");
+  test_clock const still;
+  for (bool const with_limit : {false, true}) {
+    for (bool const given_before : {false, true}) {
+      group g;
+      gate started("the task to start");
+      gate go("the wait to have begun");
+      gate over("the task to be over");
+      g.run([&] {
+        started.open();
+        go.wait();
+        g.run_after(hours(1), [a = counted()] {});
+        over.open();
+      });
+      if (given_before) {
+        (void)g.context();
+      }
+      std::thread worker([&] { (void)g.wait(); });  // where there are no others
+      started.wait();
+      std::thread waiter([&] {
+        if (with_limit) {
+          EXPECT_TRUE(g.wait_for(hours(1)));
+        } else {
+          EXPECT_EQ(g.wait(), errc::canceled);
+        }
+      });
+      support::dawdle(2000);
+      go.open();
+      over.wait();
+      support::dawdle(2000);
+      g.context().cancel_group_execution();
+      waiter.join();
+      worker.join();
+      EXPECT_EQ(g.wait().skipped(), 1U);
+    }
+  }
+}
+
 TEST_F(GroupTimed, C3_a_task_that_ends_waits_for_them_in_a_group_that_outlives_it) {
   std::unique_ptr<group> g;
   std::atomic<bool> ran{false};
