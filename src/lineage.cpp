@@ -28,12 +28,13 @@ group::group() {
   thread_state& self = detail::this_thread();
   maker_ = &self;
   made_in_ = self.top;
-  made_task_ = self.top->task.load(std::memory_order_relaxed);
+  std::uint64_t const task = self.top->task.load(std::memory_order_relaxed);
+  made_task_.store(task, std::memory_order_relaxed);
   made_under_ = tbb::task::current_context();
   bool const outside = made_under_ == nullptr;
   made_pool_ = outside ? queue_life{} : self.top->pool;
   tie_.store(outside ? tie::bound : tie::none, std::memory_order_relaxed);
-  if (made_task_ != 0 && !outside) {
+  if (task != 0 && !outside) {
     if (self.tethers == nullptr) [[unlikely]] {
       detail::find_tethers(self, *self.top);
     }
@@ -49,7 +50,7 @@ group::group() {
   } else {
     unlinks_at_wait_ = !outside;
   }
-  home_ = outside || unlinks_at_wait_ ? 0 : made_task_;
+  home_ = outside || unlinks_at_wait_ ? 0 : task;
   if (outside) {
     // It will be used from outside.
     queue_.store(detail::try_take_queue(self, *this), std::memory_order_relaxed);
@@ -59,7 +60,8 @@ group::group() {
 }
 
 bool group::made_in_lives() const noexcept {
-  return made_task_ != 0 && made_in_->task.load(std::memory_order_acquire) == made_task_;
+  std::uint64_t const task = made_task_.load(std::memory_order_relaxed);
+  return task != 0 && made_in_->task.load(std::memory_order_acquire) == task;
 }
 
 // The group of the task that this one was made in, if that lives.
@@ -233,7 +235,7 @@ void group::leave_home() noexcept {
   destroy_engine();
   // The task goes on ending the bonds of other groups, and may still be seen for a while: nobody
   // who comes in from now on follows this one.
-  made_task_ = no_task;
+  made_task_.store(no_task, std::memory_order_relaxed);
   open_door();
 }
 
@@ -267,7 +269,8 @@ void group::bind(thread_state& self, tbb::task_group_context* here) noexcept {
     }
     auto bind_here = [this]() noexcept { detail::run_in(engine_.context, []() noexcept {}); };
     bool const at_home = &self == maker_ && here != nullptr && here == made_under_ &&
-                         self.top->task.load(std::memory_order_relaxed) == made_task_;
+                         self.top->task.load(std::memory_order_relaxed) ==
+                             made_task_.load(std::memory_order_relaxed);
     bool bound = false;
     if (at_home) {
       bind_here();
@@ -299,8 +302,9 @@ void group::prepare_engine(thread_state& self, tbb::task_group_context* here,
   if (tie_.load(std::memory_order_acquire) == tie::gone) {
     rebuild();
   }
-  bool const at_home = &self == maker_ && here == made_under_ &&
-                       self.top->task.load(std::memory_order_relaxed) == made_task_;
+  bool const at_home =
+      &self == maker_ && here == made_under_ &&
+      self.top->task.load(std::memory_order_relaxed) == made_task_.load(std::memory_order_relaxed);
   if (!runs_at_once || !at_home) {
     bind(self, here);
   }

@@ -746,9 +746,9 @@ class group {
   // What it was made in.
   detail::thread_state* maker_;
   detail::frame* made_in_;
-  std::uint64_t made_task_;              // 0: in none of ours; no_task: in one that is over
-  std::uint64_t home_;                   // the same; 0 if that does not end what it was made in
-  tbb::task_group_context* made_under_;  // null: in no task at all
+  std::atomic<std::uint64_t> made_task_;  // 0: in none of ours; no_task: in one that is over
+  std::uint64_t home_;                    // the same; 0 if that does not end what it was made in
+  tbb::task_group_context* made_under_;   // null: in no task at all
   detail::queue_life made_pool_;
   std::atomic<tie> tie_;
   bool unlinks_at_wait_;  // what it was made in cannot tell us when it ends
