@@ -816,6 +816,7 @@ void group::run_inline(detail::node& n) noexcept {
 
 // Runs tasks until none is unfinished, and tells how many there have been.
 std::uint64_t group::drain_and_sleep(queue& q) noexcept {
+  thread_state& self = detail::this_worker();
   detail::wake_list awake;
   lock_type lock(q.lock);
   for (;;) {
@@ -835,8 +836,10 @@ std::uint64_t group::drain_and_sleep(queue& q) noexcept {
       record(errc::canceled, true);  // by who was given context()
       lock.acquire(q.lock);
     } else {
-      // Who waits for time alone need not be in oneTBB's loop, which is busy for a while each time.
-      bool const helps_now = helps() && !(q.only_time_is_left() && engine_is_idle());
+      // Who waits for time alone need not be in oneTBB's loop, which is busy for a while each time;
+      // unless there may be something in this thread's deque that nobody else would take.
+      bool const helps_now =
+          helps() && (!(q.only_time_is_left() && engine_is_idle()) || is_needed(self));
       lock.release();
       detail::sleeper s(helps_now, detail::sleeper::work);
       lock.acquire(q.lock);

@@ -482,6 +482,30 @@ TEST_F(GroupTimed, L3_wait_finds_them_without_workers_in_nested_groups) {
   }
 }
 
+TEST_F(GroupTimed, W2_who_waits_for_time_alone_runs_what_nobody_else_would) {
+  support::watchdog const guard("a task in the deque of a thread that waits for a time");
+  for (std::size_t const threads : {1U, 4U}) {
+    tbb::global_control const few(tbb::global_control::max_allowed_parallelism, threads);
+    for (int const limit : {errgroup::unlimited, 1}) {
+      group outer{{.limit = limit}};
+      EXPECT_FALSE(outer.run_and_wait([&] {
+        std::atomic<bool> done{false};
+        group other;
+        other.run([&] { done = true; });
+        group g;
+        g.run_every(milliseconds(1), [&]() -> error {
+          if (done) {
+            return stop_repeating;
+          }
+          return {};
+        });
+        EXPECT_FALSE(g.wait());
+        EXPECT_FALSE(other.wait());
+      }));
+    }
+  }
+}
+
 TEST_F(GroupTimed, Queue_does_not_count_what_is_not_due) {
   test_clock c;
   group g{{.limit = 1, .queue = 1}};
