@@ -5,6 +5,7 @@
 #include <tbb/task_arena.h>  // max_concurrency
 
 #include <algorithm>  // max, min, pop_heap, push_heap
+#include <cstdint>    // uint64_t
 #include <memory>     // make_unique
 #include <mutex>      // scoped_lock, unique_lock
 #include <thread>     // thread
@@ -67,6 +68,7 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
     lock_type lock(q.lock);
     if (!q.closed) {
       number(q, *n);
+      std::uint64_t const order = q.pushed.load(std::memory_order_relaxed);
       ++q.timed;
       if (context_given_.load(std::memory_order_relaxed)) {
         q.wake_all(awake);  // from now on somebody has to look for a cancellation of it
@@ -75,7 +77,7 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
         self.nodes.take_all(q.spare);  // as append() does: else nobody takes what comes back
       }
       lock.release();
-      t.pending.push_back({due, n->index, n});
+      t.pending.push_back({due, order, n});
       std::push_heap(t.pending.begin(), t.pending.end());
       n = nullptr;
     }

@@ -7,6 +7,7 @@
 
 #include <algorithm>  // min
 #include <atomic>     // atomic
+#include <cstdint>    // uint64_t
 #include <mutex>      // mutex
 #include <vector>     // vector
 
@@ -17,12 +18,12 @@ struct group::timed final : detail::alarm {
   /// 24 bytes, beside the node of a task.
   struct entry {
     clock::time_point due;
-    std::size_t index;
+    std::uint64_t order;  // of submission
     detail::node* task;
 
     /// For a heap, whose top is what is less than nothing else.
     friend bool operator<(entry const& a, entry const& b) noexcept {
-      return a.due != b.due ? a.due > b.due : a.index > b.index;
+      return a.due != b.due ? a.due > b.due : a.order > b.order;
     }
   };
 
