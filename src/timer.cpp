@@ -11,7 +11,7 @@
 #include <algorithm>           // max
 #include <atomic>              // atomic
 #include <chrono>              // microseconds, milliseconds, steady_clock
-#include <condition_variable>  // condition_variable
+#include <condition_variable>  // condition_variable, cv_status
 #include <mutex>               // mutex, unique_lock
 #include <stdexcept>           // logic_error
 #include <thread>              // thread
@@ -49,6 +49,8 @@ struct timer {
   bool runs = false;
   polled* pollers = nullptr;
   clock::time_point sleeps_until{};  // it has to be woken for what is earlier
+  sigset_t all_signals;
+  sigset_t signals;  // what its thread blocked when it was started
 
   static timer& the() {
     static timer& instance = *new timer;  // its thread may outlive static destructors
@@ -134,9 +136,8 @@ struct timer {
 
   void run() {
     on_timer_thread = true;
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, nullptr);  // they are other threads' business
+    sigfillset(&all_signals);
+    pthread_sigmask(SIG_SETMASK, &all_signals, &signals);  // they are other threads' business
 #if defined(__linux__)
     // Linux rounds sleeps up by 50 us unless asked not to.
     (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
@@ -182,7 +183,10 @@ struct timer {
     clock::time_point const now = clock::now();
     remove(*ringing);
     held.unlock();
+    // Threads that are started meanwhile, oneTBB's among them, block what this one's starter did.
+    pthread_sigmask(SIG_SETMASK, &signals, nullptr);
     ringing->ring(now);
+    pthread_sigmask(SIG_SETMASK, &all_signals, nullptr);
     held.lock();
     ringing = nullptr;
     rung.notify_all();

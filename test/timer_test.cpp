@@ -14,6 +14,7 @@
 
 #include <atomic>      // atomic
 #include <chrono>      // hours, milliseconds
+#include <csignal>     // pthread_sigmask, sigemptyset, sigismember, sigset_t
 #include <functional>  // function
 #include <memory>      // make_unique, unique_ptr
 #include <mutex>       // mutex, scoped_lock
@@ -241,6 +242,32 @@ TEST_F(Timer, no_code_but_ours_runs_on_its_thread) {
   EXPECT_FALSE(calls.contains(timer));
   EXPECT_FALSE(ends.contains(timer));
   EXPECT_TRUE(all_threads().contains(timer)) << "it is another one by now";
+}
+
+bool blocks_signals() {
+  sigset_t blocked;
+  ::sigemptyset(&blocked);
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+  return ::sigismember(&blocked, SIGUSR1) == 1 || ::sigismember(&blocked, SIGCHLD) == 1;
+}
+
+TEST_F(Timer, what_runs_on_threads_that_it_starts_gets_signals) {
+  ASSERT_FALSE(blocks_signals());
+  group g{{.limit = 1}};
+  support::gate ran("the task");
+  g.run_after(milliseconds(1), [&] {
+    EXPECT_FALSE(blocks_signals());  // the timer's thread had oneTBB start a worker
+    ran.open();
+  });
+  ran.wait();
+  support::gate told("the callback");
+  auto const callback = g.on_cancel([&] {
+    EXPECT_FALSE(blocks_signals());
+    told.open();
+  });
+  g.set_deadline(errgroup::clock::now() + milliseconds(1));
+  told.wait();
+  EXPECT_EQ(g.wait(), errc::deadline_exceeded);
 }
 
 TEST_F(Timer, no_code_of_a_nested_group_runs_on_its_thread_either) {
