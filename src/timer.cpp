@@ -157,9 +157,10 @@ struct timer {
         continue;
       }
       bool const idle = heap.empty() && pollers == nullptr;
-      changed.wait_until(held, sleeps_until = wakes_at());
+      sleeps_until = wakes_at();
+      bool const is_over = changed.wait_until(held, sleeps_until) == std::cv_status::timeout;
       sleeps_until = clock::time_point::min();
-      runs = !idle || !heap.empty() || pollers != nullptr;
+      runs = !(idle && is_over) || !heap.empty() || pollers != nullptr;
     }
   }
 
