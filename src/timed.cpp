@@ -310,8 +310,8 @@ bool group::is_needed(thread_state& self) noexcept {
          tbb::this_task_arena::max_concurrency() == 1;
 }
 
-// What a thread that sleeps for this group is not told otherwise: a cancellation of context() if
-// nothing runs that would notice, and that a test's clock may move on.
+// Under the queue's lock. What a thread that sleeps for this group is not told otherwise: a
+// cancellation of context() if nothing runs that would notice, and that a test's clock may move on.
 bool group::is_to_be_watched(queue const& q) const noexcept {
   return detail::time_jumps() || (q.timed != 0 && context_given_.load(std::memory_order_relaxed));
 }
@@ -336,6 +336,7 @@ bool group::wait_until_at(clock::time_point until) {
       s.until = until;
       begin_session(q, s);
       lock.release();
+      detail::passing_by const guest(self);
       run_session(q, s);
       continue;
     }
