@@ -115,10 +115,15 @@ void group::dispatch(timed& t, clock::time_point now) noexcept {
       if (q != nullptr) {
         lock.release();
       }
-      expires = !t.expired && t.deadline.load(std::memory_order_relaxed) <= now;
+      bool const has_passed = !t.expired && t.deadline.load(std::memory_order_relaxed) <= now;
+      expires = has_passed && try_enter();
       t.expired = t.expired || expires;
       t.next = clock::time_point::max();  // it has rung
-      if (!is_closed) {
+      if (has_passed && !expires) {
+        // Whoever keeps others out may wait for a thread that waits for a time itself.
+        t.next = detail::a_little_later();
+        t.set(t.next);
+      } else if (!is_closed) {
         t.arm();
       }
       break;
@@ -187,9 +192,9 @@ void group::set_deadline_at(clock::time_point at) {
   }
 }
 
-// On the timer's thread: cancels the group, and leaves what is user's code to another thread.
+// On the timer's thread, as a visitor: cancels the group, and leaves what is user's code, and the
+// end of the visit, to another thread.
 void group::expire() noexcept {
-  enter(one_visitor);
   error cause = errc::deadline_exceeded;
   describe(cause, {{}, nullptr, npos});
   if (!record(cause, false)) {

@@ -72,6 +72,9 @@ class polled {
 /// True if there is a test's clock that moves on by itself when nothing else is left.
 [[nodiscard]] bool time_jumps() noexcept;
 
+/// When to try again, in `ring`, what could not be done now: in 1 ms, or at once by a test's clock.
+[[nodiscard]] clock::time_point a_little_later() noexcept;
+
 /// True on the timer's thread.
 [[nodiscard]] bool is_timer_thread() noexcept;
 

@@ -13,12 +13,14 @@
 #include <errgroup/testing.hpp>
 
 #include <gtest/gtest.h>
-#include <tbb/task_arena.h>  // task_arena
-#include <tbb/task_group.h>  // is_current_task_group_canceling
+#include <tbb/global_control.h>  // global_control
+#include <tbb/task_arena.h>      // task_arena
+#include <tbb/task_group.h>      // is_current_task_group_canceling
 
 #include <atomic>        // atomic
 #include <chrono>        // hours, milliseconds, minutes, nanoseconds, steady_clock, system_clock
 #include <exception>     // exception
+#include <functional>    // function
 #include <memory>        // make_unique, unique_ptr
 #include <new>           // bad_alloc
 #include <optional>      // optional
@@ -26,7 +28,7 @@
 #include <stop_token>    // stop_source, stop_token
 #include <string>        // string
 #include <system_error>  // errc, error_code, make_error_code
-#include <thread>        // thread
+#include <thread>        // get_id, thread
 
 namespace {
 
@@ -530,6 +532,55 @@ TEST_F(GroupDeadline, the_destructor_needs_no_deadline_to_come) {
     group g(opts);
     g.run_after(hours(2), [a = counted()] {});
   });
+}
+
+TEST_F(GroupDeadline, one_of_a_group_that_leaves_its_task_keeps_no_other_waiting) {
+  support::watchdog const guard("a task that waits for a time inside the wait for a group");
+  tbb::global_control const four(tbb::global_control::max_allowed_parallelism, 4);
+  tbb::task_arena arena(4);
+  auto const me = std::this_thread::get_id();
+  std::unique_ptr<group> g;
+  gate made("the group to be made");
+  std::atomic<bool> deep{false};
+  std::atomic<bool> task_over{false};
+  std::function<void()> body = [&] {
+    if (std::this_thread::get_id() == me) {
+      g->run(body);  // this thread is to do something else
+      return;
+    }
+    await([&] { return deep.load(); }, "the waiter to run a task of another group");
+  };
+  auto const inside_the_wait = [&] {
+    if (std::this_thread::get_id() != me || deep) {
+      return;
+    }
+    g->set_deadline(clock::now() + milliseconds(20));
+    deep = true;
+    // Now the group leaves the task that it was made in, and waits for this thread to leave.
+    await([&] { return task_over.load(); }, "the task to be over");
+    group other;
+    other.run_after(milliseconds(30), [] {});
+    EXPECT_FALSE(other.wait());
+  };
+  group outer{{.arena = &arena}};
+  outer.run([&] {
+    g = std::make_unique<group>(options{.timeout = hours(1)});
+    g->run(body);
+    made.open();
+    await([&] { return deep.load(); }, "the waiter to run a task of another group");
+    task_over = true;
+  });
+  made.wait();
+  outer.run([&] {
+    group inner;
+    while (!deep) {
+      inner.run(inside_the_wait);
+      inside_the_wait();  // the waiter may have taken this one
+    }
+    EXPECT_FALSE(inner.wait());
+  });
+  arena.execute([&] { (void)g->wait(); });
+  EXPECT_FALSE(outer.wait());
 }
 
 TEST_F(GroupDeadline, it_may_pass_while_the_stack_unwinds) {
