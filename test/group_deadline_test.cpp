@@ -210,6 +210,15 @@ TEST_F(GroupDeadline, L4_run_at_a_full_queue_wakes_when_it_passes) {
   }
 }
 
+TEST_F(GroupDeadline, it_tells_the_name_of_the_group) {
+  test_clock c;
+  group g{{.timeout = hours(1), .name = "search"}};
+  c.advance(hours(1));
+  error const e = g.wait();
+  EXPECT_EQ(e.origin().path, "search");
+  EXPECT_NE(e.message().find("search"), std::string::npos) << e;
+}
+
 TEST_F(GroupDeadline, all_errors_are_told_with_it_among_them) {
   for (bool const passed_before : {false, true}) {
     test_clock c;

@@ -355,6 +355,20 @@ TEST_F(GroupTimed, C2_what_is_submitted_below_a_cancelled_parent_is_not_waited_f
   }
 }
 
+TEST_F(GroupTimed, C1_what_is_submitted_to_a_used_group_below_a_cancelled_one_is_dropped_at_once) {
+  for (int const limit : {errgroup::unlimited, 1}) {
+    group outer;
+    (void)outer.run_and_wait([&] {
+      group inner{{.limit = limit}};
+      EXPECT_FALSE(inner.run_and_wait([] {}));
+      outer.cancel();
+      inner.run_after(hours(1), [a = counted()] {});
+      EXPECT_EQ(counted::live(), 0);
+      EXPECT_EQ(inner.wait().skipped(), 1U);
+    });
+  }
+}
+
 TEST_F(GroupTimed, C1_a_direct_cancellation_of_the_context_counts_as_cancel) {
   support::watchdog const guard("a wait after a direct cancellation");
   group g;
@@ -369,7 +383,7 @@ TEST_F(GroupTimed, C1_who_waits_for_time_alone_hears_of_a_direct_cancellation_la
   test_clock const still;
   for (bool const with_limit : {false, true}) {
     for (bool const given_before : {false, true}) {
-      group g;
+      group g{{.limit = 1}};  // its task starts with nobody waiting
       gate started("the task to start");
       gate go("the wait to have begun");
       gate over("the task to be over");
@@ -382,7 +396,6 @@ TEST_F(GroupTimed, C1_who_waits_for_time_alone_hears_of_a_direct_cancellation_la
       if (given_before) {
         (void)g.context();
       }
-      std::thread worker([&] { (void)g.wait(); });  // where there are no others
       started.wait();
       std::thread waiter([&] {
         if (with_limit) {
@@ -397,7 +410,6 @@ TEST_F(GroupTimed, C1_who_waits_for_time_alone_hears_of_a_direct_cancellation_la
       support::dawdle(2000);
       g.context().cancel_group_execution();
       waiter.join();
-      worker.join();
       EXPECT_EQ(g.wait().skipped(), 1U);
     }
   }

@@ -273,7 +273,7 @@ TEST_F(GroupWaitFor, W2_what_a_task_submits_does_not_stay_with_a_thread_whose_ti
   tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
   group g;
   std::atomic<bool> ran{false};
-  auto const until = clock::now() + milliseconds(1);
+  auto const until = clock::now() + milliseconds(20);
   g.run([&g, &ran, until] {
     g.run([&ran] { ran = true; });
     support::await([&] { return clock::now() >= until; }, "the limit to pass");
@@ -282,6 +282,23 @@ TEST_F(GroupWaitFor, W2_what_a_task_submits_does_not_stay_with_a_thread_whose_ti
   passer_by.join();
   EXPECT_FALSE(g.wait());
   EXPECT_TRUE(ran);
+}
+
+TEST_F(GroupWaitFor, W2_it_looks_at_the_clock_between_tasks_that_were_submitted_together) {
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  group g;
+  auto const until = clock::now() + milliseconds(1);
+  int ran = 0;
+  for (int i = 0; i != 50; ++i) {
+    g.run([&] {
+      ++ran;
+      support::await([&] { return clock::now() >= until; }, "the limit to pass");
+    });
+  }
+  EXPECT_FALSE(g.wait_until(until));
+  EXPECT_LE(ran, 1);
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(ran, 50);
 }
 
 TEST_F(GroupWaitFor, W2_inside_a_limit_this_thread_runs_what_nobody_else_would) {
@@ -337,6 +354,15 @@ TEST_F(GroupWaitFor, after_true_the_group_can_be_reset) {
   }
 }
 
+TEST_F(GroupWaitFor, after_true_the_group_can_be_reset_on_every_way) {
+  on_every_way([](group& g) {
+    g.run([] {});
+    while (!g.wait_for(milliseconds(100))) {
+    }
+    EXPECT_NO_THROW(g.reset());
+  });
+}
+
 TEST_F(GroupWaitFor, E3_below_a_cancelled_group_success_is_not_told) {
   group outer;
   (void)outer.run_and_wait([&] {
@@ -346,6 +372,18 @@ TEST_F(GroupWaitFor, E3_below_a_cancelled_group_success_is_not_told) {
     EXPECT_TRUE(inner.wait_for(nanoseconds(0)));
     EXPECT_EQ(inner.wait(), errc::canceled);
   });
+}
+
+TEST_F(GroupWaitFor, E3_nor_later_when_the_group_has_outlived_that) {
+  std::unique_ptr<group> g;
+  group outer;
+  (void)outer.run_and_wait([&] {
+    g = std::make_unique<group>();
+    EXPECT_FALSE(g->run_and_wait([] {}));
+    outer.cancel();
+    EXPECT_TRUE(g->wait_for(nanoseconds(0)));
+  });
+  EXPECT_EQ(g->wait(), errc::canceled);
 }
 
 int lost = 0;

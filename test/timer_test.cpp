@@ -15,10 +15,12 @@
 #include <atomic>      // atomic
 #include <chrono>      // hours, milliseconds
 #include <csignal>     // pthread_sigmask, sigemptyset, sigismember, sigset_t
+#include <cstddef>     // size_t
 #include <functional>  // function
 #include <memory>      // make_unique, unique_ptr
 #include <mutex>       // mutex, scoped_lock
 #include <optional>    // optional
+#include <random>      // mt19937
 #include <set>         // set
 #include <stop_token>  // stop_callback, stop_token
 #include <thread>      // thread
@@ -97,6 +99,39 @@ TEST_F(Timer, one_thread_serves_all_groups_and_threads) {
     t.join();
   }
   await([&] { return threads_beside(before).size() == 1; }, "the others to be gone");
+}
+
+TEST_F(Timer, all_ring_in_their_turn_however_often_they_are_set_anew) {
+  errgroup::testing::test_clock c;
+  auto const begin = errgroup::clock::now();
+  std::mt19937 random(5);  // the same each time
+  for (int round = 0; round != 20; ++round) {
+    auto const start = errgroup::clock::now();
+    std::vector<std::unique_ptr<group>> groups(64);
+    std::vector<int> times(groups.size());
+    for (auto& g : groups) {
+      g = std::make_unique<group>();
+    }
+    for (int i = 0; i != 500; ++i) {
+      std::size_t const k = random() % groups.size();
+      times[k] = static_cast<int>(random() % 50);
+      if (times[k] != 0) {
+        groups[k]->set_deadline(start + hours(times[k]));
+      } else {
+        groups[k]->set_deadline(errgroup::clock::time_point::max());
+      }
+    }
+    for (int t = 1; t != 51; ++t) {
+      c.advance_to(start + hours(t));
+      for (std::size_t k = 0; k != groups.size(); ++k) {
+        ASSERT_EQ(groups[k]->is_canceling(), times[k] != 0 && times[k] <= t);
+      }
+    }
+    for (auto const& g : groups) {
+      (void)g->wait();
+    }
+  }
+  EXPECT_EQ(errgroup::clock::now(), begin + hours(20 * 50));
 }
 
 TEST_F(Timer, its_thread_goes_when_what_it_waited_for_has_come) {
@@ -242,6 +277,59 @@ TEST_F(Timer, no_code_but_ours_runs_on_its_thread) {
   EXPECT_FALSE(calls.contains(timer));
   EXPECT_FALSE(ends.contains(timer));
   EXPECT_TRUE(all_threads().contains(timer)) << "it is another one by now";
+}
+
+/// Waits for a gate where it is destroyed.
+class lingering {
+ public:
+  lingering(support::gate& reached, support::gate& go) : reached_(&reached), go_(&go) {}
+  lingering(lingering&& other) noexcept
+      : reached_(std::exchange(other.reached_, nullptr)), go_(other.go_) {}
+  lingering(lingering const&) = delete;
+  lingering& operator=(lingering const&) = delete;
+  lingering& operator=(lingering&&) = delete;
+  ~lingering() {
+    if (reached_ != nullptr) {
+      reached_->open();
+      go_->wait();
+    }
+  }
+
+ private:
+  support::gate* reached_;
+  support::gate* go_;
+};
+
+TEST_F(Timer, what_is_due_while_a_cancellation_destroys_others_is_left_to_that) {
+  errgroup::testing::test_clock c;
+  group g{{.limit = 1}};
+  group other{{.timeout = hours(2)}};
+  auto const appeared = threads_beside(before);
+  ASSERT_EQ(appeared.size(), 1U);
+  thread_number const timer = *appeared.begin();
+  places ends;
+  support::gate started("the task to start");
+  support::gate over("the test to be over");
+  support::gate reached("the callable to be destroyed");
+  support::gate go("the other deadline to have passed");
+  g.run([&] {
+    started.open();
+    over.wait();
+  });
+  started.wait();
+  g.run([a = lingering(reached, go)] {});
+  g.run_after(hours(1), [n = noted(ends)] {});
+  std::thread canceler([&] { g.cancel(); });
+  reached.wait();
+  c.advance(hours(2));
+  EXPECT_TRUE(other.is_canceling()) << "the one before kept it waiting";
+  go.open();
+  canceler.join();
+  over.open();
+  EXPECT_EQ(g.wait().skipped(), 2U);
+  EXPECT_EQ(ends.times(), 1);
+  EXPECT_FALSE(ends.contains(timer));
+  EXPECT_EQ(other.wait(), errc::deadline_exceeded);
 }
 
 bool blocks_signals() {
