@@ -332,7 +332,8 @@ class group {
   [[nodiscard]] ERRGROUP_API error cause() const noexcept;
 
   /// Has `f` called when the group is cancelled, in the thread that cancels it; at once if it is
-  /// cancelled already. To wake a queue, or close a socket, that a task is blocked on.
+  /// cancelled already. To wake a queue, or close a socket, that a task is blocked on. A deadline
+  /// has a thread of its own for that, which `wait` does not wait for.
   ///
   /// It is a `std::stop_callback` of `get_stop_token()`: `f` is not called any more when it is
   /// destroyed, whose destructor waits for a call in another thread.
