@@ -522,6 +522,22 @@ TEST_F(GroupDeadline, reset_begins_a_timeout_anew_and_forgets_what_was_set) {
   });
 }
 
+TEST_F(GroupDeadline, after_reset_one_can_be_set_to_the_same_time_and_none_is_left) {
+  test_clock c;
+  auto const at = clock::now() + hours(1);
+  group g;
+  g.set_deadline(at);
+  EXPECT_FALSE(g.wait());
+  g.reset();
+  g.set_deadline(at);
+  c.advance(hours(1));
+  EXPECT_EQ(g.wait(), errc::deadline_exceeded);
+  g.reset();
+  g.set_deadline(at + hours(1));
+  g.reset();
+  EXPECT_FALSE(c.advance_to_next()) << "something is left";
+}
+
 TEST_F(GroupDeadline, reset_is_refused_while_a_task_waits_for_its_time_and_changes_nothing) {
   test_clock c;
   auto const begin = clock::now();

@@ -243,6 +243,20 @@ TEST(TestClock, it_jumps_to_a_deadline_that_comes_first) {
   EXPECT_EQ(clock::now(), begin + hours(1));
 }
 
+TEST(TestClock, it_does_not_jump_to_what_never_comes) {
+  test_clock const c(time_moves::when_nothing_else_is_left);
+  auto const begin = clock::now();
+  group g;
+  g.run_after(hours::max(), [] {});
+  std::thread waiter([&] { EXPECT_EQ(g.wait(), errgroup::errc::canceled); });
+  for (int i = 0; i != 10'000; ++i) {
+    std::this_thread::yield();
+  }
+  g.cancel();
+  waiter.join();
+  EXPECT_EQ(clock::now(), begin);
+}
+
 TEST(TestClock, it_jumps_for_a_wait_inside_a_task) {
   for (int const limit : {errgroup::unlimited, 1}) {
     test_clock const c(time_moves::when_nothing_else_is_left);
