@@ -369,6 +369,14 @@ TEST_F(GroupTimed, C1_what_is_submitted_to_a_used_group_below_a_cancelled_one_is
   }
 }
 
+TEST_F(GroupTimed, C1_what_is_submitted_after_a_direct_cancellation_is_dropped_at_once) {
+  group g;
+  g.context().cancel_group_execution();
+  g.run_after(hours(1), [a = counted()] {});
+  EXPECT_EQ(counted::live(), 0);
+  EXPECT_EQ(g.wait().skipped(), 1U);
+}
+
 TEST_F(GroupTimed, C1_a_direct_cancellation_of_the_context_counts_as_cancel) {
   support::watchdog const guard("a wait after a direct cancellation");
   group g;
