@@ -78,6 +78,17 @@ TEST_F(TimedStress, A_timed_task_is_due_while_the_group_ends) {
   EXPECT_EQ(counted::live(), 0);
 }
 
+TEST_F(TimedStress, W1_a_group_ends_while_the_timer_goes_on_from_its_last_task_to_its_deadline) {
+  for (int i = 0; i != 2 * rounds; ++i) {
+    auto g = std::make_unique<group>(options{.timeout = hours(1)});
+    g->run_after(soon(20'000), [] {});
+    ASSERT_FALSE(g->wait());
+    g.reset();
+  }
+  errgroup::testing::test_clock c;
+  EXPECT_FALSE(c.advance_to_next()) << "an alarm of a group that is gone is still set";
+}
+
 TEST_F(TimedStress, Cancel_against_fire) {
   for (int i = 0; i != rounds; ++i) {
     std::atomic<int> ran{0};
