@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Holds the documents to the tree: run by ctest as docs.check, or by hand.
 
-- Code in README.md, docs/from_tbb.md and docs/errors.md is code of examples/, which compiles and
-  runs.
+- Code in README.md, docs/from_tbb.md, docs/errors.md and docs/results.md is code of examples/, which
+  compiles and runs.
 - The tests that docs/guarantees.md names exist, and every promise names at least one.
 - Links between the documents lead to files, lines are at most 100 columns long.
 """
@@ -14,9 +14,10 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CODE_OF = {
-    "README.md": "examples/readme.cpp",
-    "docs/from_tbb.md": "examples/from_tbb.cpp",
-    "docs/errors.md": "examples/errors.cpp",
+    "README.md": ["examples/readme.cpp", "examples/results.cpp"],
+    "docs/from_tbb.md": ["examples/from_tbb.cpp"],
+    "docs/errors.md": ["examples/errors.cpp"],
+    "docs/results.md": ["examples/results.cpp"],
 }
 problems = []
 
@@ -30,11 +31,11 @@ def is_part_of(part, whole):
     return any(whole[i : i + len(part)] == part for i in range(len(whole) - len(part) + 1))
 
 
-def check_code(document, source):
-    whole = lines_of((ROOT / source).read_text())
+def check_code(document, sources):
+    wholes = [lines_of((ROOT / source).read_text()) for source in sources]
     for block in re.findall(r"```cpp\n(.*?)```", (ROOT / document).read_text(), re.S):
-        if not is_part_of(lines_of(block), whole):
-            problems.append(f"{document}: this is not in {source}:\n{block}")
+        if not any(is_part_of(lines_of(block), whole) for whole in wholes):
+            problems.append(f"{document}: this is not in {' or '.join(sources)}:\n{block}")
 
 
 def tests():
@@ -71,8 +72,8 @@ def check_text(document):
                 problems.append(f"{where}: {target} does not exist")
 
 
-for document, source in CODE_OF.items():
-    check_code(document, source)
+for document, sources in CODE_OF.items():
+    check_code(document, sources)
 check_guarantees()
 for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]:
     check_text(document)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "error_list.hpp"
 #include <errgroup/error.hpp>
 
 #include <algorithm>  // replace
+#include <new>        // bad_alloc, nothrow
+#include <optional>   // optional
 #include <ostream>    // ostream
 #include <sstream>    // ostringstream
 
@@ -26,6 +29,8 @@ class category final : public std::error_category {
         return "a task failed";
       case errc::stop_repeating:
         return "a task asked not to be repeated";
+      case errc::too_few:
+        return "fewer tasks succeeded than were asked for";
     }
     return "unknown errgroup error";
   }
@@ -41,6 +46,7 @@ class category final : public std::error_category {
       case errc::exception:
       case errc::failed:
       case errc::stop_repeating:
+      case errc::too_few:
         break;
     }
     return {value, *this};
@@ -103,7 +109,62 @@ error error_access::alone(error const& e) noexcept {
   return one;
 }
 
+void error_access::give_note(error& e, error_note& note) noexcept {
+  std::optional<error_list> rest;
+  if (!e.others().empty()) {
+    rest.emplace(npos);
+    rest->take_others(e);
+  }
+  note.exception = thrown(e);
+  if (note.attempts == 0) {
+    note.attempts = e.attempts();
+  }
+  share_note(e, note);
+  if (rest) {
+    rest->give_others(e);
+  }
+}
+
+void error_access::set_attempts(error& e, std::size_t n) noexcept {
+  note_ptr note(new (std::nothrow) error_note);
+  if (note.get() == nullptr) {
+    return;
+  }
+  try {
+    task_origin const& from = e.origin();
+    note->name = from.name;
+    note->origin = from;
+    note->origin.name = note->name;
+  } catch (std::bad_alloc const&) {
+    note->origin.name = {};  // it tells the number without the place
+  }
+  note->attempts = n;
+  give_note(e, *note.get());
+}
+
 }  // namespace detail
+
+error combine(std::span<error const> errors, std::size_t most) noexcept {
+  error first;
+  detail::error_list rest(most);
+  for (error const& e : errors) {
+    if (!e) {
+      continue;
+    }
+    if (!first) {
+      first = e;
+      rest.take_others(first);
+    } else {
+      rest.add(e, false);
+    }
+  }
+  if (first) {
+    rest.give_others(first);
+  }
+  return first;
+}
+
+std::size_t error::attempts() const noexcept { return note_ != nullptr ? note_->one->attempts : 0; }
 
 std::error_code error::code() const noexcept {
   return code_.value() != 0 || thrown() == nullptr ? code_ : code_of(thrown());
@@ -178,6 +239,12 @@ void append_failure(std::string& text, error const& e, bool in_one_line, bool st
     std::replace(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), '\n', ' ');
   }
   append_place(text, e.origin());
+  if (e.attempts() != 0) {
+    text.append(e.attempts() == 1 ? ", after 1 attempt" : ", after ");
+    if (e.attempts() != 1) {
+      text.append(std::to_string(e.attempts())).append(" attempts");
+    }
+  }
   if (stacks) {
     std::ostringstream calls;
     for (stack_frame const& call : e.stack()) {

@@ -307,7 +307,8 @@ void group::add_names(std::string& names) const {
 void group::describe(error& e, submission const& from) const noexcept {
   task_origin const& known = e.origin();
   bool const is_placed = from.where.line() != 0;
-  if (known.where.line() != 0 || (!is_placed && !known.path.empty())) {
+  bool const is_known = known.where.line() != 0 || known.index != npos;
+  if (is_known || (!is_placed && !known.path.empty())) {
     return;
   }
   std::string names;
@@ -320,27 +321,25 @@ void group::describe(error& e, submission const& from) const noexcept {
   } catch (std::bad_alloc const&) {
     names.clear();
   }
-  if (names.empty() && !is_placed) {
+  if (names.empty() && !is_placed && from.index == npos) {
     return;  // nothing to tell
   }
   detail::note_ptr const made(from.note == nullptr ? new (std::nothrow) detail::error_note
                                                    : nullptr);
   detail::error_note* const note = from.note != nullptr ? from.note : made.get();
   if (note != nullptr) {
-    std::optional<detail::error_list> rest;
-    if (!e.others().empty()) {
-      rest.emplace(npos);
-      rest->take_others(e);
-    }
-    note->exception = detail::error_access::thrown(e);
     note->origin.where = from.where;
     note->origin.index = from.index;
     note->origin.path = std::move(names);
-    detail::error_access::share_note(e, *note);
-    if (rest) {
-      rest->give_others(e);
-    }
+    detail::error_access::give_note(e, *note);
   }
+}
+
+error group::describe(error e, std::size_t index, std::source_location where) const noexcept {
+  if (e) {
+    describe(e, {where, nullptr, index});
+  }
+  return e;
 }
 
 // True if it was the first.
@@ -395,7 +394,7 @@ error group::cause() const noexcept {
       return extras_->cause;
     }
   }
-  error e = first_error();
+  error e = recorded();
   return e ? e : errc::canceled;  // without an error: by its destructor
 }
 
@@ -496,6 +495,12 @@ bool group::is_joined() const noexcept {
 }
 
 error group::first_error() const noexcept {
+  error e = recorded();
+  return e || !is_canceling() ? e : errc::canceled;
+}
+
+// What somebody has recorded, and nothing that nobody has noticed yet.
+error group::recorded() const noexcept {
   std::uint32_t state = state_.load(std::memory_order_acquire);
   if ((state & claimed) == 0) {
     return {};
@@ -515,7 +520,7 @@ error group::outcome() noexcept {
   if ((state & told) == 0) {
     state_.fetch_or(told, std::memory_order_relaxed);
   }
-  error e = first_error();
+  error e = recorded();
   if (extras_ && extras_->all) {
     extras_->all->give_others(e);
   }

@@ -15,6 +15,7 @@
 #include <tbb/task_arena.h>     // task_arena
 #include <tbb/task_group.h>     // task_group_status
 
+#include <atomic>      // atomic
 #include <cstddef>     // size_t
 #include <cstdint>     // uint32_t
 #include <mutex>       // mutex
@@ -117,17 +118,18 @@ struct group::session {
   explicit session(helper h) noexcept : who(h) {}
 
   helper who;
-  detail::node* next = nullptr;  // taken, and not run yet
-  detail::batch batch;           // taken with that
-  std::size_t done = 0;          // tasks of the batch that are finished
-  bool call = false;             // a ticket is to be sent
-  bool over = false;             // it has left the queue
-  bool retires = false;          // it leaves although there is work
-  bool stays = false;            // … and is its ticket now
-  bool idle = false;             // … as the last one
-  clock::time_point until{};     // it leaves then, if it is a `timed` one
-  std::uint64_t pushed = 0;      // … which has seen so many tasks
-  int pauses = 0;                // what it waited for the lock lately
+  detail::node* next = nullptr;                        // taken, and not run yet
+  detail::batch batch;                                 // taken with that
+  std::size_t done = 0;                                // tasks of the batch that are finished
+  bool call = false;                                   // a ticket is to be sent
+  bool over = false;                                   // it has left the queue
+  bool retires = false;                                // it leaves although there is work
+  bool stays = false;                                  // … and is its ticket now
+  bool idle = false;                                   // … as the last one
+  clock::time_point until = clock::time_point::max();  // a `timed` one leaves then
+  std::atomic<bool> const* end = nullptr;              // … or when this is true, if there is one
+  std::uint64_t pushed = 0;                            // … which has seen so many tasks
+  int pauses = 0;                                      // what it waited for the lock lately
 };
 
 namespace detail {

@@ -90,6 +90,8 @@ bool group::is_inside(thread_state const& self) const noexcept {
   return pool != nullptr && is_below(pool->owner);
 }
 
+bool group::is_inside() const { return is_inside(detail::this_thread()); }
+
 void group::enter(std::uint64_t as) const noexcept {
   eventful_.store(true, std::memory_order_relaxed);
   while ((visitors_.fetch_add(as, std::memory_order_acquire) & closing) != 0) {

@@ -12,7 +12,7 @@
 #include <memory>     // allocator, construct_at
 #include <new>        // launder
 #include <thread>     // yield
-#include <utility>    // exchange
+#include <utility>    // exchange, move
 
 // How a task gets to a thread.
 //
@@ -370,6 +370,71 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
         lock.acquire(q.lock);
       }
     }
+  }
+}
+
+void group::help_until(std::atomic<bool> const& done) {
+  thread_state& self = detail::this_thread();
+  visit guest(*this, self);
+  if (queue_.load(std::memory_order_acquire) == nullptr) {
+    make_queue(self);
+  }
+  queue& q = *queue_.load(std::memory_order_acquire);
+  bool const takes_part = !is_inside(self) && is_needed(self);
+  auto has_work = [&] { return takes_part && q.may_start(); };
+  detail::wake_list awake;
+  lock_type lock(q.lock);
+  while (!done.load(std::memory_order_acquire)) {
+    if (has_work()) {
+      session s(helper::timed);
+      s.end = &done;
+      begin_session(q, s);
+      lock.release();
+      {
+        detail::passing_by const passer_by(self);
+        run_session(q, s);
+      }
+      lock.acquire(q.lock);
+    } else {
+      lock.release();
+      detail::sleeper s(helps() && takes_part,
+                        takes_part ? detail::sleeper::work : detail::sleeper::nothing);
+      lock.acquire(q.lock);
+      if (!done.load(std::memory_order_acquire) && !has_work()) {
+        q.enlist(s);
+        lock.release();
+        s.sleep();
+        lock.acquire(q.lock);
+      }
+    }
+  }
+  if (has_work()) {
+    q.wake_one(awake, detail::sleeper::work);  // this one may have been called instead
+  }
+  lock.release();
+}
+
+void group::run_inside_now(error (*call)(void*) noexcept, void* argument,
+                           std::source_location where) noexcept {
+  auto const run = [&]() noexcept {
+    thread_state& self = detail::this_worker();
+    detail::task_scope inside(self, *this, engine_.context,
+                              pool_ != nullptr ? *pool_ : self.top->pool);
+    if (error e = call(argument)) {
+      fail(std::move(e), {where, nullptr, npos});
+    }
+  };
+  if (!detail::run_in(engine_.context, run)) {
+    run();  // it is cancelled, which `call` will see
+  }
+}
+
+void group::wake() noexcept {
+  if (queue* const q = queue_.load(std::memory_order_acquire)) {
+    detail::wake_list awake;
+    lock_type lock(q->lock);
+    q->wake_all(awake);
+    lock.release();
   }
 }
 
@@ -777,7 +842,11 @@ void group::drain(queue& q, session& s) noexcept {
 // Under the lock: whether a thread that has finished what it had is to take more.
 bool group::wants_more(queue const& q, session const& s) noexcept {
   return !s.retires && (s.who != helper::submitter || q.unfinished >= q.room) &&
-         (s.who != helper::timed || clock::now() < s.until);
+         (s.who != helper::timed || has_time(s));
+}
+
+bool group::has_time(session const& s) noexcept {
+  return s.end != nullptr ? !s.end->load(std::memory_order_acquire) : clock::now() < s.until;
 }
 
 // Under the lock: a task is done, and its batch with it, if it was taken with one.

@@ -4,13 +4,25 @@
 
 /// Everything at once.
 
+#include <errgroup/all.hpp>
+#include <errgroup/any.hpp>
+#include <errgroup/clock.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/exception_group.hpp>
+#include <errgroup/for_each.hpp>
 #include <errgroup/fwd.hpp>
 #include <errgroup/group.hpp>
+#include <errgroup/join.hpp>
+#include <errgroup/reduce.hpp>
+#include <errgroup/result.hpp>
+#include <errgroup/retry.hpp>
 #include <errgroup/scope.hpp>
+#include <errgroup/spawn.hpp>
 #include <errgroup/stack.hpp>
+#include <errgroup/take.hpp>
 #include <errgroup/task.hpp>
+#include <errgroup/transform.hpp>
 #include <errgroup/version.hpp>
+#include <errgroup/waterfall.hpp>
 
 #endif  // ERRGROUP_ERRGROUP_HPP

@@ -36,6 +36,7 @@ enum class errc {
   exception,          ///< a task threw something that has no `std::error_code` of its own
   failed,             ///< a task failed with an error of a type of its own
   stop_repeating,     ///< asks `group::run_every` to end; no failure there
+  too_few,            ///< fewer tasks succeeded, or agreed, than were asked for
 };
 
 /// What a task of `group::run_every` returns to end: `return errgroup::stop_repeating;`.
@@ -151,6 +152,7 @@ struct ERRGROUP_API error_note {
   std::exception_ptr exception;
   std::string name;  // what `origin.name` shows
   task_origin origin;
+  std::size_t attempts = 0;
 };
 
 /// A reference to a note.
@@ -353,6 +355,9 @@ class [[nodiscard]] error {
   /// had been stopped. Counted by `wait`, at the moment it returned.
   [[nodiscard]] std::size_t skipped() const noexcept { return skipped_; }
 
+  /// How often `retry` had tried when it gave up; 0 for what does not come from there.
+  [[nodiscard]] ERRGROUP_API std::size_t attempts() const noexcept;
+
   /// The stack of the place that threw what a task threw, the innermost call first. Empty unless
   /// the program is linked with `errgroup::stacktrace`, and for what was not thrown.
   ///
@@ -450,6 +455,13 @@ class [[nodiscard]] error {
 template <class E>
 [[nodiscard]] error make_error(E value, std::error_code code = errc::failed);
 
+/// Several failures as one error: the first, with the others as `error::others`. What is no failure
+/// is left out; success, if nothing is left. Failures beyond `most` are counted as `dropped`.
+///
+/// Throws: nothing; what there is no memory for is counted as dropped.
+[[nodiscard]] ERRGROUP_API error combine(std::span<error const> errors,
+                                         std::size_t most = npos) noexcept;
+
 /// `errc::canceled` if what the caller runs in was cancelled; success otherwise, and outside of
 /// any task.
 ///
@@ -495,6 +507,10 @@ struct error_access {
   }
   /// The first of several errors, alone.
   ERRGROUP_API static error alone(error const& e) noexcept;
+  /// Without memory, `e` does not tell.
+  ERRGROUP_API static void set_attempts(error& e, std::size_t n) noexcept;
+  /// Gives `e` a note, that takes its exception, and leaves it its others.
+  static void give_note(error& e, error_note& note) noexcept;
 };
 
 }  // namespace detail

@@ -10,12 +10,15 @@ enum class errc;
 enum class keep;
 enum class on_error;
 enum class on_exception;
+enum class verdict;
 class error;
 class exception_group;
 class group;
 struct options;
 struct stack_frame;
 struct task_origin;
+template <class T>
+class result;
 template <class R>
 struct result_traits;
 

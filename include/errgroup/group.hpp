@@ -256,6 +256,29 @@ class group {
     return wait_until_at(detail::after(clock::now(), detail::saturated(time)));
   }
 
+  /// True in a task of this group, and in anything below one.
+  [[nodiscard]] ERRGROUP_API bool is_inside() const;
+
+  /// Inside the group: runs `f` now, in this thread, as a task of it, on the slot that the caller
+  /// holds. For those who make handles to single tasks, as `spawn` does, and wait for one that has
+  /// not started: so a task may wait for another at any limit. `f` returns an `error`, and does not
+  /// throw.
+  template <class F>
+  void run_inside(F&& f, std::source_location where = std::source_location::current()) {
+    run_inside_now([](void* p) noexcept { return (*static_cast<std::remove_cvref_t<F>*>(p))(); },
+                   &f, where);
+  }
+
+  /// Waits until `done` is true; whoever sets it calls `wake` then. Meanwhile this thread takes
+  /// part where it would in `wait_until`. Not inside the group: a task that it took on there might
+  /// wait, as well it may, for the very task that this call is in, and that could not go on below
+  /// it.
+  ///
+  /// What was done before `done` was set is visible. Throws `std::bad_alloc`.
+  ERRGROUP_API void help_until(std::atomic<bool> const& done);
+  /// Has those in `help_until` look again. Threads: a task of the group, or one that keeps it.
+  ERRGROUP_API void wake() noexcept;
+
   /// Runs `f` as a task of this group, at `time` or as soon afterwards as there is a thread and a
   /// slot: a task like any other from now on. `wait` waits for it, and cancelling drops and counts
   /// it. Tasks that are due are admitted in the order of their times, ties in the order of their
@@ -325,11 +348,27 @@ class group {
   /// Throws `std::bad_alloc` at the first call.
   [[nodiscard]] ERRGROUP_API std::stop_token get_stop_token() const;
 
+  /// The first error so far: what `wait` would tell now if it returned; success if there is none
+  /// yet.
+  [[nodiscard]] ERRGROUP_API error first_error() const noexcept;
+
+  /// What happens when a task throws: `options::exceptions`.
+  [[nodiscard]] on_exception exceptions() const noexcept {
+    bool const ends = (state_.load(std::memory_order_relaxed) & unguarded) != 0;
+    return ends ? on_exception::terminate : on_exception::as_error;
+  }
+
   /// Why the group is cancelled: the failure under `on_error::cancel`, what was given to `cancel`,
   /// `errc::deadline_exceeded`; the cause of the group above, if that was cancelled; success, if it
   /// is not cancelled. (`wait` tells the first error, which may be an earlier one with
   /// `keep_going`.)
   [[nodiscard]] ERRGROUP_API error cause() const noexcept;
+
+  /// `e` as a task of this group has it that fails with it: with the names of the group and of
+  /// those above, an index and a place as its `origin`, unless it has one. For those who hand
+  /// results on by themselves, as `join` does. `where` of line 0: not known.
+  [[nodiscard]] ERRGROUP_API error describe(error e, std::size_t index,
+                                            std::source_location where = {}) const noexcept;
 
   /// Has `f` called when the group is cancelled, in the thread that cancels it; at once if it is
   /// cancelled already. To wake a queue, or close a socket, that a task is blocked on. A deadline
@@ -652,6 +691,8 @@ class group {
   ERRGROUP_API void skip(std::size_t n) noexcept;
   ERRGROUP_API void fail(error e, submission const& from) noexcept;
   [[nodiscard]] ERRGROUP_API bool is_inside(detail::thread_state const& self) const noexcept;
+  ERRGROUP_API void run_inside_now(error (*call)(void*) noexcept, void* argument,
+                                   std::source_location where) noexcept;
   ERRGROUP_API error run_here_and_wait(detail::thread_state& self, void (*call)(void*) noexcept,
                                        void* argument);
 
@@ -687,7 +728,7 @@ class group {
   template <class Body>
   void engine_wait_here(Body const* body) noexcept;
   void await_maker(detail::thread_state const& self) const noexcept;
-  [[nodiscard]] error first_error() const noexcept;
+  [[nodiscard]] error recorded() const noexcept;
   [[nodiscard]] error outcome() noexcept;
   void start_timeout();
   [[nodiscard]] bool is_joined() const noexcept;
@@ -722,6 +763,7 @@ class group {
   void close(detail::queue& q) noexcept;
   void drop_waiting(detail::queue& q) noexcept;
   [[nodiscard]] static bool wants_more(detail::queue const& q, session const& s) noexcept;
+  [[nodiscard]] static bool has_time(session const& s) noexcept;
   void launch_ticket(detail::queue& q) noexcept;
   bool queue_ticket(ticket const& t);
   static bool resend_ticket(detail::queue& outer, ticket const& t) noexcept;

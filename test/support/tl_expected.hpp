@@ -95,6 +95,22 @@ class expected {
     }
   }
 
+  [[nodiscard]] auto& operator*() & noexcept
+    requires(!std::is_void_v<T>)
+  {
+    return *std::get_if<0>(&content_);
+  }
+  [[nodiscard]] auto const& operator*() const& noexcept
+    requires(!std::is_void_v<T>)
+  {
+    return *std::get_if<0>(&content_);
+  }
+  [[nodiscard]] auto&& operator*() && noexcept
+    requires(!std::is_void_v<T>)
+  {
+    return std::move(*std::get_if<0>(&content_));
+  }
+
   [[nodiscard]] E const& error() const& { return *std::get_if<1>(&content_); }
   [[nodiscard]] E& error() & { return *std::get_if<1>(&content_); }
   [[nodiscard]] E const&& error() const&& { return std::move(*std::get_if<1>(&content_)); }

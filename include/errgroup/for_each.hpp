@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_FOR_EACH_HPP
+#define ERRGROUP_FOR_EACH_HPP
+
+#include <errgroup/detail/bulk.hpp>
+#include <errgroup/detail/outcome.hpp>
+#include <errgroup/error.hpp>
+#include <errgroup/group.hpp>
+#include <errgroup/task.hpp>
+
+#include <cstddef>          // size_t
+#include <ranges>           // input_range
+#include <source_location>  // source_location
+#include <stop_token>       // stop_token
+#include <type_traits>      // is_void_v, remove_reference_t
+#include <utility>          // forward
+
+namespace errgroup {
+namespace detail {
+
+/// Calls `f` with one element after the other.
+template <class F>
+struct for_each_step : plain_step<for_each_step<F>> {
+  for_each_step(bulk& run, F const& function, std::stop_token const& its_token) noexcept
+      : b(run), f(function), token(its_token) {}
+
+  bulk& b;
+  F const& f;
+  std::stop_token const& token;
+
+  template <class Cursor>
+  bool operator()(Cursor& cursor, std::size_t i) {
+    using R = called_with<F, decltype(*cursor)>;
+    if constexpr (std::is_void_v<R>) {
+      call_with(f, token, *cursor);
+    } else {
+      auto&& returned = call_with(f, token, *cursor);
+      if (is_failure(returned)) [[unlikely]] {
+        return b.fail(to_error(std::forward<R>(returned)), i);
+      }
+    }
+    return true;
+  }
+};
+
+/// `T`: as what an element is handed to `f`.
+template <class T, class F>
+constexpr void require_for_each() {
+  require_takes<F, T>();
+  if constexpr (takes_with_token<F, T> || takes_without_token<F, T>) {
+    static_assert(task_result<called_with<F, T>>,
+                  "errgroup: for_each calls what returns void, std::error_code, errgroup::error or "
+                  "a type of std::expected's shape; to keep what it returns, use transform");
+  }
+}
+
+template <class T, class F, class Run>
+error for_each_in(options const& opts, F const& f, std::source_location where, Run const& run) {
+  if (is_null(f)) {
+    refuse_argument("errgroup: for_each of an empty function");
+  }
+  bulk b(opts, where);
+  std::stop_token const token = b.token<takes_with_token<F, T>>();
+  return run(b, [&](pace& mine, std::size_t first, std::size_t last, auto const& at) {
+    for_each_step<F> step(b, f, token);
+    b.work(mine, first, last, at, step);
+  });
+}
+
+}  // namespace detail
+
+/// Calls `f(element)`, or `f(element, std::stop_token)`, for each element of `range`, in parallel,
+/// and waits. The order is not defined.
+///
+///     std::vector<image> images = …;
+///     auto err = errgroup::for_each(images, [](image& i) -> std::error_code { return i.scale(2);
+///     });
+///
+/// `f` returns what a task may return: void, a `std::error_code`, an `errgroup::error`, an expected
+/// of any kind. It is neither copied nor moved, and called by several threads at once, as a const
+/// object. When `for_each` has returned, nothing runs any more.
+///
+/// The first failure, returned or thrown, is the error; elements that nobody has begun with are
+/// left out then, and counted (`error::skipped`, as far as `range` tells how many it has). The
+/// error says which element it was: `error::origin().index` is its position. With
+/// `on_error::keep_going` all elements are worked on, with `keep::all` all failures told. Called in
+/// a task, it is cancelled with that. A cancellation, from wherever, is an error.
+///
+/// Elements of a range with random access and a size are divided as by `tbb::parallel_for`. With
+/// `options::limit`, so many threads take one chunk after the other: never more than that are in
+/// `f` at once. Of other ranges threads take turns in taking a few elements, or iterators of a
+/// forward range, which are gone through under a lock; elements of a range that can be read once
+/// are taken out of it, and `f` gets those: by reference, if the range gives references, else as
+/// rvalues. Where elements are done quickly, some are taken before the first of them is worked on:
+/// a range must not wait for what `f` does with elements that it has given out.
+///
+/// Call it as `errgroup::for_each`: with arguments from `std`, the bare name finds
+/// `std::for_each` as well.
+///
+/// Throws: `std::invalid_argument` for options that no group can be made with and for an empty
+///     `std::function`; what the range's `begin`, `end` and `size` throw; `std::bad_alloc`. What
+///     its iterators throw later is an error.
+/// Threads: any, tasks of a group included.
+/// Cost: that of `tbb::parallel_for`. Whether the group was cancelled is looked at every few
+///     microseconds; see perf/bulk.
+///
+/// `where` is the place of the call, for `error::origin`.
+template <std::ranges::input_range R, class F>
+[[nodiscard]] error for_each(options const& opts, R&& range, F&& f,
+                             std::source_location where = std::source_location::current()) {
+  using range_type = std::remove_reference_t<R>;
+  using callable = std::remove_reference_t<F>;
+  if constexpr (detail::indexable<range_type>) {
+    using source = detail::indexed_source<range_type>;
+    detail::require_for_each<typename source::reference, callable>();
+    source const all(range);
+    return detail::for_each_in<typename source::reference, callable>(
+        opts, f, where, [&](detail::bulk& b, auto const& each) {
+          b.split(all, each);
+          return b.finish(all.count);
+        });
+  } else {
+    using stream = detail::stream_of<range_type>;
+    detail::require_for_each<typename stream::reference, callable>();
+    stream all(range);
+    return detail::for_each_in<typename stream::reference, callable>(
+        opts, f, where, [&](detail::bulk& b, auto const& each) {
+          b.share(all, each);
+          return b.finish(all.count(), all.is_complete());
+        });
+  }
+}
+
+/// The same with a group that has no limit and cancels itself at the first error.
+template <std::ranges::input_range R, class F>
+[[nodiscard]] error for_each(R&& range, F&& f,
+                             std::source_location where = std::source_location::current()) {
+  return for_each(options{}, std::forward<R>(range), std::forward<F>(f), where);
+}
+
+/// Calls `f(i)`, or `f(i, std::stop_token)`, for each `i` from 0 to `n - 1`, in parallel, and
+/// waits: `for_each` of these numbers.
+///
+/// Throws besides: `std::invalid_argument` for a negative `n`.
+template <detail::counts N, class F>
+[[nodiscard]] error for_each(options const& opts, N n, F&& f,
+                             std::source_location where = std::source_location::current()) {
+  using callable = std::remove_reference_t<F>;
+  detail::require_for_each<N, callable>();
+  if constexpr (std::is_signed_v<N>) {
+    if (n < 0) {
+      detail::refuse_argument("errgroup: for_each of a negative number of elements");
+    }
+  }
+  detail::counted_source<N> const all{static_cast<std::size_t>(n)};
+  return detail::for_each_in<N, callable>(opts, f, where, [&](detail::bulk& b, auto const& each) {
+    b.split(all, each);
+    return b.finish(all.count);
+  });
+}
+
+/// The same with a group that has no limit and cancels itself at the first error.
+template <detail::counts N, class F>
+[[nodiscard]] error for_each(N n, F&& f,
+                             std::source_location where = std::source_location::current()) {
+  return for_each(options{}, n, std::forward<F>(f), where);
+}
+
+}  // namespace errgroup
+
+#endif  // ERRGROUP_FOR_EACH_HPP

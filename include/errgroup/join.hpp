@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_JOIN_HPP
+#define ERRGROUP_JOIN_HPP
+
+#include <errgroup/detail/outcome.hpp>
+#include <errgroup/detail/sources.hpp>
+#include <errgroup/error.hpp>
+#include <errgroup/group.hpp>
+#include <errgroup/result.hpp>
+#include <errgroup/task.hpp>
+
+#include <concepts>         // same_as
+#include <cstddef>          // size_t
+#include <mutex>            // mutex, scoped_lock
+#include <source_location>  // source_location
+#include <type_traits>      // remove_cvref_t, remove_reference_t
+#include <utility>          // forward, move
+
+namespace errgroup {
+
+/// What a joiner says to a result.
+enum class verdict {
+  go_on,
+  enough,  ///< the others are cancelled, and their results dropped
+};
+
+/// Decides what becomes of the results of several tasks: `join` hands it one after another. `all`,
+/// `any` and the like are such. (Java's StructuredTaskScope has joiners, too.)
+///
+///     struct fastest_two {
+///       std::vector<int> found;
+///       errgroup::verdict on_result(std::size_t, errgroup::result<int>&& r) {
+///         if (r) found.push_back(*r);
+///         return found.size() == 2 ? errgroup::verdict::enough : errgroup::verdict::go_on;
+///       }
+///       errgroup::result<std::vector<int>> finish() { return std::move(found); }
+///     };
+///
+/// `on_result(index, result<T>&&)` is called once for each task that has run, in the order in which
+/// they finish, by the threads that ran them, one at a time; never after it said `enough`. It must
+/// not wait for other tasks. What it throws ends the join as a failure, and no result comes after.
+///
+/// `finish()` is called by the thread that called `join`, when no task is left. What it returns is
+/// what `join` returns.
+///
+/// `on_cancel(error const& cause)`, which a joiner need not have, is called if the join is stopped
+/// by something else than `enough`: its deadline, its stop token, the task that it is in (that is
+/// `errc::canceled`), or what `on_result` threw. It is called once, before any result that comes
+/// after that. The joiner decides then what `finish` returns. Without it `finish` is not called,
+/// and `join` returns the cause: an answer that may lack something is not told as one that lacks
+/// nothing.
+template <class J, class T>
+concept joiner = requires(J& j, std::size_t index, result<T>&& r) {
+  { j.on_result(index, std::move(r)) } -> std::same_as<verdict>;
+  j.finish();
+};
+
+namespace detail {
+
+template <class J>
+concept told_of_cancel = requires(J& j, error const& cause) { j.on_cancel(cause); };
+
+/// A callable that is called several times, with time in between: `errgroup::retrying`.
+template <class F>
+concept repeating = requires { typename std::remove_cv_t<F>::attempts; };
+
+/// A join that is under way.
+template <class J>
+class joining {
+ public:
+  joining(options const& opts, J& j, std::source_location where)
+      : joiner_(j), where_(where), exceptions_(opts.exceptions), group_(with_own_policy(opts)) {}
+  joining(joining const&) = delete;
+  joining& operator=(joining const&) = delete;
+
+  template <class Source>
+  auto run(Source& source) {
+    source.each([this](std::size_t index, auto& f) { this->start(index, f); });
+    return finish();
+  }
+
+ private:
+  static options with_own_policy(options opts) {
+    opts.policy = on_error::cancel;  // no task fails unless the joiner throws
+    opts.errors = keep::first;
+    return opts;
+  }
+
+  template <class F>
+  void start(std::size_t index, F& f) {
+    static_assert(
+        joiner<J, value_of_call<F>>,
+        "errgroup: a joiner has a verdict on_result(std::size_t, result<T>&&) for the T of "
+        "each task, and a finish()");
+    if constexpr (repeating<F>) {
+      group_.run([this, index, turns = f.begin()]() mutable { attempt(index, turns); }, where_);
+    } else {
+      group_.run(
+          [this, index, &f] {
+            auto invoke = [this, &f]() -> decltype(auto) {
+              return invoke_task(f, [this] { return group_.get_stop_token(); });
+            };
+            bool const is_guarded = exceptions_ == on_exception::as_error;
+            report(index, is_guarded ? outcome_of(invoke) : outcome_unguarded(invoke));
+          },
+          where_);
+    }
+  }
+
+  template <class Attempts>
+  void attempt(std::size_t index, Attempts& turns) {
+    auto turn = turns.next(group_, index, where_, exceptions_);
+    if (!turn.pause) {
+      report(index, std::move(turn.got));
+      return;
+    }
+    if constexpr (requires { joiner_.on_retry(index, turn.got.error()); }) {
+      std::scoped_lock const one_at_a_time(lock_);
+      joiner_.on_retry(index, turn.got.error());
+    }
+    group_.run_after(
+        *turn.pause, [this, index, next = std::move(turns)]() mutable { attempt(index, next); },
+        where_);
+  }
+
+  template <class T>
+  void report(std::size_t index, result<T>&& got) {
+    if (!got.has_value()) {
+      got.error() = group_.describe(std::move(got).error(), index, where_);
+    }
+    bool is_enough = false;
+    {
+      std::scoped_lock const one_at_a_time(lock_);
+      if (is_over_ || has_thrown_) {
+        return;
+      }
+      if (group_.is_canceling()) {
+        note_cancel(group_.first_error());
+      }
+      if (told_of_cancel<J> || !cause_) {
+        // So that no verdict that comes after a throw can make a success of it.
+        has_thrown_ = true;
+        is_enough = is_over_ = joiner_.on_result(index, std::move(got)) == verdict::enough;
+        has_thrown_ = false;
+      }
+    }
+    if (is_enough) {
+      group_.cancel();
+    }
+  }
+
+  void note_cancel(error const& cause) {
+    if (!cause_) {
+      if constexpr (told_of_cancel<J>) {
+        joiner_.on_cancel(cause);
+      }
+      cause_ = cause;  // not if that threw: then it is told again at the end
+    }
+  }
+
+  auto finish() {
+    using answer = decltype(joiner_.finish());
+    error const told = group_.wait();
+    if (told && !is_over_) {
+      note_cancel(told);
+    }
+    if constexpr (!told_of_cancel<J>) {
+      static_assert(std::constructible_from<answer, error>,
+                    "errgroup: a joiner without on_cancel returns a result from finish()");
+      if (cause_) {
+        return answer(with_skipped(cause_, told));
+      }
+    }
+    answer given = joiner_.finish();
+    if constexpr (is_result<answer>) {
+      if (!given.has_value()) {
+        given.error() = with_skipped(std::move(given).error(), told);
+      }
+    }
+    return given;
+  }
+
+  static error with_skipped(error e, error const& told) noexcept {
+    error_access::set_skipped(e, told.skipped());
+    return e;
+  }
+
+  J& joiner_;
+  std::source_location where_;
+  on_exception exceptions_;
+  std::mutex lock_;
+  bool is_over_ = false;     // the joiner had enough
+  bool has_thrown_ = false;  // … or threw
+  error cause_;              // what else has ended it
+  group group_;              // destroyed first
+};
+
+template <class J, class Source>
+auto join_source(options const& opts, std::source_location where, J& j, Source& source) {
+  return joining<J>(opts, j, where).run(source);
+}
+
+}  // namespace detail
+
+/// Runs `f...`, or each of a range of callables, as tasks of one group, hands their results to
+/// `joiner`, and waits for all of them; returns what `joiner.finish()` does. Nothing runs on after
+/// it has returned.
+///
+/// A callable returns a `T`, a `result<T>` or anything of `std::expected`'s shape, or something
+/// without a value that a task may return; what it throws is a failure. It may take a
+/// `std::stop_token`, which is stopped when the rest is not wanted any more. The callables are
+/// called where they are, neither moved nor copied, but for those of a range that does not hold
+/// them.
+///
+/// `opts` are those of the group; its `policy` and `errors` are the joiner's affair.
+///
+/// Throws: `std::invalid_argument` for options that no group can be made with, and for an empty
+///     callable; what `finish()` throws; what the range throws; `std::bad_alloc`; then, too,
+///     nothing runs on.
+/// Cost: that of a group, and a lock and a call for each result.
+template <class J, class... A>
+  requires detail::calls<A...>
+[[nodiscard]] auto join(options const& opts, J&& joiner, A&&... f) {
+  auto source = detail::source_of(f...);
+  return detail::join_source(opts, {}, joiner, source);
+}
+
+/// The same without options.
+template <class J, class... A>
+  requires(!std::same_as<std::remove_cvref_t<J>, options> && detail::calls<A...>)
+[[nodiscard]] auto join(J&& joiner, A&&... f) {
+  return errgroup::join(options{}, std::forward<J>(joiner), std::forward<A>(f)...);
+}
+
+}  // namespace errgroup
+
+#endif  // ERRGROUP_JOIN_HPP

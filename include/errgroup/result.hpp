@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_RESULT_HPP
+#define ERRGROUP_RESULT_HPP
+
+#include <errgroup/error.hpp>
+#include <errgroup/task.hpp>
+
+#include <concepts>      // constructible_from, convertible_to, default_initializable, same_as
+#include <functional>    // invoke
+#include <optional>      // optional
+#include <system_error>  // error_code, is_error_code_enum_v
+#include <type_traits>   // conditional_t, invoke_result_t, is_object_v, is_void_v, remove_cvref_t
+#include <utility>       // forward, in_place_t, move
+#include <version>       // __cpp_lib_expected
+#if defined(__cpp_lib_expected)
+#include <expected>  // expected, unexpected
+#endif
+
+namespace errgroup {
+
+template <class T = void>
+class result;
+
+namespace detail {
+
+template <class R>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<result<T>> = true;
+
+#if defined(__cpp_lib_expected)
+template <class R>
+inline constexpr bool is_unexpected = false;
+template <class E>
+inline constexpr bool is_unexpected<std::unexpected<E>> = true;
+#else
+template <class R>
+inline constexpr bool is_unexpected = false;
+#endif
+
+/// What a `result` takes for a failure.
+template <class E>
+concept failure = plain_error<std::remove_cvref_t<E>> || is_unexpected<std::remove_cvref_t<E>>;
+
+template <class E>
+error as_failure(E&& e) {
+  if constexpr (is_unexpected<std::remove_cvref_t<E>>) {
+    return kept_whole(std::forward<E>(e).error());
+  } else {
+    return error(std::forward<E>(e));
+  }
+}
+
+/// Something of `std::expected`'s shape, with a value or without, that is no `result<T>` itself.
+template <class R, class T>
+concept other_expected =
+    expected_like<std::remove_cvref_t<R>> && !std::same_as<std::remove_cvref_t<R>, result<T>> &&
+    !std::same_as<std::remove_cvref_t<R>, T>;
+
+template <class R>
+concept has_star =
+    requires(R&& r) { *std::forward<R>(r); } && !std::is_void_v<decltype(*std::declval<R>())>;
+
+/// Something of `std::expected`'s shape that has a value: `*r`, or `r.value()` where that is all
+/// there is, as in Boost.Outcome.
+template <class R>
+concept holds_value = has_star<R> || (requires(R&& r) { std::forward<R>(r).value(); } &&
+                                      !std::is_void_v<decltype(std::declval<R>().value())>);
+
+template <holds_value R>
+decltype(auto) held_value(R&& r) {
+  if constexpr (has_star<R>) {
+    return *std::forward<R>(r);
+  } else {
+    return std::forward<R>(r).value();
+  }
+}
+
+}  // namespace detail
+
+/// A value, or why there is none: `std::expected<T, error>`, for C++20, with the same members.
+///
+///     errgroup::result<image> load(path const& p) {
+///       if (!exists(p)) return std::make_error_code(std::errc::no_such_file_or_directory);
+///       return image(p);
+///     }
+///
+/// A value converts to it, and so does a failure: an `error`, a `std::error_code` or one of its
+/// enums, an exception. So does anything of `std::expected`'s shape; and it converts to
+/// `std::expected<T, error>`, where the standard library has that. A failure that says "no error"
+/// is one of `errc::failed`.
+///
+/// `T` is an object, and no error itself. It may be move-only, and needs no default.
+template <class T>
+class [[nodiscard]] result {
+  static_assert(std::is_object_v<T> && !std::is_const_v<T>,
+                "errgroup: a result holds an object; return a pointer or a std::reference_wrapper "
+                "for a reference");
+  static_assert(!detail::plain_error<T>,
+                "errgroup: a result's value is no error: use errgroup::result<> for what has none");
+
+ public:
+  using value_type = T;
+  using error_type = errgroup::error;
+  template <class U>
+  using rebind = result<U>;
+
+  /// A `T()`.
+  result() noexcept(std::is_nothrow_default_constructible_v<T>)
+    requires std::default_initializable<T>
+      : value_(std::in_place) {}
+
+  template <class U = T>
+    requires(!detail::is_result<std::remove_cvref_t<U>> && std::constructible_from<T, U> &&
+             !detail::failure<U> && !std::same_as<std::remove_cvref_t<U>, std::in_place_t> &&
+             (!detail::other_expected<U, T> || std::convertible_to<U, T>))
+  explicit(!std::convertible_to<U, T>) result(U&& value)
+      : value_(std::in_place, std::forward<U>(value)) {}
+
+  template <class... Args>
+    requires std::constructible_from<T, Args...>
+  explicit result(std::in_place_t /*unused*/, Args&&... args)
+      : value_(std::in_place, std::forward<Args>(args)...) {}
+
+  template <detail::failure E>
+  result(E&& e) : error_(detail::certainly(detail::as_failure(std::forward<E>(e)))) {}
+
+  /// From another result, a `std::expected` or the like.
+  template <class R>
+    requires(detail::other_expected<R, T> && detail::holds_value<R> && !std::convertible_to<R, T> &&
+             std::constructible_from<T, decltype(detail::held_value(std::declval<R>()))>)
+  explicit(!std::convertible_to<decltype(detail::held_value(std::declval<R>())), T>)
+      result(R&& other) {
+    if (other.has_value()) {
+      value_.emplace(detail::held_value(std::forward<R>(other)));
+    } else {
+      error_ = detail::kept_whole(std::forward<R>(other).error());
+    }
+  }
+
+  [[nodiscard]] bool has_value() const noexcept { return value_.has_value(); }
+  explicit operator bool() const noexcept { return has_value(); }
+
+  /// The value; there has to be one.
+  [[nodiscard]] T& operator*() & noexcept { return *value_; }
+  [[nodiscard]] T const& operator*() const& noexcept { return *value_; }
+  [[nodiscard]] T&& operator*() && noexcept { return *std::move(value_); }
+  [[nodiscard]] T const&& operator*() const&& noexcept { return *std::move(value_); }
+  [[nodiscard]] T* operator->() noexcept { return value_.operator->(); }
+  [[nodiscard]] T const* operator->() const noexcept { return value_.operator->(); }
+
+  /// The value; throws `error().exception()` if there is none.
+  T& value() & {
+    require_value();
+    return *value_;
+  }
+  T const& value() const& {
+    require_value();
+    return *value_;
+  }
+  T&& value() && {
+    require_value();
+    return *std::move(value_);
+  }
+
+  /// Why there is no value; success if there is one.
+  [[nodiscard]] errgroup::error& error() & noexcept { return error_; }
+  [[nodiscard]] errgroup::error const& error() const& noexcept { return error_; }
+  [[nodiscard]] errgroup::error&& error() && noexcept { return std::move(error_); }
+
+  template <class U>
+  [[nodiscard]] T value_or(U&& other) const& {
+    return value_.value_or(std::forward<U>(other));
+  }
+  template <class U>
+  [[nodiscard]] T value_or(U&& other) && {
+    return std::move(value_).value_or(std::forward<U>(other));
+  }
+  [[nodiscard]] errgroup::error error_or(errgroup::error other) const {
+    if (!has_value()) {
+      return error_;
+    }
+    return other;
+  }
+
+  template <class... Args>
+  T& emplace(Args&&... args) {
+    error_ = detail::certainly(std::move(error_));  // until there is a value: making it may throw
+    T& made = value_.emplace(std::forward<Args>(args)...);
+    error_ = {};
+    return made;
+  }
+
+  /// `f(value)`, which is a result, if there is a value; else the failure.
+  template <class F>
+  auto and_then(F&& f) & {
+    return chain(*this, std::forward<F>(f));
+  }
+  template <class F>
+  auto and_then(F&& f) const& {
+    return chain(*this, std::forward<F>(f));
+  }
+  template <class F>
+  auto and_then(F&& f) && {
+    return chain(std::move(*this), std::forward<F>(f));
+  }
+
+  /// A result with `f(value)`, if there is a value; else the failure.
+  template <class F>
+  auto transform(F&& f) & {
+    return map(*this, std::forward<F>(f));
+  }
+  template <class F>
+  auto transform(F&& f) const& {
+    return map(*this, std::forward<F>(f));
+  }
+  template <class F>
+  auto transform(F&& f) && {
+    return map(std::move(*this), std::forward<F>(f));
+  }
+
+  /// `f(error)`, which is a result of the same type, if there is no value; else this.
+  template <class F>
+  [[nodiscard]] result or_else(F&& f) const& {
+    return has_value() ? *this : result(std::invoke(std::forward<F>(f), error_));
+  }
+  template <class F>
+  [[nodiscard]] result or_else(F&& f) && {
+    return has_value() ? std::move(*this)
+                       : result(std::invoke(std::forward<F>(f), std::move(error_)));
+  }
+
+  /// With `f(error)` for its error, if there is no value; else this.
+  template <class F>
+  [[nodiscard]] result transform_error(F&& f) const& {
+    return has_value() ? *this : result(errgroup::error(std::invoke(std::forward<F>(f), error_)));
+  }
+  template <class F>
+  [[nodiscard]] result transform_error(F&& f) && {
+    return has_value()
+               ? std::move(*this)
+               : result(errgroup::error(std::invoke(std::forward<F>(f), std::move(error_))));
+  }
+
+#if defined(__cpp_lib_expected)
+  template <class E>
+    requires std::constructible_from<E, errgroup::error>
+  operator std::expected<T, E>() const& {
+    return has_value() ? std::expected<T, E>(*value_) : std::expected<T, E>(std::unexpect, error_);
+  }
+  template <class E>
+    requires std::constructible_from<E, errgroup::error>
+  operator std::expected<T, E>() && {
+    return has_value() ? std::expected<T, E>(*std::move(value_))
+                       : std::expected<T, E>(std::unexpect, std::move(error_));
+  }
+#endif
+
+  void swap(result& other) noexcept(std::is_nothrow_swappable_v<T> &&
+                                    std::is_nothrow_move_constructible_v<T>) {
+    value_.swap(other.value_);
+    std::swap(error_, other.error_);
+  }
+  friend void swap(result& a, result& b) noexcept(noexcept(a.swap(b))) { a.swap(b); }
+
+  /// Equal if both have values that are, or both have errors that are.
+  template <class U>
+  friend bool operator==(result const& a, result<U> const& b)
+    requires requires(T const& x, U const& y) {
+      { x == y } -> std::convertible_to<bool>;
+    }
+  {
+    return a.has_value() == b.has_value() && (a.has_value() ? *a == *b : a.error() == b.error());
+  }
+  // R is this type: for what merely has it among its template's arguments, and is looked up here on
+  // that account, nothing else is asked.
+  template <std::same_as<result> R, class U>
+    requires(!detail::is_result<U> &&
+             requires(T const& x, U const& y) {
+               { x == y } -> std::convertible_to<bool>;
+             })
+  friend bool operator==(R const& a, U const& value) {
+    return a.has_value() && *a == value;
+  }
+
+ private:
+  // One that was moved from may have neither a value nor an error.
+  void require_value() const {
+    if (!has_value()) {
+      detail::certainly(error_).raise();
+    }
+  }
+
+  template <class Self, class F>
+  static auto chain(Self&& self, F&& f) {
+    using R = std::remove_cvref_t<std::invoke_result_t<F, decltype(*std::forward<Self>(self))>>;
+    static_assert(detail::is_result<R>, "errgroup: and_then takes what returns a result");
+    return self.has_value() ? R(std::invoke(std::forward<F>(f), *std::forward<Self>(self)))
+                            : R(std::forward<Self>(self).error());
+  }
+
+  template <class Self, class F>
+  static auto map(Self&& self, F&& f) {
+    using U = std::remove_cv_t<std::invoke_result_t<F, decltype(*std::forward<Self>(self))>>;
+    if (!self.has_value()) {
+      return result<U>(std::forward<Self>(self).error());
+    }
+    if constexpr (std::is_void_v<U>) {
+      std::invoke(std::forward<F>(f), *std::forward<Self>(self));
+      return result<U>();
+    } else {
+      return result<U>(std::in_place, std::invoke(std::forward<F>(f), *std::forward<Self>(self)));
+    }
+  }
+
+  std::optional<T> value_;
+  errgroup::error error_;
+};
+
+/// Equal if `a` has a value that is.
+//
+// Not a friend: as one it would be tried on whatever converts to a result, which asks it again. So
+// a `std::vector<std::function<result<int>()>>` could not even be iterated over.
+template <class T, class U>
+  requires(!detail::is_result<U> &&
+           requires(T const& x, U const& y) {
+             { x == y } -> std::convertible_to<bool>;
+           })
+bool operator==(result<T> const& a, U const& value) {
+  return a.has_value() && *a == value;
+}
+
+/// Success, or why not. What returns an `error` returns this as well, and the other way round.
+template <>
+class [[nodiscard]] result<void> {
+ public:
+  using value_type = void;
+  using error_type = errgroup::error;
+  template <class U>
+  using rebind = result<U>;
+
+  result() noexcept = default;
+  explicit result(std::in_place_t /*unused*/) noexcept {}
+
+  /// An empty error is success here; an empty `std::unexpected` is not.
+  template <class E>
+    requires(detail::failure<E>)
+  result(E&& e) : error_(detail::as_failure(std::forward<E>(e))) {}
+
+  /// From a `std::expected` or the like; its value, if it has one, is dropped.
+  template <detail::other_expected<void> R>
+  result(R&& other) {
+    if (!other.has_value()) {
+      error_ = detail::kept_whole(std::forward<R>(other).error());
+    }
+  }
+
+  [[nodiscard]] bool has_value() const noexcept { return !error_; }
+  explicit operator bool() const noexcept { return has_value(); }
+  void operator*() const noexcept {}
+
+  /// Throws `error().exception()` unless this is success.
+  void value() const { error_.raise(); }
+
+  [[nodiscard]] errgroup::error& error() & noexcept { return error_; }
+  [[nodiscard]] errgroup::error const& error() const& noexcept { return error_; }
+  [[nodiscard]] errgroup::error&& error() && noexcept { return std::move(error_); }
+  [[nodiscard]] errgroup::error error_or(errgroup::error other) const {
+    if (!has_value()) {
+      return error_;
+    }
+    return other;
+  }
+
+  void emplace() noexcept { error_ = {}; }
+
+  /// `f()`, which is a result, if this is success; else the failure.
+  template <class F>
+  auto and_then(F&& f) const {
+    using R = std::remove_cvref_t<std::invoke_result_t<F>>;
+    static_assert(detail::is_result<R>, "errgroup: and_then takes what returns a result");
+    return has_value() ? R(std::invoke(std::forward<F>(f))) : R(error_);
+  }
+
+  /// A result with `f()`, if this is success; else the failure.
+  template <class F>
+  auto transform(F&& f) const {
+    using U = std::remove_cv_t<std::invoke_result_t<F>>;
+    if (!has_value()) {
+      return result<U>(error_);
+    }
+    if constexpr (std::is_void_v<U>) {
+      std::invoke(std::forward<F>(f));
+      return result<U>();
+    } else {
+      return result<U>(std::in_place, std::invoke(std::forward<F>(f)));
+    }
+  }
+
+  /// `f(error)`, which is a result without a value, if this is a failure; else this.
+  template <class F>
+  [[nodiscard]] result or_else(F&& f) const {
+    return has_value() ? *this : result(std::invoke(std::forward<F>(f), error_));
+  }
+
+  /// With `f(error)` for its error, if this is a failure; else this.
+  template <class F>
+  [[nodiscard]] result transform_error(F&& f) const {
+    return has_value() ? *this
+                       : result(detail::certainly(
+                             errgroup::error(std::invoke(std::forward<F>(f), error_))));
+  }
+
+#if defined(__cpp_lib_expected)
+  template <class E>
+    requires std::constructible_from<E, errgroup::error>
+  operator std::expected<void, E>() const {
+    return has_value() ? std::expected<void, E>() : std::expected<void, E>(std::unexpect, error_);
+  }
+#endif
+
+  void swap(result& other) noexcept { std::swap(error_, other.error_); }
+  friend void swap(result& a, result& b) noexcept { a.swap(b); }
+  friend bool operator==(result const& a, result const& b) noexcept { return a.error_ == b.error_; }
+
+ private:
+  errgroup::error error_;
+};
+
+}  // namespace errgroup
+
+#endif  // ERRGROUP_RESULT_HPP

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_RETRY_HPP
+#define ERRGROUP_RETRY_HPP
+
+#include <errgroup/clock.hpp>
+#include <errgroup/detail/export.hpp>
+#include <errgroup/detail/outcome.hpp>
+#include <errgroup/detail/sources.hpp>
+#include <errgroup/error.hpp>
+#include <errgroup/group.hpp>
+#include <errgroup/join.hpp>
+#include <errgroup/result.hpp>
+
+#include <chrono>           // milliseconds, nanoseconds
+#include <cstddef>          // size_t
+#include <functional>       // function
+#include <optional>         // optional
+#include <source_location>  // source_location
+#include <system_error>     // errc
+#include <type_traits>      // decay_t, is_void_v, remove_reference_t
+#include <utility>          // forward, move
+
+namespace errgroup {
+
+/// How often, and after which pauses, `retry` tries again.
+///
+///     {.attempts = 5, .delay = 50ms, .factor = 2, .max_delay = 1s, .jitter = 0.5}
+struct retry_policy {
+  /// Attempts at most, the first one included; 0: until it is cancelled.
+  int attempts = 3;
+  /// The pause before the second attempt.
+  std::chrono::nanoseconds delay = std::chrono::milliseconds(100);
+  /// Each pause is so many times as long as the one before: 1 for constant pauses.
+  double factor = 2;
+  /// No pause is longer.
+  std::chrono::nanoseconds max_delay = std::chrono::nanoseconds::max();
+  /// From 0 to 1: each pause is shortened by a random part of itself, of up to this. So those who
+  /// have failed together do not all come back together. (1 is what AWS calls full jitter.)
+  double jitter = 0;
+  /// An attempt is cancelled after so long, and has failed with `errc::deadline_exceeded`.
+  std::optional<std::chrono::nanoseconds> timeout = {};
+  /// Whether to try again after an error; if empty, after any. Called by the thread that made the
+  /// attempt. What it throws ends the attempts as their failure, with that of the last one as its
+  /// other.
+  std::function<bool(error const&)> retry_if = {};
+};
+
+namespace detail {
+
+/// Throws `std::invalid_argument`, in words.
+ERRGROUP_API void check_policy(retry_policy const& policy);
+
+/// How long to wait after so many attempts.
+[[nodiscard]] ERRGROUP_API clock::duration pause_after(retry_policy const& policy,
+                                                       std::size_t attempts);
+
+/// `f` called again and again; what a `joining` asks of one. Small, since it is what waits for the
+/// next time.
+template <class F>
+class attempts_at {
+ public:
+  using value = value_of_call<F>;
+
+  /// One attempt: what it gives, and how long to wait if there is to be another.
+  struct turn {
+    result<value> got;
+    std::optional<clock::duration> pause;
+  };
+
+  attempts_at(retry_policy const& policy, F& f) noexcept : policy_(&policy), f_(&f) {}
+
+  [[nodiscard]] turn next(group& g, std::size_t index, std::source_location where,
+                          on_exception exceptions) {
+    turn t{policy_->timeout ? call_in_time(g, index, where, exceptions) : call(g, exceptions), {}};
+    ++made_;
+    if (!t.got.has_value()) {
+      t.got.error() = g.describe(std::move(t.got).error(), index, where);
+      error_access::set_attempts(t.got.error(), made_);
+      bool const is_last =
+          policy_->attempts != 0 && made_ == static_cast<std::size_t>(policy_->attempts);
+      if (!is_last && !g.is_canceling()) {
+        auto const decide = [&] {
+          if (!policy_->retry_if || policy_->retry_if(t.got.error())) {
+            t.pause = pause_after(*policy_, made_);
+          }
+        };
+        if (exceptions == on_exception::as_error) {
+          report<void>(decide, [&](error thrown) noexcept {
+            error const both[] = {g.describe(std::move(thrown), index, where), t.got.error()};
+            t.got.error() = combine(both);
+            error_access::set_attempts(t.got.error(), made_);
+          });
+        } else {
+          decide();
+        }
+      }
+    }
+    return t;
+  }
+
+ private:
+  result<value> call(group& g, on_exception exceptions) {
+    auto invoke = [&]() -> decltype(auto) {
+      return invoke_task(*f_, [&g] { return g.get_stop_token(); });
+    };
+    return exceptions == on_exception::as_error ? outcome_of(invoke) : outcome_unguarded(invoke);
+  }
+
+  result<value> call_in_time(group& g, std::size_t index, std::source_location where,
+                             on_exception exceptions) {
+    std::optional<result<value>> got;
+    group own({.timeout = policy_->timeout, .exceptions = exceptions});
+    error e = own.run_and_wait([&] {
+      got.emplace(call(own, exceptions));
+      // Has failed by itself: that comes before its deadline.
+      return got->has_value() ? error() : g.describe(got->error(), index, where);
+    });
+    return e || !got ? result<value>(certainly(std::move(e))) : *std::move(got);
+  }
+
+  retry_policy const* policy_;
+  F* f_;
+  std::size_t made_ = 0;
+};
+
+}  // namespace detail
+
+/// A callable that is tried again when it fails, for the functions that take several:
+///
+///     auto page = errgroup::any(errgroup::retrying(policy, mirror("de")),
+///                               errgroup::retrying(policy, mirror("us")));
+///
+/// In `join` and in what is built on that, `all`, `any` and the like, each attempt is a task of its
+/// own: a pause holds neither a thread nor a slot of the limit. Called by itself it is `retry`,
+/// which waits.
+template <class F>
+class retrying {
+ public:
+  using attempts = detail::attempts_at<std::remove_reference_t<F>>;
+
+  /// Throws `std::invalid_argument`, in words, for a policy that makes no sense; what moving `f`
+  /// throws.
+  retrying(retry_policy policy, F f) : policy_(std::move(policy)), f_(std::forward<F>(f)) {
+    detail::check_policy(policy_);
+    detail::refuse_null_call(f_);
+  }
+
+  result<typename attempts::value> operator()();
+
+  /// For `join`.
+  [[nodiscard]] attempts begin() noexcept { return attempts(policy_, f_); }
+
+ private:
+  retry_policy policy_;
+  F f_;
+};
+
+template <class F>
+retrying(retry_policy, F) -> retrying<F>;
+
+namespace detail {
+
+/// The joiner of `retry`.
+template <class T>
+class retry_joiner {
+ public:
+  verdict on_result(std::size_t /*index*/, result<T>&& r) {
+    ++attempts_;
+    if (!canceled_) {
+      got_.emplace(std::move(r));
+    } else if (!r.has_value() && (!last_ || r.error() != std::errc::operation_canceled)) {
+      last_ = std::move(r).error();
+    }
+    return verdict::enough;
+  }
+  void on_retry(std::size_t /*index*/, error const& e) noexcept {
+    ++attempts_;
+    last_ = e;
+  }
+  void on_cancel(error const& cause) noexcept { canceled_ = cause; }
+
+  result<T> finish() {
+    if (got_) {
+      return *std::move(got_);
+    }
+    error const both[] = {canceled_, last_};
+    error e = combine(both);
+    if (attempts_ != 0) {
+      error_access::set_attempts(e, attempts_);
+    }
+    return result<T>(std::move(e));
+  }
+
+ private:
+  std::optional<result<T>> got_;
+  error last_;
+  error canceled_;
+  std::size_t attempts_ = 0;
+};
+
+}  // namespace detail
+
+/// Calls `f` until it succeeds, as often and after such pauses as `policy` says, and gives what it
+/// returned. `f` returns, and takes, what a callable of `join` may.
+///
+///     auto page = errgroup::retry({.attempts = 5, .delay = 50ms}, [&] { return fetch(url); });
+///
+/// If it does not succeed, the error is that of the last attempt; if it is cancelled before the
+/// last one, by a deadline or the like, the cause of that, with the last failure as its other.
+/// `error::attempts` tells how many there were.
+///
+/// Each attempt is a task of a group with the options `opts`. During a pause nothing runs; the
+/// thread that has called waits, and if it is one of oneTBB's, it helps others meanwhile. (In a
+/// task that has a slot of a limit, it keeps that: give `retrying` to `all` and the like instead.)
+///
+/// Throws: `std::invalid_argument` for a policy that makes no sense, for options that no group can
+///     be made with, and for an empty callable; `std::bad_alloc`.
+template <class F>
+[[nodiscard]] auto retry(options const& opts, retry_policy policy, F&& f,
+                         std::source_location where = std::source_location::current()) {
+  retrying<F&> turns(std::move(policy), f);
+  auto source = detail::source_of(turns);
+  detail::retry_joiner<typename retrying<F&>::attempts::value> j;
+  return detail::join_source(opts, where, j, source);
+}
+/// The same without options.
+template <class F>
+[[nodiscard]] auto retry(retry_policy policy, F&& f,
+                         std::source_location where = std::source_location::current()) {
+  return errgroup::retry(options{}, std::move(policy), f, where);
+}
+
+template <class F>
+result<typename retrying<F>::attempts::value> retrying<F>::operator()() {
+  return errgroup::retry(policy_, f_);
+}
+
+}  // namespace errgroup
+
+#endif  // ERRGROUP_RETRY_HPP

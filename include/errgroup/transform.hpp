@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_TRANSFORM_HPP
+#define ERRGROUP_TRANSFORM_HPP
+
+#include <errgroup/detail/bulk.hpp>
+#include <errgroup/detail/outcome.hpp>
+#include <errgroup/error.hpp>
+#include <errgroup/group.hpp>
+#include <errgroup/result.hpp>
+#include <errgroup/task.hpp>
+
+#include <algorithm>        // sort
+#include <cstddef>          // size_t
+#include <mutex>            // mutex, scoped_lock
+#include <ranges>           // input_range
+#include <source_location>  // source_location
+#include <stop_token>       // stop_token
+#include <type_traits>  // is_same_v, is_trivially_copyable_v, is_void_v, remove_reference_t, ...
+#include <utility>      // forward, move
+#include <vector>       // vector
+
+namespace errgroup {
+namespace detail {
+
+/// Calls `f` with one element after the other, and hands each value to `put(value, i)`.
+template <class F, class Put>
+struct transform_step : plain_step<transform_step<F, Put>> {
+  transform_step(bulk& run, F const& function, std::stop_token const& its_token, Put into) noexcept
+      : b(run), f(function), token(its_token), put(into) {}
+
+  bulk& b;
+  F const& f;
+  std::stop_token const& token;
+  Put put;
+
+  template <class Cursor>
+  bool operator()(Cursor& cursor, std::size_t i) {
+    using R = called_with<F, decltype(*cursor)>;
+    if constexpr (task_result<R>) {
+      auto&& returned = call_with(f, token, *cursor);
+      if (is_failure(returned)) [[unlikely]] {
+        return b.fail(to_error(std::forward<R>(returned)), i);
+      }
+      put(*std::forward<R>(returned), i);
+    } else {
+      put(call_with(f, token, *cursor), i);
+    }
+    return true;
+  }
+};
+/// The type of the values that `F` makes of elements that are handed to it as `T`.
+template <class T, class F>
+struct transformed {
+  static consteval auto pick() {
+    require_takes<F, T>();
+    if constexpr (takes_with_token<F, T> || takes_without_token<F, T>) {
+      using U = value_of<called_with<F, T>>;
+      static_assert(!std::is_void_v<U>,
+                    "errgroup: transform keeps what is returned, and this returns nothing but "
+                    "success or failure: use for_each");
+      return std::type_identity<non_void<U>>();
+    } else {
+      return std::type_identity<std::monostate>();
+    }
+  }
+
+  using type = typename decltype(pick())::type;
+};
+
+/// Values in the order of the elements, as they come: parts of it, which are put together at last.
+template <class U>
+class parts {
+ public:
+  struct part {
+    std::size_t first;
+    std::vector<U> values;
+  };
+
+  void add(std::size_t first, std::vector<U>&& values) {
+    std::scoped_lock const guard(mutex_);
+    parts_.push_back({first, std::move(values)});
+  }
+
+  [[nodiscard]] std::vector<U> joined(std::size_t count) && {
+    if (parts_.size() == 1) {
+      return std::move(parts_.front().values);
+    }
+    std::sort(parts_.begin(), parts_.end(),
+              [](part const& a, part const& b) { return a.first < b.first; });
+    std::vector<U> all;
+    all.reserve(count);
+    for (part& p : parts_) {
+      for (auto&& value : p.values) {
+        all.push_back(std::move(value));
+      }
+      p.values = std::vector<U>();
+    }
+    return all;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<part> parts_;
+};
+
+/// Where each thread may write its own elements of a vector that is there beforehand, and nobody
+/// can tell.
+template <class U>
+inline constexpr bool can_be_overwritten =
+    std::is_trivially_default_constructible_v<U> && std::is_trivially_copyable_v<U> &&
+    std::is_copy_assignable_v<U> && !std::is_same_v<U, bool>;
+
+template <class U, class Source, class F>
+result<std::vector<U>> transform_in_place(options const& opts, Source const& all, F const& f,
+                                          std::source_location where) {
+  std::vector<U> values(all.count);
+  bulk b(opts, where);
+  std::stop_token const token = b.token<takes_with_token<F, typename Source::reference>>();
+  b.split(all, [&](pace& mine, std::size_t first, std::size_t last, auto const& at) {
+    U* const to = values.data();
+    transform_step step(b, f, token,
+                        [to](auto&& value, std::size_t i) { to[i] = static_cast<U>(value); });
+    b.work(mine, first, last, at, step);
+  });
+  if (error e = b.finish(all.count)) {
+    return e;
+  }
+  return result<std::vector<U>>(std::in_place, std::move(values));
+}
+
+template <class U, class T, class F, class Run>
+result<std::vector<U>> transform_in_parts(options const& opts, F const& f,
+                                          std::source_location where, Run const& run) {
+  parts<U> done;
+  bulk b(opts, where);
+  std::stop_token const token = b.token<takes_with_token<F, T>>();
+  std::size_t count = 0;
+  error e = run(b, count, [&](pace& mine, std::size_t first, std::size_t last, auto const& at) {
+    std::vector<U> values;
+    if (!b.guarded([&] { values.reserve(last - first); }, first)) {
+      return;
+    }
+    transform_step step(b, f, token, [&values](auto&& value, std::size_t /*i*/) {
+      values.emplace_back(std::forward<decltype(value)>(value));
+    });
+    if (b.work(mine, first, last, at, step)) {
+      b.guarded([&] { done.add(first, std::move(values)); }, first);
+    }
+  });
+  if (e) {
+    return e;
+  }
+  return std::move(done).joined(count);
+}
+
+}  // namespace detail
+
+/// What `f` makes of each element of `range`, in the order of `range`; made in parallel.
+///
+///     auto const pages = errgroup::transform({.limit = 8}, urls, fetch);  // result<vector<page>>
+///
+/// `f(element)`, or `f(element, std::stop_token)`, returns a value, or an `errgroup::result` or an
+/// expected of any kind with one. All else is as in `for_each`: the first failure is the error, no
+/// values are told then, and nothing runs any more when `transform` has returned.
+///
+/// Values are moved, never copied, and need no default. While the last of them are made there is
+/// memory for all, in parts; these are put together at the end, which for a moment takes twice the
+/// memory, but for what is trivially copied.
+///
+/// Throws: what `for_each` throws, and what moving a value throws at the end.
+/// Threads: any, tasks of a group included.
+/// Cost: that of `tbb::parallel_for`, for what is trivially copied out of ranges with random access
+///     and a size; a move for each value besides for others. See perf/bulk.
+template <std::ranges::input_range R, class F>
+[[nodiscard]] auto transform(options const& opts, R&& range, F&& f,
+                             std::source_location where = std::source_location::current()) {
+  using range_type = std::remove_reference_t<R>;
+  using callable = std::remove_reference_t<F>;
+  if (detail::is_null(f)) {
+    detail::refuse_argument("errgroup: transform with an empty function");
+  }
+  if constexpr (detail::indexable<range_type>) {
+    using source = detail::indexed_source<range_type>;
+    using U = typename detail::transformed<typename source::reference, callable>::type;
+    source const all(range);
+    if constexpr (detail::can_be_overwritten<U>) {
+      return detail::transform_in_place<U, source, callable>(opts, all, f, where);
+    } else {
+      return detail::transform_in_parts<U, typename source::reference, callable>(
+          opts, f, where, [&](detail::bulk& b, std::size_t& count, auto const& each) {
+            b.split(all, each);
+            count = all.count;
+            return b.finish(count);
+          });
+    }
+  } else {
+    using stream = detail::stream_of<range_type>;
+    using U = typename detail::transformed<typename stream::reference, callable>::type;
+    stream all(range);
+    return detail::transform_in_parts<U, typename stream::reference, callable>(
+        opts, f, where, [&](detail::bulk& b, std::size_t& count, auto const& each) {
+          b.share(all, each);
+          count = all.count();
+          return b.finish(count, all.is_complete());
+        });
+  }
+}
+
+/// The same with a group that has no limit and cancels itself at the first error.
+template <std::ranges::input_range R, class F>
+[[nodiscard]] auto transform(R&& range, F&& f,
+                             std::source_location where = std::source_location::current()) {
+  return transform(options{}, std::forward<R>(range), std::forward<F>(f), where);
+}
+
+}  // namespace errgroup
+
+#endif  // ERRGROUP_TRANSFORM_HPP

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errgroup/detail/outcome.hpp>
+
+#include <stdexcept>  // invalid_argument
+
+namespace errgroup::detail {
+
+void refuse_argument(char const* words) { throw std::invalid_argument(words); }
+
+}  // namespace errgroup::detail

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errgroup/spawn.hpp>
+
+#include <mutex>         // scoped_lock
+#include <stdexcept>     // logic_error
+#include <system_error>  // errc
+#include <thread>        // this_thread
+
+namespace errgroup::detail {
+
+void refuse_handle() {
+  throw std::logic_error(
+      "errgroup: this handle has no task: its result was taken, or it was moved");
+}
+
+// What it starts inside belongs to a group of its own, by which it can be cancelled alone.
+group* single_task::begin() {
+  std::scoped_lock const held(lock_);
+  own_.emplace(options{.exceptions = group_.exceptions()});
+  if (is_canceled_) {
+    own_->cancel();
+  }
+  return &*own_;
+}
+
+error single_task::run() { return take(claim::run) ? run_now() : error(); }
+
+error single_task::run_now() {
+  group* own = nullptr;
+  try {
+    own = begin();
+  } catch (...) {
+    error const e = group_.describe(caught(), npos, where_);
+    drop(e);
+    return e;
+  }
+  error const stopped = call(*own, group_.exceptions() == on_exception::as_error);
+  error failed = failure();
+  bool const is_canceled = stopped == std::errc::operation_canceled &&
+                           (!failed || failed == std::errc::operation_canceled);
+  error told;  // to the group
+  if (is_canceled) {
+    error const cause = group_.cause();
+    failed = cause ? cause : stopped;  // if it gave a value, maybe half of it
+    told = cause ? stopped : error();
+  } else if (!failed) {
+    failed = stopped;
+  }
+  if (failed) {
+    failed = group_.describe(std::move(failed), npos, where_);
+    fail(failed);
+  }
+  finish();
+  return is_canceled ? told : failed;
+}
+
+void single_task::skip() noexcept {
+  if (take(claim::drop)) {
+    error const cause = group_.cause();
+    drop(cause ? cause : error(errc::canceled));
+  } else {
+    await_canceler();
+  }
+}
+
+// The group may end when its task has, so that does not before one who cancels it here is done.
+void single_task::await_canceler() noexcept {
+  if (claimed_.load(std::memory_order_acquire) == claim::drop) {
+    while (!is_ready()) {
+      std::this_thread::yield();
+    }
+    std::scoped_lock const until_woken(lock_);
+  }
+}
+
+void single_task::drop(error const& cause) noexcept {
+  fail(cause);
+  finish();
+}
+
+void single_task::finish() noexcept {
+  clear();
+  std::scoped_lock const held(lock_);
+  ready_.store(true, std::memory_order_seq_cst);
+  // Either this sees the one who waits, or that one sees that it is ready.
+  if (waiters_.load(std::memory_order_seq_cst) != 0) {
+    group_.wake();
+  }
+}
+
+error single_task::wait() {
+  if (is_ready()) {
+    return {};
+  }
+  group const* own = nullptr;
+  {
+    std::scoped_lock const held(lock_);
+    own = own_ ? &*own_ : nullptr;
+  }
+  if (own != nullptr && own->is_inside()) {
+    return errc::would_deadlock;
+  }
+  // The others may wait for the task that this is in. This one should not.
+  if (group_.is_inside() && take(claim::run)) {
+    group_.run_inside([this]() noexcept { return run_now(); }, where_);
+    return {};
+  }
+  waiters_.fetch_add(1, std::memory_order_seq_cst);
+  try {
+    group_.help_until(ready_);
+  } catch (...) {
+    waiters_.fetch_sub(1, std::memory_order_relaxed);
+    throw;
+  }
+  waiters_.fetch_sub(1, std::memory_order_relaxed);
+  return {};
+}
+
+void single_task::cancel() noexcept {
+  group* own = nullptr;
+  {
+    std::scoped_lock const held(lock_);
+    is_canceled_ = true;
+    own = own_ ? &*own_ : nullptr;
+  }
+  if (own != nullptr) {
+    own->cancel();
+  } else if (take(claim::drop)) {
+    drop(errc::canceled);
+  }
+}
+
+}  // namespace errgroup::detail
