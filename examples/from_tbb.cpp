@@ -5,6 +5,7 @@
 
 #include <oneapi/tbb/blocked_range.h>    // blocked_range
 #include <oneapi/tbb/parallel_for.h>     // parallel_for
+#include <oneapi/tbb/parallel_invoke.h>  // parallel_invoke
 #include <oneapi/tbb/parallel_reduce.h>  // parallel_reduce
 #include <oneapi/tbb/task_arena.h>       // task_arena
 #include <oneapi/tbb/task_group.h>       // task_group
@@ -14,9 +15,11 @@
 #include <cstdio>        // fprintf
 #include <functional>    // plus
 #include <mutex>         // mutex, scoped_lock
+#include <numeric>       // accumulate
 #include <stop_token>    // stop_token
 #include <string>        // string
 #include <system_error>  // error_code
+#include <tuple>         // get
 #include <vector>        // vector
 
 namespace {
@@ -199,6 +202,50 @@ errgroup::error side_by_side(items const& in) {
 
 }  // namespace algorithms
 
+namespace values {
+
+using range = tbb::blocked_range<std::size_t>;
+
+std::size_t sum(items const& in) { return std::accumulate(in.begin(), in.end(), std::size_t{0}); }
+
+namespace raw {
+
+std::size_t add_up(items const& in) {
+  return tbb::parallel_reduce(
+      range(0, in.size()), std::size_t{0},
+      [&](range const& r, std::size_t part) {
+        for (std::size_t i = r.begin(); i != r.end(); ++i) part += in[i];
+        return part;
+      },
+      std::plus<>());
+}
+
+std::size_t add_both(items const& left, items const& right) {
+  std::size_t l = 0;
+  std::size_t r = 0;
+  tbb::parallel_invoke([&] { l = sum(left); }, [&] { r = sum(right); });
+  return l + r;
+}
+
+}  // namespace raw
+
+namespace ours {
+
+errgroup::error all(items const& in) { return errgroup::for_each(in, try_work); }
+
+errgroup::result<std::size_t> add_up(items const& in) {
+  return errgroup::reduce(in, std::size_t{0}, std::plus<>(), std::plus<>());
+}
+
+errgroup::result<std::size_t> add_both(items const& left, items const& right) {
+  auto both = errgroup::all([&] { return sum(left); }, [&] { return sum(right); });
+  return both.transform([](auto const& each) { return std::get<0>(each) + std::get<1>(each); });
+}
+
+}  // namespace ours
+
+}  // namespace values
+
 namespace nesting {
 
 namespace ours {
@@ -249,5 +296,12 @@ int main() {
   std::size_t sum = 0;
   check(!algorithms::ours::add_up(in, sum) && sum == 10, "errgroup: a reduction");
   check(!algorithms::ours::side_by_side(in), "errgroup: an algorithm beside tasks");
+
+  check(values::raw::add_up(in) == 10, "raw: a sum");
+  check(values::ours::add_up(in) == 10U, "errgroup: a sum");
+  check(values::raw::add_both(in, in) == 20, "raw: two sums");
+  check(values::ours::add_both(in, in) == 20U, "errgroup: two sums");
+  check(values::ours::all(in) == std::errc::io_error, "errgroup: a loop");
+  check(values::ours::all(in).origin().index == 2, "errgroup: a loop");
   return failures == 0 ? 0 : 1;
 }

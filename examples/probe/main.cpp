@@ -1,17 +1,15 @@
 // probe: connects to some endpoints now and then, and tells which are up.
 
+#include "../support/tcp.hpp"
 #include "../support/time_option.hpp"
+#include "../support/waiting_threads.hpp"
 #include "../treesum/interrupt.hpp"
-#include "connect.hpp"
 #include <errgroup/errgroup.hpp>
 
 #include <CLI/CLI.hpp>
-#include <oneapi/tbb/global_control.h>  // global_control
-#include <oneapi/tbb/task_arena.h>      // task_arena
 
 #include <algorithm>     // all_of, max, min
 #include <chrono>        // duration, nanoseconds, seconds, steady_clock
-#include <cstddef>       // size_t
 #include <cstdint>       // uint64_t
 #include <deque>         // deque
 #include <exception>     // exception
@@ -44,7 +42,7 @@ struct arguments {
 /// An endpoint, and what is known of it. Its probes follow each other, so it needs no lock.
 struct watched {
   std::string name;
-  address where;
+  net::address where;
   std::uint64_t probes = 0;
   std::uint64_t up = 0;
   std::optional<std::error_code> last = {};  // of the last probe, if there was one
@@ -59,18 +57,15 @@ class monitor {
  public:
   monitor(arguments const& args, std::stop_token stop)
       : args_(args),
-        // A probe occupies its thread while it waits: oneTBB is to have one for each, and not only
-        // one for each CPU.
-        threads_(tbb::global_control::max_allowed_parallelism,
-                 static_cast<std::size_t>(args.limit) + 1),
-        arena_(args.limit + 1),
-        group_(
-            {.limit = args.limit, .stop = std::move(stop), .timeout = args.all, .arena = &arena_}) {
-  }
+        threads_(args.limit),
+        group_({.limit = args.limit,
+                .stop = std::move(stop),
+                .timeout = args.all,
+                .arena = &threads_.arena()}) {}
 
   /// Not all at once: when an endpoint is probed first is left to chance, and from then on it is
   /// every second, or what `every` is.
-  void watch(std::string const& name, address const& where) {
+  void watch(std::string const& name, net::address const& where) {
     watched& it = all_.emplace_back(watched{name, where});
     std::uniform_int_distribution<std::chrono::nanoseconds::rep> spread(0, args_.every.count());
     std::chrono::nanoseconds const first(spread(random_));
@@ -98,7 +93,7 @@ class monitor {
  private:
   void probe(watched& it) {
     auto const begin = std::chrono::steady_clock::now();
-    std::error_code const ec = connect_to(it.where, args_.timeout, cancelled_);
+    std::error_code const ec = net::connection(cancelled_).open(it.where, args_.timeout);
     milliseconds const time = std::chrono::steady_clock::now() - begin;
     if (group_.is_canceling()) {
       return;  // who knows how it would have ended
@@ -123,11 +118,10 @@ class monitor {
 
   arguments const& args_;
   std::mt19937_64 random_{std::random_device()()};
-  bell cancelled_;
+  net::bell cancelled_;
   std::mutex output_;
   std::deque<watched> all_;  // does not move what it holds
-  tbb::global_control threads_;
-  tbb::task_arena arena_;
+  waiting_threads threads_;
   errgroup::group group_;  // the last member: its tasks use the others
 };
 
@@ -144,7 +138,7 @@ int run(arguments const& args, treesum::interrupt const& interrupted) {
   std::cout << std::fixed << std::setprecision(2);
   monitor probes(args, interrupted.token());
   for (std::string const& endpoint : args.endpoints) {
-    probes.watch(endpoint, resolve(endpoint));
+    probes.watch(endpoint, net::resolve(endpoint));
   }
   if (errgroup::error const err = probes.wait()) {
     std::cerr << "probe: " << err << '\n';
