@@ -171,6 +171,17 @@ def table(context, samples, middle):
         absolute("the same, the latest", f"timed/lateness_{kind}", "us", "", "max", 1e-3, timers)
     absolute("10^4 timers a second, an idle machine: processor time for one", "timed/lateness_idle", "us", "", "cpu", 1e-3, timers)
     absolute("10^6 timers: memory for one", "timed/memory", "bytes", "", "bytes_each", 1.0, timers)
+
+    for case in ("for_each", "transform", "reduce"):
+        like = "parallel_reduce" if case == "reduce" else "parallel_for"
+        pair(f"{case} of 10^6 numbers, to {like}", f"bulk/{case}", "<= 1.05")
+        pair(f"{case} of 10^4 elements of 10 us, to {like}", f"bulk/{case}_10us", "<= 1.05")
+    pair("for_each of 16 numbers, to parallel_for", "bulk/for_each_few")
+    ratio("all() of 3 calls, to three runs and a wait", "bulk/three_calls/errgroup", "bulk/three_calls/by_hand")
+    absolute("any() of 3 calls", "bulk/any", "us", "", "ns", 1e-3)
+    absolute("retry() of what succeeds at once", "bulk/retry", "us", "", "ns", 1e-3)
+    absolute("retry() of what succeeds the third time, without pauses", "bulk/retry_twice", "us", "", "ns", 1e-3)
+    absolute("spawn, wait and get, with a group", "bulk/spawn", "us", "", "ns", 1e-3)
     return rows
 
 
