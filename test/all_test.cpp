@@ -323,17 +323,17 @@ TEST_F(AllSettled, E1_what_only_tells_that_it_was_cancelled_has_the_cause) {
 }
 
 TEST_F(AllSettled, What_comes_in_spite_of_a_cancellation_is_kept) {
-  auto const [value, failure] = errgroup::all_settled(
-      {.timeout = std::chrono::milliseconds(1)},
-      [](std::stop_token const& t) {
-        await([&] { return t.stop_requested(); }, "the deadline");
-        return 1;
-      },
-      [](std::stop_token const& t) -> result<int> {
-        await([&] { return t.stop_requested(); }, "the deadline");
-        return std::make_error_code(std::errc::io_error);
-      });
+  std::stop_source first;
+  auto const [value] = errgroup::all_settled({.stop = first.get_token()}, [&] {
+    first.request_stop();
+    return 1;
+  });
   EXPECT_EQ(value, 1);
+  std::stop_source second;
+  auto const [failure] = errgroup::all_settled({.stop = second.get_token()}, [&]() -> result<int> {
+    second.request_stop();
+    return std::make_error_code(std::errc::io_error);
+  });
   EXPECT_EQ(failure.error(), std::errc::io_error);
 }
 

@@ -451,7 +451,8 @@ TYPED_TEST(Joins, E3_C1_cancelled_meanwhile_all_that_began_has_ended) {
       error const e = this->call({.limit = limit, .stop = source.get_token()}, waiting.calls);
       EXPECT_EQ(waiting.started, waiting.ended);
       if constexpr (std::same_as<TypeParam, use_all_settled>) {
-        EXPECT_EQ(e, fails ? error(echo()) : error(errc::canceled)) << "each has its own";
+        // Each has its own; the first may be one that ran or one that was skipped.
+        EXPECT_TRUE(e == errc::canceled || (fails && e == echo())) << e;
       } else {
         EXPECT_EQ(e, errc::canceled) << "E1: not what came of it";
         EXPECT_EQ(e.skipped(), static_cast<std::size_t>(20 - waiting.started));
