@@ -117,6 +117,7 @@ TEST_F(TimedStress, C1_a_cancel_beside_the_first_submission) {
       g.cancel();
     });
     while (!ready) {
+      std::this_thread::yield();
     }
     g.run_after(hours(1), [] {});
     ASSERT_EQ(g.wait().skipped(), 1U);
