@@ -120,6 +120,11 @@ void group::end(thread_state& self) noexcept {
 void group::tidy_up(thread_state& self) noexcept {
   timed* const t = timed_.load(std::memory_order_acquire);
   if (t != nullptr) {
+    {
+      // A visitor that cancels the group may still be about to set its alarm anew.
+      std::scoped_lock const held(t->lock);
+      t->ended = true;
+    }
     t->stop();
   }
   await_maker(self);

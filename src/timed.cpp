@@ -119,7 +119,7 @@ void group::dispatch(timed& t, clock::time_point now) noexcept {
       expires = has_passed && try_enter();
       t.expired = t.expired || expires;
       t.next = clock::time_point::max();  // it has rung
-      if (has_passed && !expires) {
+      if (has_passed && !expires && !t.ended) {
         // Whoever keeps others out may wait for a thread that waits for a time itself.
         t.next = detail::a_little_later();
         t.set(t.next);

@@ -35,8 +35,8 @@ struct group::timed final : detail::alarm {
   /// what `set` throws, and is as it was then.
   void arm() {
     clock::time_point earliest =
-        expired ? clock::time_point::max() : deadline.load(std::memory_order_relaxed);
-    if (!pending.empty()) {
+        expired || ended ? clock::time_point::max() : deadline.load(std::memory_order_relaxed);
+    if (!pending.empty() && !ended) {
       earliest = std::min(earliest, pending.front().due);
     }
     if (earliest != next) {
@@ -55,6 +55,7 @@ struct group::timed final : detail::alarm {
   clock::time_point next = clock::time_point::max();  // when it rings
   std::atomic<clock::time_point> deadline{clock::time_point::max()};
   bool expired = false;
+  bool ended = false;  // the group is being destroyed: the alarm is not set any more
 };
 
 /// What the timer's thread looks at for a thread that waits for a group: what oneTBB does not tell
