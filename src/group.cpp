@@ -415,11 +415,16 @@ bool group::stop_quietly() noexcept {
   if (!mark_stopped()) {
     return false;
   }
+  close_queue();
+  return true;
+}
+
+// What mark_stopped() leaves to do, which is user's code: callables are destroyed.
+void group::close_queue() noexcept {
   // seq_cst: with make_queue(), as in mark_stopped().
-  if (queue* q = queue_.load(std::memory_order_seq_cst)) {
+  if (queue* const q = queue_.load(std::memory_order_seq_cst)) {
     close(*q);
   }
-  return true;
 }
 
 bool group::mark_stopped() noexcept {

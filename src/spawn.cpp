@@ -34,7 +34,7 @@ error single_task::run_now() {
     drop(e);
     return e;
   }
-  error const stopped = call(*own, group_.exceptions() == on_exception::as_error);
+  error const stopped = call(*own);
   error failed = failure();
   bool const is_canceled = stopped == std::errc::operation_canceled &&
                            (!failed || failed == std::errc::operation_canceled);

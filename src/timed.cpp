@@ -210,9 +210,7 @@ void group::expire() noexcept {
     return;
   }
   auto rest = [this]() noexcept {
-    if (queue* const q = queue_.load(std::memory_order_seq_cst)) {  // as in stop_quietly()
-      close(*q);
-    }
+    close_queue();
     // Its own token first: a reset, which may come as soon as this visit is over, replaces it.
     std::stop_source own = tokens::take(*this);
     leave(one_visitor, false);

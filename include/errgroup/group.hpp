@@ -707,6 +707,7 @@ class group {
   void stop() noexcept;
   [[nodiscard]] bool mark_stopped() noexcept;
   [[nodiscard]] bool stop_quietly() noexcept;
+  void close_queue() noexcept;
 
   // timed.cpp
   timed& time_part();

@@ -69,7 +69,7 @@ template <class J>
 class joining {
  public:
   joining(options const& opts, J& j, std::source_location where)
-      : joiner_(j), where_(where), exceptions_(opts.exceptions), group_(with_own_policy(opts)) {}
+      : joiner_(j), where_(where), group_(with_own_policy(opts)) {}
   joining(joining const&) = delete;
   joining& operator=(joining const&) = delete;
 
@@ -95,21 +95,13 @@ class joining {
     if constexpr (repeating<F>) {
       group_.run([this, index, turns = f.begin()]() mutable { attempt(index, turns); }, where_);
     } else {
-      group_.run(
-          [this, index, &f] {
-            auto invoke = [this, &f]() -> decltype(auto) {
-              return invoke_task(f, [this] { return group_.get_stop_token(); });
-            };
-            bool const is_guarded = exceptions_ == on_exception::as_error;
-            report(index, is_guarded ? outcome_of(invoke) : outcome_unguarded(invoke));
-          },
-          where_);
+      group_.run([this, index, &f] { report(index, call_in(group_, f)); }, where_);
     }
   }
 
   template <class Attempts>
   void attempt(std::size_t index, Attempts& turns) {
-    auto turn = turns.next(group_, index, where_, exceptions_);
+    auto turn = turns.next(group_, index, where_);
     if (!turn.pause) {
       report(index, std::move(turn.got));
       return;
@@ -187,7 +179,6 @@ class joining {
 
   J& joiner_;
   std::source_location where_;
-  on_exception exceptions_;
   std::mutex lock_;
   bool is_over_ = false;     // the joiner had enough
   bool has_thrown_ = false;  // … or threw

@@ -154,7 +154,7 @@ struct reducer {
       }
     };
     if (b.leaves_exceptions()) {
-      call_outermost([](void* p) { (*static_cast<decltype(both)*>(p))(); }, &both);
+      call_outermost(both);
     } else if (!b.guarded(both, npos)) {
       left.reset();
     }

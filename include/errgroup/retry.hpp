@@ -69,9 +69,8 @@ class attempts_at {
 
   attempts_at(retry_policy const& policy, F& f) noexcept : policy_(&policy), f_(&f) {}
 
-  [[nodiscard]] turn next(group& g, std::size_t index, std::source_location where,
-                          on_exception exceptions) {
-    turn t{policy_->timeout ? call_in_time(g, index, where, exceptions) : call(g, exceptions), {}};
+  [[nodiscard]] turn next(group& g, std::size_t index, std::source_location where) {
+    turn t{policy_->timeout ? call_in_time(g, index, where) : call_in(g, *f_), {}};
     ++made_;
     if (!t.got.has_value()) {
       t.got.error() = g.describe(std::move(t.got).error(), index, where);
@@ -84,7 +83,7 @@ class attempts_at {
             t.pause = pause_after(*policy_, made_);
           }
         };
-        if (exceptions == on_exception::as_error) {
+        if (g.exceptions() == on_exception::as_error) {
           report<void>(decide, [&](error thrown) noexcept {
             error const both[] = {g.describe(std::move(thrown), index, where), t.got.error()};
             t.got.error() = combine(both);
@@ -99,19 +98,11 @@ class attempts_at {
   }
 
  private:
-  result<value> call(group& g, on_exception exceptions) {
-    auto invoke = [&]() -> decltype(auto) {
-      return invoke_task(*f_, [&g] { return g.get_stop_token(); });
-    };
-    return exceptions == on_exception::as_error ? outcome_of(invoke) : outcome_unguarded(invoke);
-  }
-
-  result<value> call_in_time(group& g, std::size_t index, std::source_location where,
-                             on_exception exceptions) {
+  result<value> call_in_time(group& g, std::size_t index, std::source_location where) {
     std::optional<result<value>> got;
-    group own({.timeout = policy_->timeout, .exceptions = exceptions});
+    group own({.timeout = policy_->timeout, .exceptions = g.exceptions()});
     error e = own.run_and_wait([&] {
-      got.emplace(call(own, exceptions));
+      got.emplace(call_in(own, *f_));
       // Has failed by itself: that comes before its deadline.
       return got->has_value() ? error() : g.describe(got->error(), index, where);
     });

@@ -40,7 +40,7 @@ class ERRGROUP_API single_task {
 
  protected:
   /// Calls it in a task of `own`, and keeps what it gives.
-  virtual error call(group& own, bool is_guarded) = 0;
+  virtual error call(group& own) = 0;
   /// The failure that is kept, if there is one.
   [[nodiscard]] virtual error failure() const noexcept = 0;
   virtual void fail(error e) noexcept = 0;
@@ -92,13 +92,8 @@ class single_call final : public single_result<value_of_call<F>> {
       : single_result<value_of_call<F>>(g, where), f_(std::forward<G>(f)) {}
 
  private:
-  error call(group& own, bool is_guarded) override {
-    return own.run_and_wait([&] {
-      auto invoke = [&]() -> decltype(auto) {
-        return invoke_task(*f_, [&own] { return own.get_stop_token(); });
-      };
-      this->got_.emplace(is_guarded ? outcome_of(invoke) : outcome_unguarded(invoke));
-    });
+  error call(group& own) override {
+    return own.run_and_wait([&] { this->got_.emplace(call_in(own, *f_)); });
   }
   void clear() noexcept override { f_.reset(); }
 

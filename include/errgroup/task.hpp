@@ -235,7 +235,7 @@ void call_unguarded(F& f, Token const& token, Fail const& fail) noexcept {
         report<R>([&]() -> R&& { return std::forward<R>(result); }, fail);
       }
     };
-    call_outermost([](void* p) { (*static_cast<decltype(body)*>(p))(); }, &body);
+    call_outermost(body);
   };
   if constexpr (takes_token<F>) {
     std::optional<std::stop_token> mine;

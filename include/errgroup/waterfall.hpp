@@ -23,7 +23,7 @@ namespace detail {
 /// Steps under way, one after another.
 class falling {
  public:
-  falling(group& g, bool is_guarded) noexcept : group_(g), is_guarded_(is_guarded) {}
+  explicit falling(group& g) noexcept : group_(g) {}
 
   template <class T>
   result<T> run(std::size_t /*index*/, result<T>&& given) {
@@ -64,11 +64,10 @@ class falling {
         return std::invoke(f, *std::move(given));
       }
     };
-    return is_guarded_ ? outcome_of(invoke) : outcome_unguarded(invoke);
+    return outcome_in(group_, invoke);
   }
 
   group& group_;
-  bool is_guarded_;
 };
 
 }  // namespace detail
@@ -92,7 +91,7 @@ template <class T, class... F>
 [[nodiscard]] auto waterfall(options const& opts, T&& init, F&&... f) {
   (detail::refuse_null_call(f), ...);
   group g(opts);
-  detail::falling steps(g, opts.exceptions == on_exception::as_error);
+  detail::falling steps(g);
   auto first = detail::read(std::forward<T>(init));
   using answer = decltype(steps.run(0, std::move(first), f...));
   if (!first.has_value()) {

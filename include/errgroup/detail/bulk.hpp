@@ -299,10 +299,9 @@ class bulk {
   template <class At, class Step>
   bool work(pace& mine, std::size_t first, std::size_t last, At const& at, Step& step) noexcept {
     if (leaves_exceptions()) [[unlikely]] {
-      auto all = [&] { return pass<false>(mine, first, last, at, step); };
       bool done = false;
-      auto body = [&] { done = all(); };
-      call_outermost([](void* p) { (*static_cast<decltype(body)*>(p))(); }, &body);
+      auto body = [&] { done = pass<false>(mine, first, last, at, step); };
+      call_outermost(body);
       return done;
     }
     return pass<true>(mine, first, last, at, step);

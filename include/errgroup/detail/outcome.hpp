@@ -4,6 +4,7 @@
 
 #include <errgroup/detail/export.hpp>
 #include <errgroup/error.hpp>
+#include <errgroup/group.hpp>
 #include <errgroup/result.hpp>
 #include <errgroup/task.hpp>
 
@@ -96,6 +97,19 @@ auto outcome_unguarded(Invoke const& invoke) {
   } else {
     return read(invoke());
   }
+}
+
+/// What `invoke()` gives in a task of `g`: one of the two above, as `g` has it with exceptions.
+template <class Invoke>
+auto outcome_in(group const& g, Invoke const& invoke) {
+  return g.exceptions() == on_exception::as_error ? outcome_of(invoke) : outcome_unguarded(invoke);
+}
+
+/// What `f` gives in a task of `g`, whose stop token it is given if it takes one.
+template <class F>
+auto call_in(group const& g, F& f) {
+  return outcome_in(
+      g, [&]() -> decltype(auto) { return invoke_task(f, [&g] { return g.get_stop_token(); }); });
 }
 
 }  // namespace errgroup::detail

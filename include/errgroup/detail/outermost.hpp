@@ -11,6 +11,12 @@ namespace errgroup::detail {
 /// that is noexcept terminates, too, but only when the stack was unwound up to it.)
 ERRGROUP_API void call_outermost(void (*f)(void*), void* argument);
 
+/// The same for anything that is called without arguments.
+template <class Body>
+void call_outermost(Body& body) {
+  call_outermost([](void* p) { (*static_cast<Body*>(p))(); }, &body);
+}
+
 }  // namespace errgroup::detail
 
 #endif  // ERRGROUP_DETAIL_OUTERMOST_HPP
