@@ -45,6 +45,11 @@ bool detail::has_no_workers(thread_state& self) noexcept {
 
 namespace {
 
+/// True if oneTBB has no thread for what this one spawns.
+bool nobody_comes(thread_state& self) noexcept {
+  return tbb::this_task_arena::max_concurrency() == 1 || detail::has_no_workers(self);
+}
+
 /// A ticket that was spawned from some place: a slot of an arena. If it is still there when another
 /// is wanted, and its own group is gone, it is sent to the next group instead: a thread that makes
 /// one short-lived group after the other does not fill its deque with tickets that nobody has come
@@ -52,10 +57,19 @@ namespace {
 struct alignas(64) spawned_ticket {
   detail::spin_mutex lock;
   bool pending = false;
+  bool has_takers = false;  // it was spawned where there are workers
   queue_life life;
   spawned_ticket* next = this;  // of the same place, in a ring
   tbb::task_group_context context{tbb::task_group_context::isolated};
   tbb::task_group tasks{context};
+
+  /// Under the lock. What was spawned where nobody comes may be gone with its arena, and another
+  /// arena in that one's place.
+  [[nodiscard]] bool may_be_sent(thread_state& self) const noexcept {
+    return !pending ||
+           ((has_takers || nobody_comes(self)) &&
+            (life.of == nullptr || life.of->serial.load(std::memory_order_acquire) != life.serial));
+  }
 };
 
 /// The last one that a place used. "Suspend-aware" is oneTBB's word for one element per place. (Its
@@ -380,8 +394,10 @@ void group::help_until(std::atomic<bool> const& done) {
     make_queue(self);
   }
   queue& q = *queue_.load(std::memory_order_acquire);
-  bool const takes_part = !is_inside(self) && is_needed(self);
-  auto has_work = [&] { return takes_part && q.may_start(); };
+  bool const is_outside = !is_inside(self);
+  bool const is_needed_here = is_outside && is_needed(self);
+  auto takes_part = [&] { return is_needed_here || (is_outside && q.stranded); };
+  auto has_work = [&] { return takes_part() && q.may_start(); };
   detail::wake_list awake;
   lock_type lock(q.lock);
   while (!done.load(std::memory_order_acquire)) {
@@ -396,11 +412,11 @@ void group::help_until(std::atomic<bool> const& done) {
       }
       lock.acquire(q.lock);
     } else {
+      bool const works = takes_part();
       lock.release();
-      detail::sleeper s(helps() && takes_part,
-                        takes_part ? detail::sleeper::work : detail::sleeper::nothing);
+      detail::sleeper s(helps() && works, works ? detail::sleeper::work : detail::sleeper::nothing);
       lock.acquire(q.lock);
-      if (!done.load(std::memory_order_acquire) && !has_work()) {
+      if (!done.load(std::memory_order_acquire) && !has_work() && works == takes_part()) {
         q.enlist(s);
         lock.release();
         s.sleep();
@@ -495,7 +511,7 @@ void group::launch_ticket(queue& q) noexcept {
     } else if (detail::this_thread().top->pool.of != nullptr || detail::is_timer_thread()) {
       detail::default_arena().enqueue(t);
     } else {
-      spawn_ticket(t);
+      spawn_ticket(t, q);
     }
   } catch (...) {
     // No memory for it. Nothing is lost: the task is in the queue, where the next ticket or whoever
@@ -566,7 +582,20 @@ bool group::queue_ticket(ticket const& t) {
   return true;
 }
 
-void group::spawn_ticket(ticket const& t) {
+// There are tasks to which nobody may come: those who wait for a time or a single task, and leave
+// the work to others, are to take part.
+void group::strand(queue& q) noexcept {
+  detail::wake_list awake;
+  lock_type lock(q.lock);
+  if (!q.stranded) {
+    q.stranded = true;
+    q.wake_all(awake);
+  }
+  lock.release();
+}
+
+void group::spawn_ticket(ticket const& t, queue& q) {
+  thread_state& self = detail::this_thread();
   spawned_ticket*& last = tickets_of_places().local();
   lock_type lock;
   spawned_ticket* mine = last;
@@ -582,19 +611,23 @@ void group::spawn_ticket(ticket const& t) {
       break;
     }
     lock.acquire(mine->lock);
-    queue_life const other = mine->life;
-    if (!mine->pending || other.of == nullptr ||
-        other.of->serial.load(std::memory_order_acquire) != other.serial) {
+    if (mine->may_be_sent(self)) {
       break;
     }
     lock.release();
   }
   last = mine;
   mine->life = t.life;
-  if (std::exchange(mine->pending, true)) {
+  bool const is_there = std::exchange(mine->pending, true);
+  bool const has_takers = is_there ? mine->has_takers : !nobody_comes(self);
+  mine->has_takers = has_takers;
+  lock.release();
+  if (!has_takers) {
+    strand(q);
+  }
+  if (is_there) {
     return;
   }
-  lock.release();
   if (tbb::task::current_context() == nullptr && detail::has_no_workers()) {  // not in a worker
     [[maybe_unused]] thread_local last_call const at_end;
   }
@@ -612,6 +645,17 @@ void group::spawn_ticket(ticket const& t) {
     lock.acquire(mine->lock);
     mine->pending = false;
     throw;
+  }
+  if (!has_takers) {
+    return;
+  }
+  // oneTBB may overlook what is spawned while the last worker turns away: it does not fence there,
+  // since it never promises that a worker comes. It looks again when more is spawned.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  try {
+    mine->tasks.run([]() noexcept {});
+  } catch (std::bad_alloc const&) {
+    // Most likely it was not overlooked.
   }
 }
 
@@ -667,6 +711,7 @@ void group::use_ticket(queue_life life) noexcept {
     if (q.serial.load(std::memory_order_relaxed) != life.serial) {
       return;
     }
+    q.stranded = false;
     if (!q.may_start()) {
       if (looks > 0 && q.waiting.load(std::memory_order_relaxed) == 0) {
         continue;

@@ -387,6 +387,28 @@ TEST(GroupLimit, L3_every_task_of_many_starts_without_anyone_waiting) {
   }
 }
 
+// Arenas without workers leave behind what was sent in them, and the next one may lie in the same
+// memory.
+TEST(GroupLimit, L3_a_task_starts_in_an_arena_in_the_place_of_one_without_workers) {
+  if (tbb::this_task_arena::max_concurrency() == 1) {
+    GTEST_SKIP() << "nobody comes without a limit";
+  }
+  for (int round = 0; round != 10; ++round) {
+    tbb::task_arena(1).execute([] {
+      group g;
+      g.run([] {});
+      EXPECT_FALSE(g.wait());
+    });
+    tbb::task_arena(4).execute([] {
+      support::gate ran("the task in the other arena");
+      group g;
+      g.run([&] { ran.open(); });
+      ran.wait();
+      EXPECT_FALSE(g.wait());
+    });
+  }
+}
+
 TEST(GroupLimit, L3_tasks_that_block_do_not_keep_others_from_a_free_slot) {
   int const workers = tbb::this_task_arena::max_concurrency() - 1;
   if (workers < 2) {

@@ -3,6 +3,7 @@
 // Waits with a limit: what W1, W2 and W3 mean for those.
 
 #include "support/callables.hpp"
+#include "support/census.hpp"
 #include "support/failing_new.hpp"
 #include "support/gate.hpp"
 #include "support/watchdog.hpp"
@@ -228,6 +229,26 @@ TEST_F(GroupWaitFor, this_thread_takes_no_task_where_there_are_others) {
     while (!g.wait_for(milliseconds(10))) {
     }
     EXPECT_EQ(here, 0);
+    EXPECT_FALSE(g.wait());
+  }
+}
+
+TEST_F(GroupWaitFor, W2_this_thread_runs_what_comes_from_where_nobody_comes) {
+  support::watchdog const guard("waits with a limit for what an arena without workers sent");
+  if (tbb::this_task_arena::max_concurrency() == 1) {
+    GTEST_SKIP() << "this thread would run a task that waits for it";
+  }
+  tbb::task_arena alone(1);
+  for (int round = 0; round != 50; ++round) {
+    group g;
+    gate comes("the task from the arena without workers to run");
+    g.run([&] { comes.wait(); });
+    std::thread other([&] {
+      support::dawdle(round);
+      alone.execute([&] { g.run([&] { comes.open(); }); });
+    });
+    EXPECT_TRUE(g.wait_for(hours(1)));
+    other.join();
     EXPECT_FALSE(g.wait());
   }
 }

@@ -950,6 +950,26 @@ TEST_F(Spawn, L7_an_arena_of_the_options_runs_it) {
   }
 }
 
+TEST_F(Spawn, W2_a_wait_from_outside_runs_what_comes_from_where_nobody_comes) {
+  watchdog const guard("a handle of what an arena without workers sent");
+  if (tbb::this_task_arena::max_concurrency() == 1) {
+    GTEST_SKIP() << "this thread would run a task that waits for it";
+  }
+  tbb::task_arena alone(1);
+  for (int round = 0; round != 50; ++round) {
+    group g;
+    gate comes("the task from the arena without workers to run");
+    auto h = spawn(g, [&] { comes.wait(); });
+    std::thread other([&] {
+      support::dawdle(round);
+      alone.execute([&] { g.run([&] { comes.open(); }); });
+    });
+    EXPECT_TRUE(h.get());
+    other.join();
+    EXPECT_FALSE(g.wait());
+  }
+}
+
 TEST_F(Spawn, W2_without_workers_from_another_thread) {
   watchdog const guard("a handle without workers");
   global_control const one(global_control::max_allowed_parallelism, 1);

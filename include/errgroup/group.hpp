@@ -172,11 +172,12 @@ class group {
   /// `wait` and never seen here.
   ///
   /// A task of a limited group starts as soon as a slot and a thread are free, without anybody
-  /// waiting; tasks from one thread start in the order of their submission. If there is no room in
-  /// a bounded queue, a caller inside a task of this group runs the oldest waiting task (or `f`, if
-  /// none waits) itself, so that `run` never waits for a slot there; a caller outside helps the
-  /// group until there is room, or the group is cancelled. So do not hold a lock that tasks of the
-  /// group take.
+  /// waiting; so does one from outside in a group without a limit, if its arena has workers. Tasks
+  /// of a limited group start in the order of their submission if they come from one thread. If
+  /// there is no room in a bounded queue, a caller inside a task of this group runs the oldest
+  /// waiting task (or `f`, if none waits) itself, so that `run` never waits for a slot there; a
+  /// caller outside helps the group until there is room, or the group is cancelled. So do not hold
+  /// a lock that tasks of the group take.
   ///
   /// Throws: `std::invalid_argument` for an empty `std::function` or a null pointer; what moving or
   ///     copying `f` throws; `std::bad_alloc`. The group is then as it was before.
@@ -238,9 +239,9 @@ class group {
   ///
   /// Unlike in `wait`, this thread leaves the tasks to others: one that it took might take longer
   /// than it has time, or wait for what comes after this call. Only where nobody else may come to
-  /// run them, without workers and inside a task, does it help, and looks at the clock before each
-  /// task; it may be late by the length of one then. Of the end of what was spawned, which
-  /// oneTBB does not tell, it knows up to 0.25 ms late.
+  /// run them, without workers, after a submission from an arena of one thread, and inside a task,
+  /// does it help, and looks at the clock before each task; it may be late by the length of one
+  /// then. Of the end of what was spawned, which oneTBB does not tell, it knows up to 0.25 ms late.
   ///
   /// `until` is of the steady clock, `errgroup::clock`, or the system's clock. From inside one of
   /// the group's own tasks the answer is false, at once.
@@ -768,7 +769,8 @@ class group {
   void launch_ticket(detail::queue& q) noexcept;
   bool queue_ticket(ticket const& t);
   static bool resend_ticket(detail::queue& outer, ticket const& t) noexcept;
-  static void spawn_ticket(ticket const& t);
+  static void strand(detail::queue& q) noexcept;
+  static void spawn_ticket(ticket const& t, detail::queue& q);
   static bool watch(detail::queue& q, detail::queue_life life, int& looks) noexcept;
   static void use_ticket(detail::queue_life life) noexcept;
   static void consume_ticket(detail::node& n, group* runner) noexcept;
