@@ -37,11 +37,11 @@ void put_queue(thread_state& self, queue& q) noexcept {
   // nothing but atomics then. All else was left behind by those who took tasks from here.
   q.serial.store(q.serial.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   q.ticket.store(false, std::memory_order_relaxed);
-  if (q.slots != queue::many || q.room != static_cast<std::size_t>(-1) || q.closed || q.stranded ||
+  q.stranded.store(false, std::memory_order_relaxed);
+  if (q.slots != queue::many || q.room != static_cast<std::size_t>(-1) || q.closed ||
       q.has_work()) {
     spin_mutex::scoped_lock guard(q.lock);
     q.closed = false;
-    q.stranded = false;
     q.slots = queue::many;
     q.room = static_cast<std::size_t>(-1);
     // Tickets of groups that were made in this one, and that came too late.

@@ -146,8 +146,8 @@ struct alignas(64) queue {
   // What every submission and every task changes is in one cache line.
   spin_mutex lock;
   std::atomic<bool> ticket{false};        // somebody was asked to come, and has not come yet
+  std::atomic<bool> stranded{false};      // it is where nobody may come for it
   bool closed = false;                    // new tasks are skipped
-  bool stranded = false;                  // the ticket is where nobody may come for it
   std::uint8_t head_at = 0;               // the first task in the first page
   std::uint8_t tail_at = 0;               // behind the last task in the last page
   std::atomic<int> running{0};            // threads that take tasks from here

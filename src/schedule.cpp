@@ -396,7 +396,9 @@ void group::help_until(std::atomic<bool> const& done) {
   queue& q = *queue_.load(std::memory_order_acquire);
   bool const is_outside = !is_inside(self);
   bool const is_needed_here = is_outside && is_needed(self);
-  auto takes_part = [&] { return is_needed_here || (is_outside && q.stranded); };
+  auto takes_part = [&] {
+    return is_needed_here || (is_outside && q.stranded.load(std::memory_order_relaxed));
+  };
   auto has_work = [&] { return takes_part() && q.may_start(); };
   detail::wake_list awake;
   lock_type lock(q.lock);
@@ -587,8 +589,7 @@ bool group::queue_ticket(ticket const& t) {
 void group::strand(queue& q) noexcept {
   detail::wake_list awake;
   lock_type lock(q.lock);
-  if (!q.stranded) {
-    q.stranded = true;
+  if (!q.stranded.exchange(true, std::memory_order_relaxed)) {
     q.wake_all(awake);
   }
   lock.release();
@@ -711,7 +712,7 @@ void group::use_ticket(queue_life life) noexcept {
     if (q.serial.load(std::memory_order_relaxed) != life.serial) {
       return;
     }
-    q.stranded = false;
+    q.stranded.store(false, std::memory_order_relaxed);
     if (!q.may_start()) {
       if (looks > 0 && q.waiting.load(std::memory_order_relaxed) == 0) {
         continue;

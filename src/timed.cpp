@@ -333,7 +333,7 @@ bool group::wait_until_at(clock::time_point until) {
   for (;;) {
     std::uint64_t const before = spawns();
     lock_type lock(q.lock);
-    bool const takes_part = is_needed_here || q.stranded;
+    bool const takes_part = is_needed_here || q.stranded.load(std::memory_order_relaxed);
     bool const has_time = clock::now() < until;
     if (takes_part && q.may_start() && has_time) {
       session s(helper::timed);
@@ -374,8 +374,8 @@ bool group::wait_until_at(clock::time_point until) {
     }
     lock.acquire(q.lock);
     bool const has_work = takes_part && q.may_start();
-    if (!has_work && takes_part == (is_needed_here || q.stranded) && q.is_idle() == is_idle &&
-        is_to_be_watched(q) == is_watched && clock::now() < until) {
+    if (!has_work && takes_part == (is_needed_here || q.stranded.load(std::memory_order_relaxed)) &&
+        q.is_idle() == is_idle && is_to_be_watched(q) == is_watched && clock::now() < until) {
       q.enlist(s);
       lock.release();
       s.sleep();
