@@ -235,6 +235,8 @@ bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
 [[nodiscard]] bool has_no_workers() noexcept;
 /// The same, asked once per task: oneTBB takes a lock that all threads share.
 [[nodiscard]] bool has_no_workers(thread_state& self) noexcept;
+/// True if oneTBB has no thread for what this one spawns: without workers, or in an arena of one.
+[[nodiscard]] bool nobody_comes(thread_state& self) noexcept;
 
 /// While a thread runs tasks that it may leave before the group is done: it does not spawn what
 /// they submit if nobody else would come to take that from its deque.

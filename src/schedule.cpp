@@ -43,12 +43,11 @@ bool detail::has_no_workers(thread_state& self) noexcept {
   return self.lacks_workers;
 }
 
-namespace {
-
-/// True if oneTBB has no thread for what this one spawns.
-bool nobody_comes(thread_state& self) noexcept {
-  return tbb::this_task_arena::max_concurrency() == 1 || detail::has_no_workers(self);
+bool detail::nobody_comes(thread_state& self) noexcept {
+  return tbb::this_task_arena::max_concurrency() == 1 || has_no_workers(self);
 }
+
+namespace {
 
 /// A ticket that was spawned from some place: a slot of an arena. If it is still there when another
 /// is wanted, and its own group is gone, it is sent to the next group instead: a thread that makes
@@ -67,7 +66,7 @@ struct alignas(64) spawned_ticket {
   /// arena in that one's place.
   [[nodiscard]] bool may_be_sent(thread_state& self) const noexcept {
     return !pending ||
-           ((has_takers || nobody_comes(self)) &&
+           ((has_takers || detail::nobody_comes(self)) &&
             (life.of == nullptr || life.of->serial.load(std::memory_order_acquire) != life.serial));
   }
 };
@@ -620,7 +619,7 @@ void group::spawn_ticket(ticket const& t, queue& q) {
   last = mine;
   mine->life = t.life;
   bool const is_there = std::exchange(mine->pending, true);
-  bool const has_takers = is_there ? mine->has_takers : !nobody_comes(self);
+  bool const has_takers = is_there ? mine->has_takers : !detail::nobody_comes(self);
   mine->has_takers = has_takers;
   lock.release();
   if (!has_takers) {
@@ -629,7 +628,8 @@ void group::spawn_ticket(ticket const& t, queue& q) {
   if (is_there) {
     return;
   }
-  if (tbb::task::current_context() == nullptr && detail::has_no_workers()) {  // not in a worker
+  bool const in_task = tbb::task::current_context() != nullptr;  // maybe of a worker
+  if (!has_takers && !in_task && detail::has_no_workers()) {
     [[maybe_unused]] thread_local last_call const at_end;
   }
   try {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "timed.hpp"
 
-#include <tbb/task.h>        // current_context
-#include <tbb/task_arena.h>  // max_concurrency
+#include <tbb/task.h>  // current_context
 
 #include <algorithm>  // max, min, pop_heap, push_heap
 #include <cstdint>    // uint64_t
@@ -309,8 +308,7 @@ bool group::engine_is_idle() noexcept {
 // may come to run the tasks: without workers, and in a task, since all of oneTBB's threads may be
 // in tasks that wait like this one.
 bool group::is_needed(thread_state& self) noexcept {
-  return tbb::task::current_context() != nullptr || detail::has_no_workers(self) ||
-         tbb::this_task_arena::max_concurrency() == 1;
+  return tbb::task::current_context() != nullptr || detail::nobody_comes(self);
 }
 
 // Under the queue's lock. What a thread that sleeps for this group is not told otherwise: a
@@ -330,10 +328,11 @@ bool group::wait_until_at(clock::time_point until) {
   }
   queue& q = *queue_.load(std::memory_order_acquire);
   bool const is_needed_here = is_needed(self);
+  auto is_to_help = [&] { return is_needed_here || q.stranded.load(std::memory_order_relaxed); };
   for (;;) {
     std::uint64_t const before = spawns();
     lock_type lock(q.lock);
-    bool const takes_part = is_needed_here || q.stranded.load(std::memory_order_relaxed);
+    bool const takes_part = is_to_help();
     bool const has_time = clock::now() < until;
     if (takes_part && q.may_start() && has_time) {
       session s(helper::timed);
@@ -374,8 +373,8 @@ bool group::wait_until_at(clock::time_point until) {
     }
     lock.acquire(q.lock);
     bool const has_work = takes_part && q.may_start();
-    if (!has_work && takes_part == (is_needed_here || q.stranded.load(std::memory_order_relaxed)) &&
-        q.is_idle() == is_idle && is_to_be_watched(q) == is_watched && clock::now() < until) {
+    if (!has_work && takes_part == is_to_help() && q.is_idle() == is_idle &&
+        is_to_be_watched(q) == is_watched && clock::now() < until) {
       q.enlist(s);
       lock.release();
       s.sleep();

@@ -12,7 +12,7 @@
 #include <string>       // string
 #include <string_view>  // string_view
 
-/// One thread outside feeds a group with independent tasks, and waits for it.
+/// One thread outside feeds a group with independent tasks, and waits for it (P1).
 ///
 /// - `empty`: 10^6 tasks that do nothing but be counted: what a task costs.
 /// - `spin_0.5us`, `spin_1us`, `spin_10us`: tasks of that length: how many threads one producer

@@ -14,7 +14,7 @@
 /// One thread outside feeds a group that runs at most N tasks at once, and waits for it.
 ///
 /// - `empty_unlimited`, `empty_1`, `empty_2`, `empty_4`: empty tasks without a limit and with
-///   limits of 1, 2 and 4: what the limit itself costs.
+///   limits of 1, 2 and 4: what the limit itself costs (P2).
 /// - `spin_1us_2`: tasks of 1 us at limit 2: 500 ns a task would be ideal.
 ///
 /// Before the clock starts, each contender shows on a few tasks that its limit is one.

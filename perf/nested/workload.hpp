@@ -8,7 +8,7 @@
 #include <string_view>  // string_view
 
 /// Recursion with a group in every node: Fibonacci's numbers the slow way, without a cutoff, so
-/// that nothing but the cost of groups and tasks is left.
+/// that nothing but the cost of groups and tasks is left (P1).
 ///
 /// - `fib`: a node runs one branch, computes the other itself, and waits.
 /// - `run_and_wait`: the same, the second branch given to `run_and_wait`.
