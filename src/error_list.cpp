@@ -85,12 +85,10 @@ void error_list::give_others(error& first) noexcept {
   error_access::set_others(first, size_, dropped_, echoes_);
 }
 
-void error_list::clear() noexcept {
+note_ptr error_list::clear() noexcept {
   std::scoped_lock const guard(lock_);
-  if (all_ != nullptr) {
-    std::exchange(all_, nullptr)->release();
-  }
   size_ = dropped_ = echoes_ = 0;
+  return note_ptr(std::exchange(all_, nullptr));
 }
 
 }  // namespace errgroup::detail

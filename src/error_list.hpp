@@ -33,7 +33,7 @@ class error_list {
   explicit error_list(std::size_t most) noexcept : most_(most) {}
   error_list(error_list const&) = delete;
   error_list& operator=(error_list const&) = delete;
-  ~error_list() { clear(); }
+  ~error_list() { (void)clear(); }
 
   /// Lists `e`, and its others. After the group was stopped, cancellations are counted only. False
   /// if that was all.
@@ -42,8 +42,9 @@ class error_list {
   void take_others(error& first) noexcept;
   /// Gives `first`, the group's first error, all others so far.
   void give_others(error& first) noexcept;
-  /// Forgets them. Errors that were told of them still have them.
-  void clear() noexcept;
+  /// Forgets them, and gives them to the caller: their destructors are user code, which the caller
+  /// runs when it holds no lock. Copies that were handed out keep their errors.
+  [[nodiscard]] note_ptr clear() noexcept;
 
  private:
   void add_others(error const& e, bool stopped) noexcept;

@@ -21,7 +21,7 @@ namespace errgroup {
 
 // --- life ---
 
-group::group(options const& opts) : group() {
+group::group(options const& opts) : group(opts.detached) {
   if (opts.limit == 0) {
     throw std::invalid_argument(
         "errgroup::options::limit is 0: a group with no slot could never run a task; give it 1 or "
@@ -144,7 +144,10 @@ void group::tidy_up(thread_state& self) noexcept {
     delete link;
   }
   hand_over_lost_error();
-  forget_first();
+  {
+    forgotten errors;
+    forget_errors(errors);
+  }
   delete t;
   delete extras_;
 }
@@ -213,6 +216,9 @@ void group::reset() {
     t->deadline.store(clock::time_point::max(), std::memory_order_relaxed);
     t->expired = false;
   }
+  // What is forgotten is destroyed at the end, when other threads may use the group again: the
+  // destructors of exceptions are user code, which may do so, too.
+  forgotten errors;
   bool const closed = idle && close_door();
   if (closed) {
     await_maker(self);
@@ -226,7 +232,7 @@ void group::reset() {
       lock_type lock(q->lock);
       q->closed = false;
     }
-    forget_first();
+    forget_errors(errors);
     skipped_.store(0, std::memory_order_relaxed);
     if (token_link* link = token_.load(std::memory_order_acquire)) {
       std::scoped_lock guard(tokens::lock);
@@ -246,15 +252,17 @@ void group::reset() {
 
 // --- errors and cancellation ---
 
-void group::forget_first() noexcept {
+// Moves the errors of the group to `into`.
+void group::forget_errors(forgotten& into) noexcept {
   if ((state_.fetch_and(unguarded, std::memory_order_acquire) & published) != 0) {
+    into.first = std::move(first_);
     std::destroy_at(&first_);
   }
   if (extras_) {
     if (extras_->all) {
-      extras_->all->clear();
+      into.others.emplace(extras_->all->clear());
     }
-    extras_->cause = {};
+    into.cause = std::exchange(extras_->cause, {});
   }
 }
 
@@ -479,7 +487,7 @@ bool group::is_canceled_itself() const noexcept {
 }
 
 bool group::is_canceled_from_above() const noexcept {
-  if (made_under_ == nullptr || !made_in_lives()) {
+  if (!is_child_ || !made_in_lives()) {
     return false;
   }
   tbb::task_group_context* above = made_in_->context.load(std::memory_order_relaxed);
@@ -714,24 +722,33 @@ error group::wait() {
   return outcome();
 }
 
-error group::run_here_and_wait(thread_state& self, void (*call)(void*) noexcept, void* argument) {
+error group::run_here_and_wait(thread_state& self, void (*task)(void*, bool runs) noexcept,
+                               void* argument) {
   waiting here(*this, self);
   if (tie_.load(std::memory_order_acquire) != tie::bound) {
     prepare_engine(self, tbb::task::current_context(), true);
   }
-  runs_here_.store(runs_here_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  // oneTBB counts this task while it runs. Other waiters have to ask oneTBB, too.
+  spawned_.store(true, std::memory_order_relaxed);
+  note_spawn(self);
+  std::uint64_t const before = spawns();
   bool ran = false;
   auto body = [&]() noexcept {
     ran = true;
     spawned_first();
-    call(argument);
+    task(argument, true);
   };
   engine_wait(&body);
   if (!ran) {
     spawned_first();
-    skip(1);
+    task(argument, false);
   }
-  join();
+  note_joined(before);
+  if (is_joined()) {
+    notice_cancellation();
+  } else {
+    join();
+  }
   return outcome();
 }
 
@@ -760,6 +777,12 @@ void group::join() noexcept {
       break;
     }
   }
+  notice_cancellation();
+}
+
+// oneTBB tells nobody that it cancelled a context: records it as the group's error, and stops the
+// group.
+void group::notice_cancellation() noexcept {
   if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
     record(errc::canceled, true);
   }

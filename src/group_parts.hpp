@@ -58,6 +58,13 @@ struct group::extras {
   std::optional<std::stop_callback<stopper>> on_stop;
 };
 
+/// Errors that `reset` or the destructor takes out of a group.
+struct group::forgotten {
+  error first;
+  error cause;
+  std::optional<detail::note_ptr> others;
+};
+
 /// A stop token that was handed out.
 struct group::token_link {
   std::stop_source source;

@@ -24,17 +24,25 @@
 
 namespace errgroup {
 
-group::group() {
+group::group() : group(false) {}
+
+group::group(bool detached) {
   thread_state& self = detail::this_thread();
   maker_ = &self;
   made_in_ = self.top;
   std::uint64_t const task = self.top->task.load(std::memory_order_relaxed);
   made_task_.store(task, std::memory_order_relaxed);
-  made_under_ = tbb::task::current_context();
-  bool const outside = made_under_ == nullptr;
-  made_pool_ = outside ? queue_life{} : self.top->pool;
-  tie_.store(outside ? tie::bound : tie::none, std::memory_order_relaxed);
-  if (task != 0 && !outside) {
+  made_under_ = detached ? nullptr : tbb::task::current_context();
+  bool const is_root = made_under_ == nullptr;
+  // What oneTBB runs here is the task of the top frame only if the contexts are the same. Otherwise
+  // it is the body of an algorithm, or a raw task, which may belong to anything: a thread that
+  // waits in a task takes on whatever its arena has.
+  is_child_ =
+      !is_root && task != 0 && made_under_ == self.top->context.load(std::memory_order_relaxed);
+  made_pool_ = is_root ? queue_life{} : self.top->pool;
+  tie_.store(is_root ? tie::bound : tie::none, std::memory_order_relaxed);
+  unlinks_at_wait_ = !is_root;
+  if (is_child_) {
     if (self.tethers == nullptr) [[unlikely]] {
       detail::find_tethers(self, *self.top);
     }
@@ -44,19 +52,19 @@ group::group() {
       t->of.store(this, std::memory_order_relaxed);
       t->next = std::exchange(self.top->tethers, t);
       tether_.store(t, std::memory_order_relaxed);
+      unlinks_at_wait_ = false;
     }
-    unlinks_at_wait_ =
-        t == nullptr || made_under_ != self.top->context.load(std::memory_order_relaxed);
-  } else {
-    unlinks_at_wait_ = !outside;
   }
-  home_ = outside || unlinks_at_wait_ ? 0 : task;
-  if (outside) {
+  home_ = is_root || unlinks_at_wait_ ? 0 : task;
+  if (is_root) {
     // It will be used from outside.
     queue_.store(detail::try_take_queue(self, *this), std::memory_order_relaxed);
   }
   std::construct_at(&engine_,
-                    outside ? tbb::task_group_context::isolated : tbb::task_group_context::bound);
+                    is_root ? tbb::task_group_context::isolated : tbb::task_group_context::bound);
+  if (!is_root && !is_child_) {
+    bind(self, made_under_);  // now: nothing but oneTBB knows what runs here
+  }
 }
 
 bool group::made_in_lives() const noexcept {
@@ -66,7 +74,7 @@ bool group::made_in_lives() const noexcept {
 
 // The group of the task that this one was made in, if that lives.
 group* group::above() const noexcept {
-  return made_in_lives() ? made_in_->owner.load(std::memory_order_relaxed) : nullptr;
+  return is_child_ && made_in_lives() ? made_in_->owner.load(std::memory_order_relaxed) : nullptr;
 }
 
 bool group::is_inside(thread_state const& self) const noexcept {
@@ -277,7 +285,7 @@ void group::bind(thread_state& self, tbb::task_group_context* here) noexcept {
     if (at_home) {
       bind_here();
       bound = true;
-    } else if (made_in_lives()) {
+    } else if (is_child_ && made_in_lives()) {
       // Somebody else uses it first: go to where it was made, if that was not cancelled.
       bound = detail::run_in(*made_in_->context.load(std::memory_order_relaxed), bind_here);
       canceled_above = !bound;

@@ -7,12 +7,14 @@
 #include <tbb/task.h>                        // current_context
 #include <tbb/task_arena.h>                  // enqueue, isolate, max_concurrency, task_arena
 
-#include <algorithm>  // max, min
-#include <cstdint>    // uint64_t
-#include <memory>     // allocator, construct_at
-#include <new>        // launder
-#include <thread>     // yield
-#include <utility>    // exchange, move
+#include <algorithm>     // max, min
+#include <cstdint>       // uint64_t
+#include <memory>        // allocator, construct_at
+#include <new>           // launder
+#include <optional>      // optional
+#include <system_error>  // system_error
+#include <thread>        // yield
+#include <utility>       // exchange, move
 
 // How a task gets to a thread.
 //
@@ -257,8 +259,11 @@ bool group::reserve(thread_state& self) {
     (void)route(self);
   }
   queue& q = *queue_.load(std::memory_order_acquire);
+  // With an unbounded queue a free slot decides.
+  bool const needs_slot = extras_->queue == npos && extras_->limit != unlimited;
+  std::size_t const room = needs_slot ? static_cast<std::size_t>(extras_->limit) : q.room;
   lock_type lock(q.lock);
-  if (q.closed || q.unfinished >= q.room) {
+  if (q.closed || q.unfinished >= room) {
     return false;
   }
   ++q.unfinished;
@@ -299,7 +304,7 @@ std::size_t group::queued(queue const& q) noexcept {
 // Under the lock: counts a task.
 void group::number(queue& q, detail::node& n) const noexcept {
   std::uint64_t const pushed = q.pushed.load(std::memory_order_relaxed);
-  n.index = spawns() + runs_here_.load(std::memory_order_relaxed) + pushed;
+  n.index = spawns() + pushed;
   q.pushed.store(pushed + 1, std::memory_order_relaxed);
 }
 
@@ -308,7 +313,7 @@ void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* 
   detail::wake_list awake;
   if (q.closed) {
     lock.release();
-    n->consume(*n, nullptr);
+    drop(*n);
     detail::put_node(self, n);
     skip(1);
     lock.acquire(q.lock);
@@ -372,18 +377,47 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       lock.release();
       run_session(q, s);
       lock.acquire(q.lock);
+    } else if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
+      lock.release();
+      record(errc::canceled, true);  // which closes the queue
+      lock.acquire(q.lock);
     } else {
       lock.release();
       detail::sleeper s(helps(), detail::sleeper::room);
       lock.acquire(q.lock);
       if (q.unfinished >= q.room && !q.closed && !q.may_start()) {
-        q.enlist(s);
-        lock.release();
-        s.sleep();
-        lock.acquire(q.lock);
+        // The group's own cancellation wakes this thread. oneTBB tells nobody that it cancelled the
+        // group's context, because what the group was made in was cancelled.
+        bool const is_watched =
+            made_under_ != nullptr || context_given_.load(std::memory_order_relaxed);
+        sleep(q, lock, s, is_watched);
       }
     }
   }
+}
+
+// Sleeps in the queue until a thread wakes `s`, with the lock before and after. `is_watched`: the
+// timer's thread looks for what nobody tells, and wakes `s` then.
+void group::sleep(queue& q, lock_type& lock, detail::sleeper& s, bool is_watched) noexcept {
+  q.enlist(s);
+  lock.release();
+  std::optional<watched> watch;
+  if (is_watched) {
+    try {
+      watch.emplace(*this, q, s);
+    } catch (std::system_error const&) {
+      // The timer cannot start its thread: the caller looks again and again by itself.
+      detail::wake_list awake;
+      lock.acquire(q.lock);
+      q.wake(awake, s);
+      lock.release();
+      awake.now();
+      std::this_thread::yield();
+    }
+  }
+  s.sleep();
+  watch.reset();  // the timer's lock comes before the queue's
+  lock.acquire(q.lock);
 }
 
 void group::help_until(std::atomic<bool> const& done) {
@@ -469,9 +503,9 @@ void group::drop_waiting(queue& q) noexcept {
     rest = q.empty();
   }
   std::size_t n = 0;
-  auto skip_one = [&n](detail::node& w) noexcept {
+  auto skip_one = [this, &n](detail::node& w) noexcept {
     n += is_task(w) ? 1U : 0U;
-    w.consume(w, nullptr);
+    drop(w);
   };
   for (detail::page* p = rest.first; p != rest.last && p != nullptr; p = p->next) {
     for (std::uint32_t i = p == rest.first ? rest.first_at : 0; i != detail::page::capacity; ++i) {
@@ -819,7 +853,7 @@ void group::run_session(queue& q, session& s) noexcept {
         continue;
       }
       record(errc::canceled, true);
-      refused->consume(*refused, nullptr);
+      drop(*refused);
       std::size_t const task = is_task(*refused) ? 1U : 0U;
       skip(task);
       s.done += task;
@@ -917,6 +951,12 @@ void group::finish(queue& q, detail::node* n, detail::wake_list& awake) noexcept
   q.give_back(n);
 }
 
+// Destroys a task that does not run. The destructor of its callable belongs to the task, as in
+// `execute`.
+void group::drop(detail::node& n) noexcept {
+  discard_inside([&n]() noexcept { n.consume(n, nullptr); });
+}
+
 // Runs a task on the slot that the caller, who is inside the group, holds already.
 void group::run_inline(detail::node& n) noexcept {
   if (!detail::run_in(engine_.context, [&]() noexcept { n.consume(n, this); })) {
@@ -959,16 +999,7 @@ std::uint64_t group::drain_and_sleep(queue& q) noexcept {
       detail::sleeper s(helps_now, detail::sleeper::work);
       lock.acquire(q.lock);
       if (!q.may_start() && !q.is_idle()) {
-        q.enlist(s);
-        bool const is_watched = is_to_be_watched(q);
-        lock.release();
-        std::optional<watched> watch;
-        if (is_watched) {
-          watch.emplace(*this, q, s);
-        }
-        s.sleep();
-        watch.reset();  // the timer's lock comes before the queue's
-        lock.acquire(q.lock);
+        sleep(q, lock, s, is_to_be_watched(q));
       }
     }
   }

@@ -126,6 +126,7 @@ void single_task::cancel() noexcept {
   if (own != nullptr) {
     own->cancel();
   } else if (take(claim::drop)) {
+    group_.discard_inside([this]() noexcept { clear(); });
     drop(errc::canceled);
   }
 }

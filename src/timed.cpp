@@ -91,7 +91,7 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
     }
     return;
   }
-  n->consume(*n, nullptr);
+  drop(*n);
   detail::put_node(self, n);
   skip(1);
 }
@@ -153,7 +153,7 @@ void group::drop_timed(queue& q) noexcept {
     detail::insist([&] { t->arm(); });
   }
   for (timed::entry const& e : rest) {
-    e.task->consume(*e.task, nullptr);
+    drop(*e.task);
   }
   skipped_.fetch_add(rest.size(), std::memory_order_relaxed);
   detail::wake_list awake;
@@ -289,7 +289,7 @@ bool group::watched::look() noexcept {
     return false;
   }
   bool const is_done = g_.engine_is_idle();
-  bool const is_over = !g_.is_stopped() && g_.is_canceled_itself();
+  bool const is_over = !g_.is_stopped() && (g_.is_canceled_itself() || g_.is_canceled_from_above());
   if ((is_done && q_.is_idle()) || is_over) {
     q_.wake(awake, s_);
     lock.release();

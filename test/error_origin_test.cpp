@@ -208,10 +208,14 @@ TEST(ErrorOrigin, the_index_is_the_order_of_submission) {
               g.run("named", fails_as(i));
               break;
             case 2:
-              EXPECT_TRUE(g.try_run(fails_as(i)));
+              if (!g.try_run(fails_as(i))) {  // no slot is free
+                g.run(fails_as(i));
+              }
               break;
             default:
-              EXPECT_TRUE(g.try_run("named", fails_as(i)));
+              if (!g.try_run("named", fails_as(i))) {
+                g.run("named", fails_as(i));
+              }
               break;
           }
         }

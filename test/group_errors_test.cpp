@@ -5,6 +5,7 @@
 #include "support/callables.hpp"
 #include "support/failing_new.hpp"
 #include "support/gate.hpp"
+#include "support/watchdog.hpp"
 #include "support/ways.hpp"
 #include <errgroup/group.hpp>
 
@@ -13,7 +14,8 @@
 #include <array>         // array
 #include <atomic>        // atomic
 #include <cstddef>       // size_t
-#include <memory>        // make_unique
+#include <exception>     // make_exception_ptr
+#include <memory>        // make_unique, shared_ptr
 #include <new>           // bad_alloc
 #include <stdexcept>     // invalid_argument, logic_error, runtime_error
 #include <stop_token>    // stop_callback, stop_token
@@ -32,6 +34,7 @@ using support::gate;
 using support::on_every_way;
 using support::rendezvous;
 using support::waiters;
+using support::watchdog;
 
 std::error_code code(std::errc e) { return std::make_error_code(e); }
 std::error_code cause() { return code(std::errc::no_space_on_device); }
@@ -424,6 +427,53 @@ TEST_F(GroupErrors, E4_a_failed_group_stays_failed_and_skips_and_counts) {
     }
     EXPECT_EQ(ran, 0);
   });
+}
+
+/// An exception whose destructor uses the group that kept it.
+class uses_group {
+ public:
+  uses_group(errgroup::group& g, std::atomic<int>& ended)
+      : end_(new int(0), [&g, &ended](int* p) {
+          delete p;
+          (void)g.is_canceling();
+          (void)g.first_error();
+          (void)g.cause();
+          (void)g.context();
+          g.cancel();
+          g.run([] { ADD_FAILURE() << "a task of a cancelled group has run"; });
+          ++ended;
+        }) {}
+
+ private:
+  std::shared_ptr<int> end_;
+};
+
+TEST_F(GroupErrors, E4_reset_destroys_what_it_forgets_when_the_group_can_be_used_again) {
+  watchdog const guard("reset to destroy exceptions");
+  for (on_error const policy : {on_error::cancel, on_error::keep_going}) {
+    for (errgroup::keep const errors : {errgroup::keep::first, errgroup::keep::all}) {
+      on_every_way(
+          [&](errgroup::group& g) {
+            std::atomic<int> ended{0};
+            g.run([&] { throw uses_group(g, ended); });
+            EXPECT_EQ(g.wait(), errc::exception);
+            int expected = 1;
+            if (policy == on_error::keep_going) {
+              // Another one, and one that is the cause of the cancellation.
+              g.run([&] { throw uses_group(g, ended); });
+              EXPECT_EQ(g.wait(), errc::exception);
+              g.cancel(error(std::make_exception_ptr(uses_group(g, ended))));
+              expected = 3;
+            }
+            g.reset();
+            EXPECT_EQ(ended, expected);
+            EXPECT_EQ(g.wait(), errc::canceled);  // by a destructor, after the reset
+            g.reset();
+            EXPECT_FALSE(g.wait());
+          },
+          {.policy = policy, .errors = errors});
+    }
+  }
 }
 
 TEST_F(GroupErrors, E4_reset_is_a_fresh_start) {

@@ -219,9 +219,10 @@ TEST(GroupLimit, Queue_holds_at_most_limit_plus_queue_tasks_and_try_run_says_no)
 }
 
 TEST(GroupLimit, Queue_with_room_for_all_never_says_no) {
-  watchdog const guard("a queue without a bound");
-  for (std::size_t const queue : {npos, npos - 1}) {
-    group g{{.limit = 3, .queue = queue}};
+  watchdog const guard("a queue with room for all");
+  for (options const& opts :
+       {options{.limit = 3, .queue = npos - 1}, options{.isolated = true}, options{}}) {
+    group g(opts);
     std::atomic<int> ran{0};
     for (int i = 0; i != 10000; ++i) {
       ASSERT_TRUE(g.try_run([&] { ++ran; }));
@@ -229,6 +230,49 @@ TEST(GroupLimit, Queue_with_room_for_all_never_says_no) {
     EXPECT_FALSE(g.wait());
     EXPECT_EQ(ran, 10000);
   }
+}
+
+TEST(GroupLimit, Queue_without_a_bound_admits_a_try_only_to_a_free_slot) {
+  watchdog const guard("a loop that starts workers to end");
+  tbb::task_arena here(2);
+  for (int const limit : {1, 3, 1000}) {
+    for (bool const in_arena : {false, true}) {
+      options opts{.limit = limit};
+      opts.arena = in_arena ? &here : nullptr;
+      group g(opts);
+      gate end;
+      opens_at_end const in_any_case(end);
+      std::atomic<int> ran{0};
+      int started = 0;
+      // Go: `for g.TryGo(worker) {}`
+      while (started <= limit && g.try_run([&] {
+        end.wait();
+        ++ran;
+      })) {
+        ++started;
+      }
+      EXPECT_EQ(started, limit);
+      EXPECT_FALSE(g.try_run("named", [&] { ++ran; }));
+      // `run` is admitted to the queue all the same, and takes a slot then.
+      g.run([&] { ++ran; });
+      EXPECT_FALSE(g.try_run([&] { ++ran; }));
+      end.open();
+      error const err = g.wait();
+      EXPECT_FALSE(err) << err;
+      EXPECT_EQ(err.skipped(), 0U);
+      EXPECT_EQ(ran, limit + 1);
+      EXPECT_TRUE(g.try_run([] {}));
+      EXPECT_FALSE(g.wait());
+    }
+  }
+}
+
+TEST(GroupLimit, Queue_without_a_bound_admits_no_try_inside_beyond_the_slots) {
+  watchdog const guard("a task that tries to submit to its own group");
+  group g{{.limit = 1}};
+  bool admitted = true;
+  EXPECT_FALSE(g.run_and_wait([&] { admitted = g.try_run([] {}); }));
+  EXPECT_FALSE(admitted);
 }
 
 TEST(GroupLimit, Queue_without_a_limit_has_as_many_slots_as_the_arena) {

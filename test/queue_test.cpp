@@ -536,7 +536,7 @@ TEST_F(Queue, E6_no_memory_at_any_place_in_a_page_leaves_the_group_as_before) {
           SCOPED_TRACE(std::to_string(k) + "th allocation of the task after " + std::to_string(n) +
                        ", limit " + std::to_string(limit));
           ASSERT_LT(k, 50);
-          group g{{.limit = limit}};
+          group g{{.limit = limit, .queue = tries ? 1000 : errgroup::npos}};
           std::atomic<int> ran{0};
           int accepted = 0;
           // A thread of its own, which has no nodes yet.
@@ -593,7 +593,7 @@ class logs_copies {
 
 TEST_F(Queue, E6_a_callable_may_use_another_group_while_it_is_copied) {
   for (int shift = 0; shift != page; ++shift) {
-    group g{{.limit = 1}};
+    group g{{.limit = 1, .queue = 1000}};
     group log{{.limit = 1}};
     gate end("the end of the tasks in front");
     support::opens_at_end const in_any_case(end);

@@ -235,7 +235,9 @@ TEST_F(Callables, try_run_takes_all_of_them) {
   on_every_way([](errgroup::group& g) {
     std::atomic<int> n{0};
     EXPECT_TRUE(g.try_run(support::move_only([&n] { ++n; })));
+    EXPECT_FALSE(g.wait());
     EXPECT_TRUE(g.try_run([&n, m = 1]() mutable { n += m++; }));
+    EXPECT_FALSE(g.wait());
     EXPECT_TRUE(g.try_run([&n](std::stop_token const&) { ++n; }));
     EXPECT_FALSE(g.wait());
     EXPECT_EQ(n, 3);

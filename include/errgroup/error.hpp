@@ -126,7 +126,8 @@ struct task_origin {
   /// Where `run`, or whichever function the task was given to, was called. Line 0: unknown.
   std::source_location where = {};
   /// The names of the groups above, the outermost first, and of the task: "job/decode/frame 17".
-  /// What has no name is left out, and what is above a raw oneTBB task that another thread runs.
+  /// What has no name is left out, and what is above a raw oneTBB task or the body of an algorithm
+  /// in which a group was made.
   std::string path = {};
 };
 

@@ -33,6 +33,7 @@
 namespace errgroup {
 namespace detail {
 
+class sleeper;
 class wake_list;
 
 }  // namespace detail
@@ -114,6 +115,11 @@ struct options {
   tbb::task_arena* arena = nullptr;
   /// What happens when a task throws.
   on_exception exceptions = on_exception::as_error;
+  /// A group that is made in a task, but belongs to none: it is not cancelled with the task, the
+  /// end of the task does not wait for it, and it may outlive the task while it is busy. It is as
+  /// if the group had been made outside of any task. Waiting in its tasks for a group whose task
+  /// waits for it is not answered `errc::would_deadlock`: nothing connects the two.
+  bool detached = false;
 };
 
 /// Runs tasks on oneTBB, keeps the first error, cancels the rest, holds the number of running tasks
@@ -134,7 +140,10 @@ struct options {
 /// called inside them. A group made inside a task belongs to that task, whoever uses it first, and
 /// is cancelled with it. It may outlive the task, which waits for it at its end if it is busy then.
 /// A group made outside of any task belongs to none. (Of a group made in a raw oneTBB task more is
-/// asked; see docs/guarantees.md.)
+/// asked; see docs/guarantees.md.) With `options::detached` it belongs to none in either case.
+///
+/// A callable belongs to its task until it is destroyed: its destructor runs inside the task, on
+/// its slot, before the task counts as finished. So it may submit, and make groups.
 ///
 /// Threads: every member function may be called from any thread at any time, also from tasks of the
 /// group, unless it says otherwise; of course not beside the destructor.
@@ -197,9 +206,13 @@ class group {
   void run(std::string_view name, F&& f,
            std::source_location where = std::source_location::current());
 
-  /// Runs `f` if there is room for it now.
+  /// Runs `f` if a slot is free for it, or if there is room in a bounded queue.
   ///
-  /// False if the queue is full or the group is cancelled: `f` was not touched, nothing is counted.
+  /// False if the group is cancelled, or if it is full: with `options::limit` alone, if as many
+  /// tasks as the limit are unfinished; with `options::queue`, if `run` would have to make room.
+  /// `f` was not touched then, and nothing is counted. A group with neither is never full.
+  /// So `while (g.try_run(worker)) {}` starts as many workers as there are slots.
+  ///
   /// Throws what `run` throws.
   template <class F>
   [[nodiscard]] bool try_run(F&& f, std::source_location where = std::source_location::current());
@@ -257,7 +270,12 @@ class group {
     return wait_until_at(detail::after(clock::now(), detail::saturated(time)));
   }
 
-  /// True in a task of this group, and in anything below one.
+  /// True in a task of this group (in its call, and in the destructor of its callable), in what the
+  /// task calls on the same thread, and in the tasks of groups that were made below it.
+  ///
+  /// In the body of an oneTBB algorithm that the task called, on another thread than the task's:
+  /// true with `options::limit` and without `options::arena`, false otherwise. oneTBB does not tell
+  /// to whom such a body belongs. docs/guarantees.md lists all cases.
   [[nodiscard]] ERRGROUP_API bool is_inside() const;
 
   /// Inside the group: runs `f` now, in this thread, as a task of it, on the slot that the caller
@@ -268,6 +286,16 @@ class group {
   void run_inside(F&& f, std::source_location where = std::source_location::current()) {
     run_inside_now([](void* p) noexcept { return (*static_cast<std::remove_cvref_t<F>*>(p))(); },
                    &f, where);
+  }
+
+  /// Runs `f`, which does not throw, in this thread as a part of a task of this group that will not
+  /// run. For those who make handles to single tasks: to destroy the callable of one that is
+  /// cancelled, whose destructor is inside the group. Threads: any, while that task is unfinished.
+  template <class F>
+  void discard_inside(F&& f) noexcept {
+    detail::thread_state& self = detail::this_worker();
+    detail::task_scope inside(self, *this, engine_.context, self.top->pool);
+    std::forward<F>(f)();
   }
 
   /// Waits until `done` is true; whoever sets it calls `wake` then. Meanwhile this thread takes
@@ -397,6 +425,8 @@ class group {
   ERRGROUP_API tbb::task_group_context& context() noexcept;
 
  private:
+  explicit group(bool detached);
+
   friend class detail::task_scope;
   friend error check() noexcept;
   friend void detail::cut_tethers(detail::thread_state&, detail::frame&) noexcept;
@@ -510,27 +540,37 @@ class group {
     spawned(spawned&& other) noexcept
         : group_(std::exchange(other.group_, nullptr)),
           index_(other.index_),
-          kept_(std::move(other.kept_)) {}
+          kept_(std::move(other.kept_)) {
+      std::destroy_at(&other.kept_);
+    }
     spawned(spawned const&) = delete;
     spawned& operator=(spawned const&) = delete;
     spawned& operator=(spawned&&) = delete;
     ~spawned() {
       if (group_ != nullptr) [[unlikely]] {
-        group_->skip(1);
+        skip();
       }
     }
 
     void operator()() const noexcept {
       group& g = *std::exchange(group_, nullptr);
-      g.execute(kept_.get(), nullptr, index_);
+      g.execute(kept_, nullptr, index_);
     }
 
-    void drop() noexcept { group_ = nullptr; }
+    void skip() noexcept { std::exchange(group_, nullptr)->discard(kept_); }
+
+    /// oneTBB has not taken it: it is no task.
+    void drop() noexcept {
+      group_ = nullptr;
+      std::destroy_at(&kept_);
+    }
 
    private:
-    mutable group* group_;
+    mutable group* group_;  // null: `kept_` is destroyed
     std::size_t index_;
-    mutable detail::held<K> kept_;
+    union {
+      mutable detail::held<K> kept_;
+    };
   };
 
   template <class F>
@@ -560,21 +600,25 @@ class group {
   template <class K>
   static void reserve_again(detail::thread_state& self, K& k);
 
-  /// Runs a task of this group, in this thread, now. `pool`: the queue whose arena this thread has
-  /// entered for it, if any.
-  template <class K>
-  [[gnu::always_inline]] void execute(K& k, detail::queue_life const* pool,
+  /// Runs a task of this group, in this thread, now, and destroys what keeps its callable. The
+  /// destructor of the callable belongs to the task, as its call does: what it submits, waits for
+  /// or destroys is submitted, waited for or destroyed by the task. `pool`: the queue whose arena
+  /// this thread has entered for it, if any.
+  template <class Holder>
+  [[gnu::always_inline]] void execute(Holder& holder, detail::queue_life const* pool,
                                       std::size_t index) noexcept {
     detail::thread_state& self = detail::this_worker();
     detail::task_scope running(self, *this, engine_.context,
                                pool != nullptr ? *pool : self.top->pool);
+    auto& k = holder.get();
     if ((state_.load(std::memory_order_acquire) & (stopped | unguarded)) != 0) [[unlikely]] {
       skip_or_execute(k, index);
-      return;
+    } else {
+      detail::call(
+          k.f, [this] { return get_stop_token(); },
+          [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
     }
-    detail::call(
-        k.f, [this] { return get_stop_token(); },
-        [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
+    std::destroy_at(&holder);
   }
 
   /// Skips it if the group is stopped; else nothing catches what it throws.
@@ -587,6 +631,13 @@ class group {
     detail::call_unguarded(
         k.f, [this] { return get_stop_token(); },
         [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
+  }
+
+  /// Skips a task of this group, and destroys what keeps its callable, as a part of the task.
+  template <class Holder>
+  [[gnu::noinline, gnu::cold]] void discard(Holder& holder) noexcept {
+    skip(1);
+    discard_inside([&holder]() noexcept { std::destroy_at(&holder); });
   }
 
   [[nodiscard]] bool is_stopped() const noexcept {
@@ -648,7 +699,7 @@ class group {
   /// So many tasks were submitted, but for those from tasks of a group without a limit.
   [[nodiscard]] std::size_t submitted() const noexcept {
     detail::queue const* const q = queue_.load(std::memory_order_acquire);
-    return spawns() + runs_here_.load(std::memory_order_relaxed) + (q != nullptr ? queued(*q) : 0);
+    return spawns() + (q != nullptr ? queued(*q) : 0);
   }
   /// So many tasks went to oneTBB, as far as that is noted.
   [[nodiscard]] std::uint64_t spawns() const noexcept {
@@ -694,8 +745,8 @@ class group {
   [[nodiscard]] ERRGROUP_API bool is_inside(detail::thread_state const& self) const noexcept;
   ERRGROUP_API void run_inside_now(error (*call)(void*) noexcept, void* argument,
                                    std::source_location where) noexcept;
-  ERRGROUP_API error run_here_and_wait(detail::thread_state& self, void (*call)(void*) noexcept,
-                                       void* argument);
+  ERRGROUP_API error run_here_and_wait(detail::thread_state& self,
+                                       void (*task)(void*, bool runs) noexcept, void* argument);
 
   // group.cpp
   bool record(error const& e, bool stop_too) noexcept;
@@ -723,6 +774,7 @@ class group {
   void end(detail::thread_state& self) noexcept;
   void tidy_up(detail::thread_state& self) noexcept;
   void join() noexcept;
+  void notice_cancellation() noexcept;
   template <class Body>
   void engine_wait(Body const* body) noexcept;
   template <class Body>
@@ -751,7 +803,8 @@ class group {
   static error check_here() noexcept;
   void destroy_engine() noexcept;
   [[nodiscard]] bool hold_tether(detail::tether& t) noexcept;
-  void forget_first() noexcept;
+  struct forgotten;
+  void forget_errors(forgotten& into) noexcept;
 
   // schedule.cpp
   enum class helper : std::uint8_t { runner, waiter, submitter, timed };
@@ -760,6 +813,8 @@ class group {
   void append(detail::thread_state& self, detail::queue& q, detail::spin_mutex::scoped_lock& lock,
               detail::node* n) noexcept;
   void number(detail::queue& q, detail::node& n) const noexcept;
+  void sleep(detail::queue& q, detail::spin_mutex::scoped_lock& lock, detail::sleeper& s,
+             bool is_watched) noexcept;
   bool make_room(detail::thread_state& self, detail::queue& q,
                  detail::spin_mutex::scoped_lock& lock, detail::node* n) noexcept;
   void close(detail::queue& q) noexcept;
@@ -785,6 +840,7 @@ class group {
   static void finish(detail::queue& q, session& s, detail::node* n,
                      detail::wake_list& awake) noexcept;
   static void finish(detail::queue& q, detail::node* n, detail::wake_list& awake) noexcept;
+  void drop(detail::node& n) noexcept;
   void run_inline(detail::node& n) noexcept;
   std::uint64_t drain_and_sleep(detail::queue& q) noexcept;
   [[nodiscard]] bool helps() const noexcept;
@@ -797,6 +853,7 @@ class group {
   tbb::task_group_context* made_under_;   // null: in no task at all
   detail::queue_life made_pool_;
   std::atomic<tie> tie_;
+  bool is_child_;         // of the task of `made_in_`, which may be over
   bool unlinks_at_wait_;  // what it was made in cannot tell us when it ends
 
   bool counted_ = false;  // every task goes through the queue, with slots or a place of its own
@@ -814,7 +871,6 @@ class group {
   std::atomic<std::uint64_t> maker_spawns_{0};      // to oneTBB; only the maker writes it
   std::atomic<std::uint64_t> other_spawns_{0};      // … by others, not inside the group
   std::atomic<std::uint64_t> spawns_joined_{0};     // so many of both were waited for
-  std::atomic<std::uint64_t> runs_here_{0};         // by run_and_wait, more or less
   std::atomic<std::size_t> skipped_{0};
   std::atomic<detail::queue*> queue_{nullptr};
   mutable std::atomic<token_link*> token_{nullptr};
@@ -998,16 +1054,16 @@ error group::start_and_wait(Label&& label, F&& f) {
   if (refuse()) {
     return wait();
   }
-  struct call {
-    group& g;
-    std::size_t index;
-    K kept;
-  } here{*this, submitted(), {std::forward<Label>(label), std::forward<F>(f)}};
+  spawned<K> here(*this, submitted(), std::forward<Label>(label), std::forward<F>(f));
   return run_here_and_wait(
       self,
-      [](void* p) noexcept {
-        auto& c = *static_cast<call*>(p);
-        c.g.execute(c.kept, nullptr, c.index);
+      [](void* p, bool runs) noexcept {
+        auto& task = *static_cast<spawned<K>*>(p);
+        if (runs) {
+          task();
+        } else {
+          task.skip();
+        }
       },
       &here);
 }
@@ -1093,9 +1149,10 @@ detail::node* group::make_node(detail::thread_state& self, Label&& label, F&& f)
   n->consume = [](detail::node& me, group* runner) noexcept {
     stored& k = *std::launder(reinterpret_cast<stored*>(me.storage));
     if (runner != nullptr) {
-      runner->execute(k.get(), runner->pool_, me.index);
+      runner->execute(k, runner->pool_, me.index);
+    } else {
+      std::destroy_at(&k);
     }
-    std::destroy_at(&k);
   };
   return n;
 }

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// W5: a callable belongs to its task until it is destroyed. What its destructor submits, waits for
+// or destroys is submitted, waited for or destroyed by the task.
+
+#include "support/callables.hpp"
+#include "support/gate.hpp"
+#include "support/watchdog.hpp"
+#include "support/ways.hpp"
+#include <errgroup/group.hpp>
+#include <errgroup/spawn.hpp>
+
+#include <gtest/gtest.h>
+#include <tbb/global_control.h>  // global_control
+
+#include <atomic>      // atomic
+#include <chrono>      // hours, nanoseconds
+#include <cstddef>     // size_t
+#include <functional>  // function
+#include <memory>      // make_shared, make_unique, unique_ptr
+#include <optional>    // optional
+#include <stdexcept>   // logic_error
+#include <thread>      // thread
+#include <utility>     // exchange, move
+
+namespace {
+
+using errgroup::errc;
+using errgroup::error;
+using errgroup::group;
+using errgroup::options;
+using support::gate;
+using support::on_every_way;
+using support::opens_at_end;
+using support::watchdog;
+
+/// A part of a callable: its destructor calls a function.
+class at_end {
+ public:
+  explicit at_end(std::function<void()> f) : f_(std::move(f)) {}
+  at_end(at_end&& other) noexcept : f_(std::exchange(other.f_, nullptr)) {}
+  at_end(at_end const&) = delete;
+  at_end& operator=(at_end const&) = delete;
+  at_end& operator=(at_end&&) = delete;
+  ~at_end() {
+    if (f_) {
+      f_();
+    }
+  }
+
+ private:
+  std::function<void()> f_;
+};
+
+class Callable : public support::no_leaks {};
+
+TEST_F(Callable, W5_L4_its_destructor_submits_to_its_group_on_every_way) {
+  watchdog const ends("a destructor's submission to run");
+  for (std::size_t queue : {errgroup::npos, std::size_t{0}, std::size_t{1}}) {
+    on_every_way(
+        [](group& g) {
+          std::atomic<int> ran{0};
+          auto follow_up = [&] { g.run([&] { ++ran; }); };
+          g.run([&, end = at_end(follow_up)] { ++ran; });
+          error const err = g.wait();
+          EXPECT_FALSE(err) << err;
+          EXPECT_EQ(ran, 2);
+        },
+        {.queue = queue});
+  }
+}
+
+TEST_F(Callable, W5_L4_destructors_submit_at_a_full_queue_again_and_again) {
+  watchdog const ends("a chain of destructors to end");
+  group g{{.limit = 1, .queue = 0}};
+  int ran = 0;
+  std::function<void(int)> chain = [&](int left) {
+    ++ran;
+    if (left > 0) {
+      g.run([&chain, end = at_end([&chain, left] { chain(left - 1); })] {});
+    }
+  };
+  g.run([end = at_end([&] { chain(100); })] {});
+  error const err = g.wait();
+  EXPECT_FALSE(err) << err;
+  EXPECT_EQ(ran, 101);
+}
+
+TEST_F(Callable, W5_its_destructor_submits_to_another_group) {
+  watchdog const ends("a task of the other group to run");
+  for (int limit : {errgroup::unlimited, 1, 2}) {
+    group other;
+    group g{{.limit = limit}};
+    std::atomic<int> ran{0};
+    g.run([end = at_end([&] { other.run([&] { ++ran; }); })] {});
+    EXPECT_FALSE(g.wait());
+    EXPECT_FALSE(other.wait());
+    EXPECT_EQ(ran, 1);
+  }
+}
+
+TEST_F(Callable, W5_W3_its_destructor_is_inside) {
+  watchdog const ends("a wait inside to be answered");
+  on_every_way([](group& g) {
+    std::atomic<int> answers{0};
+    auto ask = [&] {
+      EXPECT_TRUE(g.is_inside());
+      EXPECT_EQ(g.wait(), errc::would_deadlock);
+      EXPECT_FALSE(g.wait_for(std::chrono::hours(1)));
+      EXPECT_EQ(g.run_and_wait([] {}), errc::would_deadlock);
+      ++answers;
+    };
+    g.run([end = at_end(ask)] {});
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(answers, 1);
+  });
+}
+
+TEST_F(Callable, W5_C2_a_group_made_in_its_destructor_belongs_to_the_task) {
+  watchdog const ends("a group made in a destructor to be waited for");
+  on_every_way([](group& g) {
+    bool cancelled = false;
+    error inner;
+    auto make = [&] {
+      group child;
+      child.run([] {});
+      EXPECT_FALSE(child.wait());
+      g.cancel();
+      cancelled = child.is_canceling();
+      child.run([] { ADD_FAILURE() << "a task below a cancelled one has run"; });
+      inner = child.wait();
+    };
+    g.run([end = at_end(make)] {});
+    EXPECT_EQ(g.wait(), errc::canceled);
+    EXPECT_TRUE(cancelled);
+    EXPECT_EQ(inner, errc::canceled);
+  });
+}
+
+TEST_F(Callable, W5_C3_the_end_of_the_task_waits_for_a_group_made_in_its_destructor) {
+  watchdog const ends("a group that outlives the destructor that made it");
+  group g;
+  std::unique_ptr<group> child;
+  std::atomic<int> ran{0};
+  auto make = [&] {
+    child = std::make_unique<group>();
+    child->run([&] { ++ran; });
+  };
+  g.run([end = at_end(make)] {});
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(ran, 1);
+  EXPECT_FALSE(child->wait());
+}
+
+TEST_F(Callable, W5_L1_its_destructor_holds_the_slot) {
+  watchdog const ends("two tasks at a limit of 1");
+  group g{{.limit = 1}};
+  std::atomic<int> busy{0};
+  for (int i = 0; i != 20; ++i) {
+    auto enter = [&] { EXPECT_EQ(++busy, 1); };
+    g.run([enter, end = at_end([&] { --busy; })] { enter(); });
+  }
+  std::thread other([&] { EXPECT_FALSE(g.wait()); });
+  EXPECT_FALSE(g.wait());
+  other.join();
+}
+
+TEST_F(Callable, W5_a_handle_is_waited_for_in_a_destructor) {
+  watchdog const ends("a destructor to get the result of another task");
+  for (int limit : {errgroup::unlimited, 1}) {
+    group g{{.limit = limit}};
+    auto answer = std::make_shared<std::optional<errgroup::handle<int>>>();
+    int got = 0;
+    g.run([answer, end = at_end([&, answer] { got = *(*answer)->get(); })] {
+      // `answer` is set by the submitter, which may come later.
+      support::await([&] { return answer->has_value(); }, "the handle");
+    });
+    *answer = errgroup::spawn(g, [] { return 7; });
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(got, 7);
+  }
+}
+
+TEST_F(Callable, W5_W3_a_callable_that_is_skipped_is_destroyed_inside) {
+  watchdog const ends("the destructor of a skipped callable");
+  tbb::global_control const alone(tbb::global_control::max_allowed_parallelism, 1);
+  for (int limit : {errgroup::unlimited, 1}) {
+    group g{{.limit = limit}};
+    gate began("the first task to begin");
+    gate go_on("the test to cancel");
+    std::atomic<int> answers{0};
+    auto ask = [&] {
+      EXPECT_EQ(g.wait(), errc::would_deadlock);
+      g.run([] { ADD_FAILURE() << "a task of a cancelled group has run"; });
+      ++answers;
+    };
+    std::thread waiter;
+    {
+      opens_at_end const opens(go_on);
+      g.run([&] {
+        began.open();
+        go_on.wait();
+      });
+      waiter = std::thread([&] { EXPECT_EQ(g.wait(), errc::canceled); });
+      began.wait();
+      g.run([end = at_end(ask)] { ADD_FAILURE() << "a skipped task has run"; });
+      g.run_after(std::chrono::hours(1), [end = at_end(ask)] {});
+      g.cancel();
+    }
+    waiter.join();
+    error const err = g.wait();
+    EXPECT_EQ(err, errc::canceled);
+    EXPECT_EQ(answers, 2);
+    EXPECT_EQ(err.skipped(), 4U);
+  }
+}
+
+TEST_F(Callable, W5_W3_the_callable_of_a_handle_that_is_cancelled_is_destroyed_inside) {
+  watchdog const ends("the destructor of a cancelled handle's callable");
+  tbb::global_control const alone(tbb::global_control::max_allowed_parallelism, 1);
+  group g;
+  int answers = 0;
+  auto h = errgroup::spawn(g, [end = at_end([&] {
+                                 EXPECT_EQ(g.wait(), errc::would_deadlock);
+                                 ++answers;
+                               })] { return 1; });
+  h.cancel();
+  EXPECT_EQ(answers, 1);
+  EXPECT_EQ(h.get().error(), errc::canceled);
+  EXPECT_FALSE(g.wait());
+}
+
+TEST_F(Callable, W1_wait_covers_the_callable_of_a_run_and_wait_on_another_thread) {
+  watchdog const ends("a wait beside run_and_wait");
+  for (bool in_task : {false, true}) {
+    auto const test = [] {
+      group g;
+      gate began("the task to begin");
+      gate go_on("the waiter to be about to wait");
+      std::atomic<bool> dead{false};
+      auto die = [&] {
+        // The waiter is in `wait`, or about to be: without the repair it returns meanwhile.
+        go_on.wait();
+        for (int i = 0; i != 1000; ++i) {
+          std::this_thread::yield();
+        }
+        dead = true;
+      };
+      std::thread runner(
+          [&] { EXPECT_FALSE(g.run_and_wait([&began, end = at_end(die)] { began.open(); })); });
+      began.wait();
+      go_on.open();
+      EXPECT_FALSE(g.wait());
+      EXPECT_TRUE(dead);
+      runner.join();
+    };
+    if (in_task) {
+      group outer;
+      EXPECT_FALSE(outer.run_and_wait(test));
+    } else {
+      test();
+    }
+  }
+}
+
+TEST_F(Callable, W1_wait_for_is_false_while_another_thread_is_in_run_and_wait) {
+  watchdog const ends("a wait with a limit beside run_and_wait");
+  group g;
+  gate began("the task to begin");
+  gate go_on("the test to have asked");
+  std::thread runner([&] {
+    EXPECT_FALSE(g.run_and_wait([&] {
+      began.open();
+      go_on.wait();
+    }));
+  });
+  {
+    opens_at_end const opens(go_on);
+    began.wait();
+    EXPECT_FALSE(g.wait_for(std::chrono::nanoseconds(0)));
+    EXPECT_THROW(g.reset(), std::logic_error);
+  }
+  runner.join();
+  EXPECT_TRUE(g.wait_for(std::chrono::nanoseconds(0)));
+}
+
+class CallableDeathTest : public ::testing::Test {
+ protected:
+  CallableDeathTest() { ::testing::FLAGS_gtest_death_test_style = "threadsafe"; }
+};
+
+void end_group_in_its_callable(int limit) {
+  watchdog const ends("a group to be destroyed in its callable's destructor");
+  auto owner = std::make_shared<std::optional<group>>();
+  owner->emplace(options{.limit = limit});
+  gate go_on("the last other owner to go");
+  group& g = **owner;
+  g.run([owner, &go_on] { go_on.wait(); });
+  owner.reset();
+  go_on.open();
+  // Without workers nothing would run it: this thread takes part. It dies, or the worker does.
+  (void)g.wait();
+  gate("the process to end").wait();
+}
+
+TEST_F(CallableDeathTest, W5_destroying_a_group_in_its_callables_destructor_terminates_in_words) {
+  EXPECT_DEATH(end_group_in_its_callable(errgroup::unlimited),
+               "errgroup: a group was destroyed inside one of its own tasks");
+  EXPECT_DEATH(end_group_in_its_callable(1),
+               "errgroup: a group was destroyed inside one of its own tasks");
+}
+
+}  // namespace
