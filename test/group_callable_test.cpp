@@ -183,8 +183,9 @@ TEST_F(Callable, W5_a_handle_is_waited_for_in_a_destructor) {
 
 TEST_F(Callable, W5_W3_a_callable_that_is_skipped_is_destroyed_inside) {
   watchdog const ends("the destructor of a skipped callable");
-  tbb::global_control const alone(tbb::global_control::max_allowed_parallelism, 1);
   for (int limit : {errgroup::unlimited, 1}) {
+    // Without a limit, another thread may run what waits. A task that is not due waits for sure.
+    int const waiting = limit == 1 ? 2 : 1;
     group g{{.limit = limit}};
     gate began("the first task to begin");
     gate go_on("the test to cancel");
@@ -203,15 +204,17 @@ TEST_F(Callable, W5_W3_a_callable_that_is_skipped_is_destroyed_inside) {
       });
       waiter = std::thread([&] { EXPECT_EQ(g.wait(), errc::canceled); });
       began.wait();
-      g.run([end = at_end(ask)] { ADD_FAILURE() << "a skipped task has run"; });
+      if (waiting == 2) {
+        g.run([end = at_end(ask)] { ADD_FAILURE() << "a skipped task has run"; });
+      }
       g.run_after(std::chrono::hours(1), [end = at_end(ask)] {});
       g.cancel();
     }
     waiter.join();
     error const err = g.wait();
     EXPECT_EQ(err, errc::canceled);
-    EXPECT_EQ(answers, 2);
-    EXPECT_EQ(err.skipped(), 4U);
+    EXPECT_EQ(answers, waiting);
+    EXPECT_EQ(err.skipped(), static_cast<std::size_t>(2 * waiting));
   }
 }
 
