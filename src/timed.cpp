@@ -7,7 +7,6 @@
 #include <cstdint>    // uint64_t
 #include <memory>     // make_unique
 #include <mutex>      // scoped_lock, unique_lock
-#include <thread>     // thread
 #include <utility>    // exchange
 
 // Time: deadlines, tasks that wait for a time, and waits with a limit.
@@ -15,8 +14,8 @@
 // A group that has to do with time has a `timed`: its tasks that are not due yet, in a heap, and
 // one alarm in the process's timer for whatever happens next. When a task is due the timer's thread
 // puts it into the group's queue, where it is a task like any other. User's code does not run on
-// the timer's thread: for what a deadline that has passed leaves to do of that kind, to destroy
-// callables and to call those who registered with a stop token, a thread is started.
+// the timer's thread: when a deadline passes, destructors of callables and callbacks of stop tokens
+// run on a cleanup thread (cleanup.hpp).
 
 namespace errgroup {
 
@@ -136,7 +135,7 @@ void group::dispatch(timed& t, clock::time_point now) noexcept {
     append(self, *q, lock, n);
   }
   if (expires) {
-    expire();
+    expire(t);
   }
 }
 
@@ -191,9 +190,15 @@ void group::set_deadline_at(clock::time_point at) {
   }
 }
 
-// On the timer's thread, as a visitor: cancels the group, and leaves what is user's code, and the
-// end of the visit, to another thread.
-void group::expire() noexcept {
+// One search through all tokens of the process serves the deadlines that passed before it.
+void group::fire_tokens_later() noexcept {
+  static constinit detail::cleanup all([](detail::cleanup&) noexcept { tokens::fire(); });
+  all.hand_over();
+}
+
+// On the timer's thread, as a visitor: cancels the group. If that leaves user code to run, a
+// cleanup thread runs it, and ends the visit.
+void group::expire(timed& t) noexcept {
   error cause = errc::deadline_exceeded;
   describe(cause, {{}, nullptr, npos});
   if (!record(cause, false)) {
@@ -208,19 +213,46 @@ void group::expire() noexcept {
     leave(one_visitor, false);
     return;
   }
-  auto rest = [this]() noexcept {
-    close_queue();
-    // Its own token first: a reset, which may come as soon as this visit is over, replaces it.
-    std::stop_source own = tokens::take(*this);
-    leave(one_visitor, false);
-    own.request_stop();
-    tokens::fire();
-  };
-  try {
-    std::thread(rest).detach();
-  } catch (...) {
-    rest();  // no thread is to be had: better late alarms for others than none for this one
+  bool const is_closed = close_empty_queue();
+  // seq_cst: if get_stop_token() adds a token that this load does not see, it sees the group
+  // stopped.
+  bool const has_tokens = tokens::count.load(std::memory_order_seq_cst) != 0;
+  if (!is_closed || (has_tokens && token_.load(std::memory_order_acquire) != nullptr)) {
+    t.rest.hand_over();
+    return;
   }
+  leave(one_visitor, false);
+  if (has_tokens) {
+    fire_tokens_later();  // groups made in its tasks may have one
+  }
+}
+
+// Closes the queue if no callable waits in it. False, and nothing is done, if one does.
+bool group::close_empty_queue() noexcept {
+  // seq_cst: with make_queue(), as in mark_stopped().
+  queue* const q = queue_.load(std::memory_order_seq_cst);
+  if (q == nullptr) {
+    return true;
+  }
+  detail::wake_list awake;
+  lock_type lock(q->lock);
+  bool const is_empty = q->waiting.load(std::memory_order_relaxed) == 0 && q->timed == 0;
+  if (is_empty) {
+    q->closed = true;
+    q->wake_all(awake);
+  }
+  lock.release();
+  return is_empty;
+}
+
+// On a cleanup thread, as a visitor: runs the user code that expire() has left, and ends the visit.
+void group::clean_up() noexcept {
+  close_queue();
+  // Take its own token first: a reset, which may come as soon as this visit is over, replaces it.
+  std::stop_source own = tokens::take(*this);
+  leave(one_visitor, false);
+  own.request_stop();
+  fire_tokens_later();
 }
 
 clock::time_point group::deadline() const noexcept {

@@ -2,6 +2,7 @@
 #ifndef ERRGROUP_SRC_TIMED_HPP
 #define ERRGROUP_SRC_TIMED_HPP
 
+#include "cleanup.hpp"
 #include "group_parts.hpp"
 #include "timer.hpp"
 
@@ -27,7 +28,16 @@ struct group::timed final : detail::alarm {
     }
   };
 
-  explicit timed(group& g) noexcept(false) : owner(g) {}
+  /// What a passed deadline leaves to run on a cleanup thread, which is a visitor meanwhile.
+  struct leftover : detail::cleanup {
+    explicit leftover(group& g) noexcept
+        : cleanup([](cleanup& c) noexcept { static_cast<leftover&>(c).owner.clean_up(); }),
+          owner(g) {}
+
+    group& owner;
+  };
+
+  explicit timed(group& g) noexcept(false) : owner(g), rest(g) {}
 
   void ring(clock::time_point now) noexcept override { owner.dispatch(*this, now); }
 
@@ -50,6 +60,7 @@ struct group::timed final : detail::alarm {
   }
 
   group& owner;
+  leftover rest;
   std::mutex lock;  // before the queue's
   std::vector<entry> pending;
   clock::time_point next = clock::time_point::max();  // when it rings

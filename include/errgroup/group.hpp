@@ -372,8 +372,9 @@ class group {
                                             std::source_location where = {}) const noexcept;
 
   /// Has `f` called when the group is cancelled, in the thread that cancels it; at once if it is
-  /// cancelled already. To wake a queue, or close a socket, that a task is blocked on. A deadline
-  /// has a thread of its own for that, which `wait` does not wait for.
+  /// cancelled already. To wake a queue, or close a socket, that a task is blocked on. When a
+  /// deadline passes, a thread of the library calls `f`. All deadlines share such threads. `wait`
+  /// does not wait for the call.
   ///
   /// It is a `std::stop_callback` of `get_stop_token()`: `f` is not called any more when it is
   /// destroyed, whose destructor waits for a call in another thread.
@@ -713,7 +714,10 @@ class group {
   // timed.cpp
   timed& time_part();
   void dispatch(timed& t, clock::time_point now) noexcept;
-  void expire() noexcept;
+  void expire(timed& t) noexcept;
+  [[nodiscard]] bool close_empty_queue() noexcept;
+  void clean_up() noexcept;
+  static void fire_tokens_later() noexcept;
   void drop_timed(detail::queue& q) noexcept;
   [[nodiscard]] bool engine_is_idle() noexcept;
   [[nodiscard]] bool is_to_be_watched(detail::queue const& q) const noexcept;
