@@ -8,7 +8,6 @@
 
 #include <algorithm>  // min
 #include <atomic>     // atomic
-#include <cstdint>    // uint64_t
 #include <mutex>      // mutex
 #include <vector>     // vector
 
@@ -16,18 +15,6 @@ namespace errgroup {
 
 /// What a group has that has to do with time: its deadline, and the tasks that are not due yet.
 struct group::timed final : detail::alarm {
-  /// 24 bytes, beside the node of a task.
-  struct entry {
-    clock::time_point due;
-    std::uint64_t order;  // of submission
-    detail::node* task;
-
-    /// For a heap, whose top is what is less than nothing else.
-    friend bool operator<(entry const& a, entry const& b) noexcept {
-      return a.due != b.due ? a.due > b.due : a.order > b.order;
-    }
-  };
-
   /// What a passed deadline leaves to run on a cleanup thread, which is a visitor meanwhile.
   struct leftover : detail::cleanup {
     explicit leftover(group& g) noexcept
@@ -61,8 +48,8 @@ struct group::timed final : detail::alarm {
 
   group& owner;
   leftover rest;
-  std::mutex lock;  // before the queue's
-  std::vector<entry> pending;
+  std::mutex lock;                                    // before the queue's
+  std::vector<detail::timed_task> pending;            // a heap, the earliest on top
   clock::time_point next = clock::time_point::max();  // when it rings
   std::atomic<clock::time_point> deadline{clock::time_point::max()};
   bool expired = false;
