@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue.hpp"
 
-#include <memory>  // make_unique
+#include <algorithm>  // max, pop_heap, push_heap
+#include <memory>     // make_unique
+#include <vector>     // vector
 
 namespace errgroup::detail {
 namespace {
@@ -11,6 +13,8 @@ queue* free_queues = nullptr;
 
 // Of a queue's nodes, so many are kept for the next groups, 64 KiB; the others go back to the heap.
 constexpr std::size_t most_kept_nodes = 1024;
+// Memory for so many due tasks is kept in a free queue, 1.5 KiB.
+constexpr std::size_t most_kept_due = 64;
 
 }  // namespace
 
@@ -32,6 +36,51 @@ queue& take_queue(thread_state& self, group& owner) {
   return *try_take_queue(self, owner);
 }
 
+void queue::acquire_for_due(spin_mutex::scoped_lock& held, std::vector<timed_task>& memory) {
+  for (;;) {
+    held.acquire(lock);
+    std::size_t const capacity = due_tasks.capacity();
+    if (due_tasks.size() != capacity) {
+      return;
+    }
+    if (memory.capacity() > capacity) {
+      memory.assign(due_tasks.begin(), due_tasks.end());
+      due_tasks.swap(memory);
+      return;
+    }
+    held.release();
+    memory.clear();
+    memory.reserve(std::max<std::size_t>(16, 2 * capacity));
+  }
+}
+
+void queue::push_due(timed_task const& t) noexcept {
+  due_tasks.push_back(t);
+  std::push_heap(due_tasks.begin(), due_tasks.end());
+  due.store(due.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  count(1);
+}
+
+node* queue::pop_due() noexcept {
+  if (due_tasks.empty()) {
+    return nullptr;
+  }
+  std::pop_heap(due_tasks.begin(), due_tasks.end());
+  node* const n = due_tasks.back().task;
+  due_tasks.pop_back();
+  due.store(due.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  take(1);
+  return n;
+}
+
+namespace {
+
+[[gnu::noinline, gnu::cold]] void give_memory_back(queue& q) noexcept {
+  std::vector<timed_task>().swap(q.due_tasks);
+}
+
+}  // namespace
+
 void put_queue(thread_state& self, queue& q) noexcept {
   // A ticket that comes right now may have the lock, and find that nothing waits here; it touches
   // nothing but atomics then. All else was left behind by those who took tasks from here.
@@ -49,6 +98,9 @@ void put_queue(thread_state& self, queue& q) noexcept {
       late->consume(*late, nullptr);
       q.spare.push(late);
     }
+  }
+  if (q.due_tasks.capacity() > most_kept_due) {
+    give_memory_back(q);
   }
   // A thread that has some is not given more: it may be one that only destroys groups.
   std::size_t room = self.nodes.is_low() ? most_kept_nodes : 0;

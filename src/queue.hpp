@@ -2,6 +2,7 @@
 #ifndef ERRGROUP_SRC_QUEUE_HPP
 #define ERRGROUP_SRC_QUEUE_HPP
 
+#include <errgroup/clock.hpp>
 #include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
@@ -17,6 +18,7 @@
 #include <optional>  // optional
 #include <span>      // span
 #include <utility>   // exchange, move
+#include <vector>    // vector
 
 namespace errgroup::detail {
 
@@ -132,6 +134,18 @@ class batch {
   batch* next_ = nullptr;
 };
 
+/// A task that waits for a time, or is due: 24 bytes, beside its node.
+struct timed_task {
+  clock::time_point due;
+  std::uint64_t order;  // of submission
+  node* task;
+
+  /// `std::push_heap` keeps the greatest on top, so "less" means "due later".
+  friend bool operator<(timed_task const& a, timed_task const& b) noexcept {
+    return a.due != b.due ? a.due > b.due : a.order > b.order;
+  }
+};
+
 /// Tasks of one group that wait for a thread, how many of them may run at once, and who waits for
 /// that. Knows nothing of what a group is.
 ///
@@ -139,7 +153,8 @@ class batch {
 /// that a thread does with a queue on behalf of a task is to release this lock; whoever finds the
 /// tasks finished has taken it after that.
 ///
-/// The tasks are in pages, of which there is always at least one.
+/// The tasks are in pages, of which there is always at least one. Tasks that are due are in a heap,
+/// and are taken before the tasks in the pages.
 struct alignas(64) queue {
   static constexpr int many = std::numeric_limits<int>::max();
 
@@ -151,7 +166,7 @@ struct alignas(64) queue {
   std::uint8_t head_at = 0;               // the first task in the first page
   std::uint8_t tail_at = 0;               // behind the last task in the last page
   std::atomic<int> running{0};            // threads that take tasks from here
-  std::atomic<std::uint32_t> waiting{0};  // tasks in the pages
+  std::atomic<std::uint32_t> waiting{0};  // tasks in the pages, and due tasks
   page* head = nullptr;
   page* tail = nullptr;
   std::size_t unfinished = 0;
@@ -160,6 +175,7 @@ struct alignas(64) queue {
 
   // What they mostly read …
   alignas(64) int slots = many;                     // at most so many are running
+  std::atomic<std::uint32_t> due{0};                // tasks in `due_tasks`
   std::size_t room = static_cast<std::size_t>(-1);  // for so many unfinished tasks
   sleeper* sleepers = nullptr;
   group* owner = nullptr;
@@ -168,6 +184,7 @@ struct alignas(64) queue {
   std::size_t guests = 0;                // threads that use what the owner has
   std::size_t timed = 0;                 // tasks that are not due yet
   std::atomic<std::uint64_t> joined{0};  // so many of `pushed` were waited for
+  std::vector<timed_task> due_tasks;     // a heap, the earliest on top
 
   // … and what only batches need.
   alignas(64) std::atomic<batch*> batches{nullptr};  // those that are taken
@@ -231,8 +248,20 @@ struct alignas(64) queue {
     return std::span(tail->of).subspan(first, tail_at - first);
   }
 
-  /// The oldest task. (Where any number may run, one that is in nobody's batch is preferred.)
+  /// Takes the lock when there is memory for one more due task. Throws `std::bad_alloc`, without
+  /// the lock. `memory` is to be destroyed after the lock is released.
+  void acquire_for_due(spin_mutex::scoped_lock& held, std::vector<timed_task>& memory);
+  /// After `acquire_for_due`.
+  void push_due(timed_task const& t) noexcept;
+  /// The task that has been due for the longest time; null if none is due.
+  [[nodiscard]] node* pop_due() noexcept;
+
+  /// The next task: one that is due, or the oldest. (Where any number may run, one that is in
+  /// nobody's batch is preferred.)
   [[nodiscard]] node* pop() noexcept {
+    if (due.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+      return pop_due();
+    }
     if (waiting.load(std::memory_order_relaxed) == 0) {
       return steal();
     }
@@ -259,9 +288,10 @@ struct alignas(64) queue {
 
   /// Takes the rest of the first page, if there is another. Not where somebody may wait for room:
   /// what a batch has finished is counted when it is given back. And one batch at a time where
-  /// tasks start in order.
+  /// tasks start in order. And no batch while a task is due.
   [[nodiscard]] bool pop(batch& b) noexcept {
-    if (head == tail || head_at == page::capacity || room != static_cast<std::size_t>(-1) ||
+    if (head == tail || head_at == page::capacity || due.load(std::memory_order_relaxed) != 0 ||
+        room != static_cast<std::size_t>(-1) ||
         (slots != many && batches.load(std::memory_order_relaxed) != nullptr)) {
       return false;
     }
@@ -312,9 +342,12 @@ struct alignas(64) queue {
     std::uint32_t first_at = 0;
     std::array<node*, page::capacity> others{};  // and these
     std::uint32_t number_of_others = 0;
+    std::vector<timed_task> due;  // and these
   };
   [[nodiscard]] contents empty() noexcept {
     contents all;
+    all.due.swap(due_tasks);
+    take(due.exchange(0, std::memory_order_relaxed));
     if (waiting.load(std::memory_order_relaxed) != 0) {
       bool const several = head != tail;
       all.first = several ? head : nullptr;
@@ -344,6 +377,9 @@ struct alignas(64) queue {
     }
     for (std::uint32_t i = 0; i != all.number_of_others; ++i) {
       spare.push(all.others[i]);
+    }
+    for (timed_task const& t : all.due) {
+      spare.push(t.task);
     }
   }
 

@@ -515,6 +515,9 @@ void group::drop_waiting(queue& q) noexcept {
   for (std::uint32_t i = 0; i != rest.number_of_others; ++i) {
     skip_one(*rest.others[i]);
   }
+  for (detail::timed_task const& t : rest.due) {
+    skip_one(*t.task);
+  }
   skipped_.fetch_add(n, std::memory_order_relaxed);
   detail::wake_list awake;
   lock_type lock(q.lock);
@@ -897,6 +900,9 @@ void group::drain(queue& q, session& s) noexcept {
     detail::node* const n = std::exchange(s.next, nullptr);
     n->consume(*n, this);
     s.done += is_task(*n) ? 1U : 0U;
+    if (has_due() && s.batch) [[unlikely]] {
+      run_due();  // before this thread takes another task of its batch: other threads may take it
+    }
     s.next = s.batch.next();
     if (s.next != nullptr) {
       continue;

@@ -7,16 +7,16 @@
 #include <cstdint>    // uint64_t
 #include <memory>     // make_unique
 #include <mutex>      // scoped_lock, unique_lock
-#include <thread>     // thread
 #include <utility>    // exchange
+#include <vector>     // vector
 
 // Time: deadlines, tasks that wait for a time, and waits with a limit.
 //
 // A group that has to do with time has a `timed`: its tasks that are not due yet, in a heap, and
 // one alarm in the process's timer for whatever happens next. When a task is due the timer's thread
-// puts it into the group's queue, where it is a task like any other. User's code does not run on
-// the timer's thread: for what a deadline that has passed leaves to do of that kind, to destroy
-// callables and to call those who registered with a stop token, a thread is started.
+// puts it into the group's queue, before the tasks that wait there. User's code does not run on
+// the timer's thread: when a deadline passes, destructors of callables and callbacks of stop tokens
+// run on a cleanup thread (cleanup.hpp).
 
 namespace errgroup {
 
@@ -96,16 +96,84 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
   skip(1);
 }
 
+// Takes a task that is due already, as submit() takes others: in a bounded queue it needs room.
+void group::submit_due(thread_state& self, detail::node* n, clock::time_point due) {
+  queue& q = *queue_.load(std::memory_order_acquire);
+  std::vector<detail::timed_task> spare;
+  lock_type lock;
+  try {
+    q.acquire_for_due(lock, spare);
+    while (q.unfinished >= q.room && !q.closed) {
+      if (!make_room(self, q, lock, n)) {
+        return;
+      }
+      lock.release();
+      q.acquire_for_due(lock, spare);  // another thread may have used the memory
+    }
+  } catch (...) {
+    n->consume(*n, nullptr);
+    detail::put_node(self, n);
+    throw;
+  }
+  ++q.unfinished;
+  number(q, *n);
+  if (q.closed) {
+    append(self, q, lock, n);  // which drops it
+    return;
+  }
+  if (self.nodes.is_low()) {
+    self.nodes.take_all(q.spare);
+  }
+  append_due(q, lock, {due, q.pushed.load(std::memory_order_relaxed), n});
+}
+
+// Under the lock, which it releases: puts a task that is counted in `unfinished` before the tasks
+// that wait, and has a thread come for it.
+void group::append_due(queue& q, lock_type& lock, detail::timed_task const& task) noexcept {
+  detail::wake_list awake;
+  q.push_due(task);
+  state_.fetch_or(due_waits, std::memory_order_relaxed);
+  bool const call = q.take_ticket();
+  if (q.sleepers != nullptr && q.may_start()) {
+    q.wake_one(awake, detail::sleeper::work);
+  }
+  lock.release();
+  if (call) {
+    launch_ticket(q);
+  }
+}
+
+// Runs the tasks that are due, on the slot that the caller has. A thread calls this before it runs
+// a task that it took without asking the queue.
+void group::run_due() noexcept {
+  queue& q = *queue_.load(std::memory_order_acquire);
+  detail::wake_list awake;
+  lock_type lock(q.lock);
+  while (detail::node* const n = q.pop_due()) {
+    lock.release();
+    n->consume(*n, this);
+    lock.acquire(q.lock);
+    finish(q, n, awake);
+    awake_now(awake, lock, q);
+  }
+  state_.fetch_and(~due_waits, std::memory_order_relaxed);
+  if (q.is_idle()) {
+    q.wake_all(awake);  // the caller's task may be one that the queue does not count
+  }
+  lock.release();
+}
+
 // On the timer's thread.
 void group::dispatch(timed& t, clock::time_point now) noexcept {
-  thread_state& self = detail::this_worker();
   queue* const q = queue_.load(std::memory_order_acquire);
   bool expires = false;
+  std::vector<detail::timed_task> spare;
   for (;;) {
-    detail::insist([&] { detail::reserve_node(self); });
     std::unique_lock held(t.lock);
     lock_type lock;
-    if (q != nullptr) {
+    if (!t.pending.empty() && t.pending.front().due <= now) {
+      detail::insist([&] { q->acquire_for_due(lock, spare); });
+    } else if (q != nullptr) {
       lock.acquire(q->lock);
     }
     // What a closed queue has left is dropped by whoever closed it.
@@ -128,15 +196,15 @@ void group::dispatch(timed& t, clock::time_point now) noexcept {
       break;
     }
     std::pop_heap(t.pending.begin(), t.pending.end());
-    detail::node* const n = t.pending.back().task;
+    detail::timed_task const task = t.pending.back();
     t.pending.pop_back();
     held.unlock();
     --q->timed;
     ++q->unfinished;
-    append(self, *q, lock, n);
+    append_due(*q, lock, task);
   }
   if (expires) {
-    expire();
+    expire(t);
   }
 }
 
@@ -146,20 +214,20 @@ void group::drop_timed(queue& q) noexcept {
   if (t == nullptr) {
     return;
   }
-  std::vector<timed::entry> rest;
+  std::vector<detail::timed_task> rest;
   {
     std::scoped_lock const held(t->lock);
     rest.swap(t->pending);
     detail::insist([&] { t->arm(); });
   }
-  for (timed::entry const& e : rest) {
+  for (detail::timed_task const& e : rest) {
     drop(*e.task);
   }
   skipped_.fetch_add(rest.size(), std::memory_order_relaxed);
   detail::wake_list awake;
   lock_type lock(q.lock);
   q.timed -= rest.size();
-  for (timed::entry const& e : rest) {
+  for (detail::timed_task const& e : rest) {
     q.give_back(e.task);
   }
   if (q.is_idle()) {
@@ -191,9 +259,15 @@ void group::set_deadline_at(clock::time_point at) {
   }
 }
 
-// On the timer's thread, as a visitor: cancels the group, and leaves what is user's code, and the
-// end of the visit, to another thread.
-void group::expire() noexcept {
+// One search through all tokens of the process serves the deadlines that passed before it.
+void group::fire_tokens_later() noexcept {
+  static constinit detail::cleanup all([](detail::cleanup&) noexcept { tokens::fire(); });
+  all.hand_over();
+}
+
+// On the timer's thread, as a visitor: cancels the group. If that leaves user code to run, a
+// cleanup thread runs it, and ends the visit.
+void group::expire(timed& t) noexcept {
   error cause = errc::deadline_exceeded;
   describe(cause, {{}, nullptr, npos});
   if (!record(cause, false)) {
@@ -208,19 +282,46 @@ void group::expire() noexcept {
     leave(one_visitor, false);
     return;
   }
-  auto rest = [this]() noexcept {
-    close_queue();
-    // Its own token first: a reset, which may come as soon as this visit is over, replaces it.
-    std::stop_source own = tokens::take(*this);
-    leave(one_visitor, false);
-    own.request_stop();
-    tokens::fire();
-  };
-  try {
-    std::thread(rest).detach();
-  } catch (...) {
-    rest();  // no thread is to be had: better late alarms for others than none for this one
+  bool const is_closed = close_empty_queue();
+  // seq_cst: if get_stop_token() adds a token that this load does not see, it sees the group
+  // stopped.
+  bool const has_tokens = tokens::count.load(std::memory_order_seq_cst) != 0;
+  if (!is_closed || (has_tokens && token_.load(std::memory_order_acquire) != nullptr)) {
+    t.rest.hand_over();
+    return;
   }
+  leave(one_visitor, false);
+  if (has_tokens) {
+    fire_tokens_later();  // groups made in its tasks may have one
+  }
+}
+
+// Closes the queue if no callable waits in it. False, and nothing is done, if one does.
+bool group::close_empty_queue() noexcept {
+  // seq_cst: with make_queue(), as in mark_stopped().
+  queue* const q = queue_.load(std::memory_order_seq_cst);
+  if (q == nullptr) {
+    return true;
+  }
+  detail::wake_list awake;
+  lock_type lock(q->lock);
+  bool const is_empty = q->waiting.load(std::memory_order_relaxed) == 0 && q->timed == 0;
+  if (is_empty) {
+    q->closed = true;
+    q->wake_all(awake);
+  }
+  lock.release();
+  return is_empty;
+}
+
+// On a cleanup thread, as a visitor: runs the user code that expire() has left, and ends the visit.
+void group::clean_up() noexcept {
+  close_queue();
+  // Take its own token first: a reset, which may come as soon as this visit is over, replaces it.
+  std::stop_source own = tokens::take(*this);
+  leave(one_visitor, false);
+  own.request_stop();
+  fire_tokens_later();
 }
 
 clock::time_point group::deadline() const noexcept {

@@ -2,12 +2,12 @@
 #ifndef ERRGROUP_SRC_TIMED_HPP
 #define ERRGROUP_SRC_TIMED_HPP
 
+#include "cleanup.hpp"
 #include "group_parts.hpp"
 #include "timer.hpp"
 
 #include <algorithm>  // min
 #include <atomic>     // atomic
-#include <cstdint>    // uint64_t
 #include <mutex>      // mutex
 #include <vector>     // vector
 
@@ -15,19 +15,16 @@ namespace errgroup {
 
 /// What a group has that has to do with time: its deadline, and the tasks that are not due yet.
 struct group::timed final : detail::alarm {
-  /// 24 bytes, beside the node of a task.
-  struct entry {
-    clock::time_point due;
-    std::uint64_t order;  // of submission
-    detail::node* task;
+  /// What a passed deadline leaves to run on a cleanup thread, which is a visitor meanwhile.
+  struct leftover : detail::cleanup {
+    explicit leftover(group& g) noexcept
+        : cleanup([](cleanup& c) noexcept { static_cast<leftover&>(c).owner.clean_up(); }),
+          owner(g) {}
 
-    /// For a heap, whose top is what is less than nothing else.
-    friend bool operator<(entry const& a, entry const& b) noexcept {
-      return a.due != b.due ? a.due > b.due : a.order > b.order;
-    }
+    group& owner;
   };
 
-  explicit timed(group& g) noexcept(false) : owner(g) {}
+  explicit timed(group& g) noexcept(false) : owner(g), rest(g) {}
 
   void ring(clock::time_point now) noexcept override { owner.dispatch(*this, now); }
 
@@ -50,8 +47,9 @@ struct group::timed final : detail::alarm {
   }
 
   group& owner;
-  std::mutex lock;  // before the queue's
-  std::vector<entry> pending;
+  leftover rest;
+  std::mutex lock;                                    // before the queue's
+  std::vector<detail::timed_task> pending;            // a heap, the earliest on top
   clock::time_point next = clock::time_point::max();  // when it rings
   std::atomic<clock::time_point> deadline{clock::time_point::max()};
   bool expired = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "timer.hpp"
 
+#include "cleanup.hpp"
 #include <errgroup/testing.hpp>
 
 #include <csignal>  // pthread_sigmask, sigfillset, sigset_t
@@ -156,7 +157,13 @@ struct timer {
         test_time.store(heap.front()->due_.time_since_epoch().count(), std::memory_order_release);
         continue;
       }
-      bool const idle = heap.empty() && pollers == nullptr;
+      if (needs_cleanup_thread(std::chrono::steady_clock::now())) {
+        held.unlock();
+        with_signals([] { start_cleanup_thread(); });
+        held.lock();
+        continue;
+      }
+      bool const idle = heap.empty() && pollers == nullptr && !cleanup_waits();
       sleeps_until = wakes_at();
       bool const is_over = changed.wait_until(held, sleeps_until) == std::cv_status::timeout;
       sleeps_until = clock::time_point::min();
@@ -168,7 +175,7 @@ struct timer {
   // clock does.
   [[nodiscard]] clock::time_point wakes_at() const noexcept {
     auto const now = std::chrono::steady_clock::now();
-    if (pollers != nullptr) {
+    if (pollers != nullptr || cleanup_waits()) {
       return now + poll_period;
     }
     if (heap.empty()) {
@@ -179,15 +186,20 @@ struct timer {
     return replaced.load(std::memory_order_relaxed) ? latest : std::min(latest, heap.front()->due_);
   }
 
+  // Threads that `f` starts, oneTBB's among them, block the signals that this one's starter did.
+  template <class F>
+  void with_signals(F const& f) {
+    pthread_sigmask(SIG_SETMASK, &signals, nullptr);
+    f();
+    pthread_sigmask(SIG_SETMASK, &all_signals, nullptr);
+  }
+
   void ring_first(std::unique_lock<std::mutex>& held) {
     ringing = heap.front();
     clock::time_point const now = clock::now();
     remove(*ringing);
     held.unlock();
-    // Threads that are started meanwhile, oneTBB's among them, block what this one's starter did.
-    pthread_sigmask(SIG_SETMASK, &signals, nullptr);
-    ringing->ring(now);
-    pthread_sigmask(SIG_SETMASK, &all_signals, nullptr);
+    with_signals([&] { ringing->ring(now); });
     held.lock();
     ringing = nullptr;
     rung.notify_all();

@@ -14,7 +14,8 @@
 
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>  // global_control
-#include <tbb/task_arena.h>      // max_concurrency
+#include <tbb/task_arena.h>      // max_concurrency, task_arena
+#include <tbb/task_group.h>      // task_group
 
 #include <algorithm>        // is_sorted
 #include <atomic>           // atomic
@@ -24,6 +25,7 @@
 #include <functional>       // function
 #include <limits>           // numeric_limits
 #include <memory>           // make_unique, unique_ptr
+#include <mutex>            // mutex, scoped_lock
 #include <new>              // bad_alloc
 #include <random>           // mt19937
 #include <ratio>            // pico
@@ -254,6 +256,358 @@ TEST_F(GroupTimed, an_empty_function_is_refused_in_words) {
   EXPECT_THROW(g.run_at(clock::now(), empty), std::invalid_argument);
   EXPECT_THROW(g.run_every(hours(1), empty), std::invalid_argument);
   EXPECT_FALSE(g.wait());
+}
+
+// --- what is due goes before what waits --------------------------------------------------------
+
+/// Notes in which order tasks ran.
+class sequence {
+ public:
+  void add(int i) {
+    std::scoped_lock const held(lock_);
+    all_.push_back(i);
+  }
+  [[nodiscard]] std::vector<int> all() {
+    std::scoped_lock const held(lock_);
+    return all_;
+  }
+
+ private:
+  std::mutex lock_;
+  std::vector<int> all_;
+};
+
+/// `first`, and the numbers from 0 to `n` - 1.
+std::vector<int> followed_by_numbers(std::vector<int> first, int n) {
+  for (int i = 0; i != n; ++i) {
+    first.push_back(i);
+  }
+  return first;
+}
+
+TEST_F(GroupTimed, L5_tasks_that_are_due_start_before_tasks_that_wait) {
+  tbb::task_arena arena(1, 0);
+  for (options const& opts :
+       {options{.limit = 1}, options{.limit = 1, .queue = 100},
+        options{.limit = 1, .isolated = true}, options{.limit = 1, .arena = &arena}}) {
+    test_clock c;
+    group g(opts);
+    sequence order;
+    gate started("the first task to start");
+    gate go("all others to be due or to wait");
+    g.run([&] {
+      started.open();
+      go.wait();
+    });
+    started.wait();
+    for (int i = 0; i != 40; ++i) {
+      g.run([&, i] { order.add(i); });
+    }
+    for (int h = 1; h != 4; ++h) {
+      g.run_after(hours(h), [&, h] { order.add(-h); });
+    }
+    c.advance(hours(3));
+    go.open();
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(order.all(), followed_by_numbers({-1, -2, -3}, 40));
+  }
+}
+
+TEST_F(GroupTimed, a_task_that_is_due_does_not_wait_for_the_page_that_a_thread_has_taken) {
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  for (int const limit : {errgroup::unlimited, 1}) {
+    test_clock c;
+    group g{{.limit = limit}};
+    sequence order;
+    gate submitted("all tasks to be submitted");
+    gate started("the first task of a page to start");
+    gate go("the task to be due");
+    g.run([&] { submitted.wait(); });
+    g.run_after(hours(1), [&] { order.add(-1); });
+    // A page is six tasks. The second task takes the rest of its page with it.
+    g.run([&] {
+      started.open();
+      go.wait();
+    });
+    for (int i = 0; i != 40; ++i) {
+      g.run([&, i] { order.add(i); });
+    }
+    std::thread waiter([&] { EXPECT_FALSE(g.wait()); });
+    submitted.open();
+    started.wait();
+    c.advance(hours(1));
+    go.open();
+    waiter.join();
+    EXPECT_EQ(order.all(), followed_by_numbers({-1}, 40));
+  }
+}
+
+TEST_F(GroupTimed, a_task_that_is_due_starts_before_tasks_that_were_spawned) {
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  test_clock c;
+  group g;
+  sequence order;
+  gate started("one of the spawned tasks to start");
+  gate go("the task to be due");
+  g.run([&] {
+    for (int i = 0; i != 40; ++i) {
+      g.run([&, i] {
+        if (!started.is_open()) {
+          started.open();
+          go.wait();
+        }
+        order.add(i);
+      });
+    }
+  });
+  g.run_after(hours(1), [&] { order.add(-1); });
+  std::thread waiter([&] { EXPECT_FALSE(g.wait()); });
+  started.wait();
+  c.advance(hours(1));
+  go.open();
+  waiter.join();
+  ASSERT_EQ(order.all().size(), 41U);
+  EXPECT_EQ(order.all()[1], -1) << "the second one to start";
+}
+
+TEST_F(GroupTimed, L3_a_task_that_is_due_and_blocks_strands_no_task_of_a_page) {
+  support::watchdog const guard("tasks beside one that is due and blocks");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  for (int const limit : {errgroup::unlimited, 2}) {
+    test_clock c;
+    group g{{.limit = limit}};
+    gate submitted("all tasks to be submitted");
+    gate started("the first task of a page to start");
+    gate go("the task to be due");
+    gate all_ran("all other tasks to run");
+    std::atomic<int> missing{40};
+    g.run([&] { submitted.wait(); });
+    g.run_after(hours(1), [&] { all_ran.wait(); });
+    g.run([&] {
+      started.open();
+      go.wait();
+    });
+    for (int i = 0; i != 40; ++i) {
+      g.run([&] {
+        go.wait();
+        if (--missing == 0) {
+          all_ran.open();
+        }
+      });
+    }
+    support::waiters waiting(g, 2);
+    submitted.open();
+    started.wait();
+    c.advance(hours(1));
+    go.open();
+    EXPECT_FALSE(waiting.errors()[0]);
+  }
+}
+
+TEST_F(GroupTimed, L3_a_task_that_is_due_and_blocks_strands_no_task_that_was_spawned) {
+  support::watchdog const guard("spawned tasks beside one that is due and blocks");
+  tbb::global_control const two(tbb::global_control::max_allowed_parallelism, 2);
+  test_clock c;
+  group g;
+  support::rendezvous both_start(2, "two threads to run spawned tasks");
+  gate go("the task to be due");
+  gate all_ran("all other tasks to run");
+  std::atomic<int> begun{0};
+  std::atomic<int> missing{40};
+  g.run_after(hours(1), [&] { all_ran.wait(); });
+  std::thread waiter([&] {
+    g.run([&] {
+      for (int i = 0; i != 40; ++i) {
+        g.run([&] {
+          if (begun++ < 2) {
+            both_start.arrive_and_wait();
+            go.wait();
+          }
+          if (--missing == 0) {
+            all_ran.open();
+          }
+        });
+      }
+    });
+    EXPECT_FALSE(g.wait());
+  });
+  await([&] { return begun >= 2; }, "two spawned tasks to start");
+  c.advance(hours(1));
+  go.open();
+  waiter.join();
+}
+
+TEST_F(GroupTimed, W1_all_waiters_are_woken_when_a_spawned_task_has_run_the_last_that_is_due) {
+  support::watchdog const guard("a wait that ends with a task that is due");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  test_clock c;
+  group g;
+  gate started("the spawned task to start");
+  gate go("the task to be due");
+  gate is_busy("the second waiter to be busy");
+  gate returned("the third waiter to return");
+  std::atomic<bool> ran{false};
+  g.run([&] {
+    for (int i = 0; i != 2; ++i) {
+      g.run([&] {
+        started.open();
+        go.wait();
+      });
+    }
+  });
+  g.run_after(hours(1), [&] { ran = true; });
+  std::thread first([&] { EXPECT_FALSE(g.wait()); });
+  started.wait();
+  std::thread third([&] {
+    EXPECT_FALSE(g.wait());
+    returned.open();
+  });
+  support::dawdle(2000);  // it sleeps
+  // The second waiter is woken for the task that is due, but is busy with a raw task of its own.
+  std::thread second([&] {
+    tbb::task_group raw;
+    raw.run([&] {
+      is_busy.open();
+      returned.wait();
+    });
+    EXPECT_FALSE(g.wait());
+    raw.wait();
+  });
+  is_busy.wait();
+  c.advance(hours(1));
+  go.open();
+  first.join();
+  second.join();
+  third.join();
+  EXPECT_TRUE(ran);
+}
+
+TEST_F(GroupTimed, tasks_that_are_due_start_in_the_order_of_their_times_whenever_submitted) {
+  test_clock c;
+  group g{{.limit = 1}};
+  sequence order;
+  auto const begin = clock::now();
+  gate started("the first task to start");
+  gate go("all others to be due or to wait");
+  g.run([&] {
+    started.open();
+    go.wait();
+  });
+  started.wait();
+  for (int i = 0; i != 10; ++i) {
+    g.run([&, i] { order.add(i); });
+  }
+  g.run_at(begin + hours(2), [&] { order.add(-3); });
+  c.advance(hours(2));
+  g.run_at(begin + hours(2), [&] { order.add(-4); });
+  g.run_at(begin + hours(1), [&] { order.add(-1); });
+  g.run_at(begin + hours(1), [&] { order.add(-2); });
+  go.open();
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(order.all(), followed_by_numbers({-1, -2, -3, -4}, 10));
+}
+
+TEST_F(GroupTimed, C1_E3_cancel_drops_counts_and_destroys_what_is_due_and_waits) {
+  test_clock c;
+  group g{{.limit = 1}};
+  gate started("the first task to start");
+  gate go("the others to be dropped");
+  g.run([&] {
+    started.open();
+    go.wait();
+  });
+  started.wait();
+  for (int i = 0; i != 100; ++i) {
+    g.run_after(hours(1), [a = counted()] {});
+    g.run_after(nanoseconds(0), [a = counted()] {});
+  }
+  c.advance(hours(1));
+  g.cancel();
+  EXPECT_EQ(counted::live(), 0);
+  go.open();
+  EXPECT_EQ(g.wait().skipped(), 200U);
+}
+
+TEST_F(GroupTimed, Queue_a_task_that_is_due_when_it_is_submitted_needs_room) {
+  group g{{.limit = 1, .queue = 0}};
+  gate started("the first task to start");
+  gate go("the submitter to be there");
+  std::atomic<int> ran{0};
+  g.run([&] {
+    started.open();
+    go.wait();
+    g.run_after(nanoseconds(0), [&] { ++ran; });  // inside: runs on the caller's slot
+    EXPECT_EQ(ran, 1);
+  });
+  started.wait();
+  std::thread submitter([&] { g.run_after(nanoseconds(0), [&] { ++ran; }); });
+  go.open();
+  submitter.join();
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(ran, 2);
+}
+
+TEST_F(GroupTimed, E6_without_memory_for_a_task_that_is_due_the_group_is_as_before) {
+  group g{{.limit = 1}};
+  gate started("the first task to start");
+  gate go("the others to be submitted");
+  std::atomic<int> ran{0};
+  g.run([&] {
+    started.open();
+    go.wait();
+  });
+  started.wait();
+  int accepted = 0;
+  for (int i = 0; i != 300; ++i) {
+    try {
+      support::failing_new const fails(i % 3);
+      g.run_after(nanoseconds(0), [&, a = counted()] { ++ran; });
+      ++accepted;
+    } catch (std::bad_alloc const&) {
+      EXPECT_EQ(counted::live(), accepted);
+    }
+  }
+  go.open();
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(ran, accepted);
+}
+
+TEST_F(GroupTimed, Every_a_run_starts_after_one_task_however_many_wait) {
+  support::watchdog const guard("30 runs of a repeated task");
+  test_clock c;
+  group g{{.limit = 1}};
+  constexpr int tasks = 30;
+  sequence order;
+  std::vector<std::unique_ptr<gate>> started;
+  std::vector<std::unique_ptr<gate>> go;
+  for (int i = 0; i != tasks; ++i) {
+    started.push_back(std::make_unique<gate>("a task to start"));
+    go.push_back(std::make_unique<gate>("an hour to pass"));
+  }
+  int runs = 0;
+  g.run_every(hours(1), [&]() -> error {
+    order.add(-1);
+    return ++runs == tasks ? error(stop_repeating) : error();
+  });
+  for (std::size_t i = 0; i != tasks; ++i) {
+    g.run([&, i] {
+      started[i]->open();
+      go[i]->wait();
+      order.add(static_cast<int>(i));
+    });
+  }
+  for (std::size_t i = 0; i != tasks; ++i) {
+    started[i]->wait();
+    c.advance(hours(1));
+    go[i]->open();
+  }
+  EXPECT_FALSE(g.wait());
+  std::vector<int> expected;
+  for (int i = 0; i != tasks; ++i) {
+    expected.push_back(i);
+    expected.push_back(-1);
+  }
+  EXPECT_EQ(order.all(), expected);
 }
 
 // --- C1, C2, E3 ------------------------------------------------------------------------------

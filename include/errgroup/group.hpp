@@ -35,6 +35,7 @@ namespace detail {
 
 class sleeper;
 class wake_list;
+struct timed_task;
 
 }  // namespace detail
 
@@ -309,19 +310,23 @@ class group {
   ERRGROUP_API void wake() noexcept;
 
   /// Runs `f` as a task of this group, at `time` or as soon afterwards as there is a thread and a
-  /// slot: a task like any other from now on. `wait` waits for it, and cancelling drops and counts
-  /// it. Tasks that are due are admitted in the order of their times, ties in the order of their
-  /// submission. A time in the past means now.
+  /// slot. `wait` waits for it, and cancelling drops and counts it.
+  ///
+  /// A task that is due goes before all tasks of the group that wait: it starts when a thread of
+  /// the group has finished the task that it runs. Among tasks that are due the one with the
+  /// earliest time starts first, ties start in the order of their submission. A task with a time in
+  /// the past is due at once.
   ///
   /// `time` is of the steady clock, `errgroup::clock`, or the system's clock. Of the latter it is
   /// how far away it is now that counts, whatever is done to that clock later.
   ///
-  /// A task that is not due does not count against `options::queue`.
+  /// A task that is not due does not count against `options::queue`, and gets a place when it is
+  /// due. A task that is due when it is submitted needs room, as in `run`.
   ///
   /// Throws what `run` throws, and `std::system_error` if the process's timer has no thread yet and
   ///     there is none to be had.
   /// Threads: any.
-  /// Cost: logarithmic; a node of 64 bytes and 24 bytes more until it is due. See perf/timed.
+  /// Cost: logarithmic; a node of 64 bytes and 24 bytes more until it starts. See perf/timed.
   template <class Clock, class Duration, class F>
   void run_at(std::chrono::time_point<Clock, Duration> const& time, F&& f,
               std::source_location where = std::source_location::current());
@@ -334,6 +339,11 @@ class group {
   /// once more, until it returns `errgroup::stop_repeating`, it fails, or the group is cancelled.
   /// It never runs beside itself. A run that comes late, or takes longer than `period`, is not
   /// followed by others to make up for it: the times that have passed meanwhile are left out.
+  ///
+  /// A run goes before all tasks of the group that wait, but no running task makes way for it. If
+  /// all threads of the group are busy, the run starts when the first of them has finished its
+  /// task. So a run is late by that long, however many tasks wait. If that takes longer than
+  /// `period`, some runs are left out. A task that blocks all threads blocks the runs, too.
   ///
   /// Until it ends, `wait` does not return. Throws what `run_at` throws, and
   /// `std::invalid_argument` for a period that is not positive.
@@ -400,8 +410,9 @@ class group {
                                             std::source_location where = {}) const noexcept;
 
   /// Has `f` called when the group is cancelled, in the thread that cancels it; at once if it is
-  /// cancelled already. To wake a queue, or close a socket, that a task is blocked on. A deadline
-  /// has a thread of its own for that, which `wait` does not wait for.
+  /// cancelled already. To wake a queue, or close a socket, that a task is blocked on. When a
+  /// deadline passes, a thread of the library calls `f`. All deadlines share such threads. `wait`
+  /// does not wait for the call.
   ///
   /// It is a `std::stop_callback` of `get_stop_token()`: `f` is not called any more when it is
   /// destroyed, whose destructor waits for a call in another thread.
@@ -481,6 +492,7 @@ class group {
   static constexpr std::uint32_t stopped = 4;     // new tasks are skipped
   static constexpr std::uint32_t told = 8;        // somebody was told of the error
   static constexpr std::uint32_t unguarded = 16;  // on_exception::terminate
+  static constexpr std::uint32_t due_waits = 32;  // a task is due, or was a moment ago
 
   // made_task_: no task has this number.
   static constexpr std::uint64_t no_task = 1;
@@ -553,6 +565,10 @@ class group {
     }
 
     void operator()() const noexcept {
+      if (group_->has_due()) [[unlikely]] {
+        run_after_due();
+        return;
+      }
       group& g = *std::exchange(group_, nullptr);
       g.execute(kept_, nullptr, index_);
     }
@@ -566,6 +582,20 @@ class group {
     }
 
    private:
+    // Goes back to the deque first: a task that is due may block, and other threads may run this
+    // one meanwhile.
+    [[gnu::noinline, gnu::cold]] void run_after_due() const noexcept {
+      group& g = *group_;
+      try {
+        g.spawn_again(std::move(const_cast<spawned&>(*this)));  // moves mutable members only
+      } catch (std::bad_alloc const&) {
+        g.run_due();
+        std::exchange(group_, nullptr)->execute(kept_, nullptr, index_);
+        return;
+      }
+      g.run_due();
+    }
+
     mutable group* group_;  // null: `kept_` is destroyed
     std::size_t index_;
     union {
@@ -595,6 +625,8 @@ class group {
   error start_and_wait(Label&& label, F&& f);
   template <class K, class Label, class F>
   void spawn(std::size_t index, Label&& label, F&& f);
+  template <class K>
+  void spawn_again(spawned<K>&& task);
   template <class K, class Label, class F>
   static detail::node* make_node(detail::thread_state& self, Label&& label, F&& f);
   template <class K>
@@ -642,6 +674,10 @@ class group {
 
   [[nodiscard]] bool is_stopped() const noexcept {
     return (state_.load(std::memory_order_acquire) & stopped) != 0;
+  }
+  /// True if `run_due` may have something to run: written under the queue's lock.
+  [[nodiscard]] bool has_due() const noexcept {
+    return (state_.load(std::memory_order_relaxed) & due_waits) != 0;
   }
   /// In the very task that the group was made in, which is one of ours.
   [[nodiscard]] bool is_at_home(detail::thread_state const& self) const noexcept {
@@ -734,6 +770,8 @@ class group {
   ERRGROUP_API void submit(detail::thread_state& self, detail::node* n) noexcept;
   ERRGROUP_API void prepare_queue(detail::thread_state& self);
   ERRGROUP_API void defer(detail::thread_state& self, detail::node* n, clock::time_point due);
+  ERRGROUP_API void submit_due(detail::thread_state& self, detail::node* n, clock::time_point due);
+  ERRGROUP_API void run_due() noexcept;
   ERRGROUP_API void set_deadline_at(clock::time_point at);
   ERRGROUP_API bool wait_until_at(clock::time_point until);
   [[noreturn]] ERRGROUP_API static void refuse_period();
@@ -764,7 +802,12 @@ class group {
   // timed.cpp
   timed& time_part();
   void dispatch(timed& t, clock::time_point now) noexcept;
-  void expire() noexcept;
+  void append_due(detail::queue& q, detail::spin_mutex::scoped_lock& lock,
+                  detail::timed_task const& task) noexcept;
+  void expire(timed& t) noexcept;
+  [[nodiscard]] bool close_empty_queue() noexcept;
+  void clean_up() noexcept;
+  static void fire_tokens_later() noexcept;
   void drop_timed(detail::queue& q) noexcept;
   [[nodiscard]] bool engine_is_idle() noexcept;
   [[nodiscard]] bool is_to_be_watched(detail::queue const& q) const noexcept;
@@ -998,11 +1041,17 @@ void group::run_every(std::chrono::duration<Rep, Period> const& period, F&& f,
 
 template <class K, class Label, class F>
 void group::start_at(clock::time_point due, Label&& label, F&& f) {
-  if (due <= clock::now()) {
-    start<K>(std::forward<Label>(label), std::forward<F>(f));
+  if (due > clock::now()) {
+    defer_until<K>(due, std::forward<Label>(label), std::forward<F>(f));
     return;
   }
-  defer_until<K>(due, std::forward<Label>(label), std::forward<F>(f));
+  if (refuse()) {
+    return;
+  }
+  detail::thread_state& self = detail::this_thread();
+  visit guest(*this, self);
+  prepare_queue(self);
+  submit_due(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due);
 }
 
 template <class K, class Label, class F>
@@ -1108,6 +1157,16 @@ void group::spawn(std::size_t index, Label&& label, F&& f) {
   spawned<K> task(*this, index, std::forward<Label>(label), std::forward<F>(f));
   spawned_.store(true, std::memory_order_relaxed);
   try {
+    spawn_again(std::move(task));
+  } catch (...) {
+    task.drop();
+    throw;
+  }
+}
+
+template <class K>
+void group::spawn_again(spawned<K>&& task) {
+  try {
     engine_.tasks.run(std::move(task));
   } catch (...) {
     // Only for want of memory. Before 2021.14 oneTBB has counted the task by then and cannot take
@@ -1115,7 +1174,6 @@ void group::spawn(std::size_t index, Label&& label, F&& f) {
     if constexpr (TBB_INTERFACE_VERSION < 12140) {
       detail::die("out of memory inside oneTBB, which cannot undo a task before version 2021.14");
     }
-    task.drop();
     throw;
   }
 }

@@ -266,6 +266,77 @@ TEST_F(TimedStress, Repeated_tasks_beside_everything) {
   }
 }
 
+TEST_F(TimedStress, Tasks_that_are_due_beside_tasks_that_wait_or_were_spawned) {
+  for (std::size_t const threads : {1U, 4U}) {
+    tbb::global_control const few(tbb::global_control::max_allowed_parallelism, threads);
+    for (int i = 0; i != rounds / 4; ++i) {
+      group g{{.limit = i % 2 == 0 ? 2 : errgroup::unlimited}};
+      std::atomic<int> ran{0};
+      nanoseconds const delay = soon(20'000);
+      std::thread other([&] {
+        for (int k = 0; k != 40; ++k) {
+          g.run_after(k % 2 == 0 ? delay : nanoseconds(0), [&, a = counted()] { ++ran; });
+        }
+        (void)g.wait();
+      });
+      for (int k = 0; k != 20; ++k) {
+        g.run([&, a = counted()] {
+          ++ran;
+          for (int n = 0; n != 4; ++n) {
+            g.run([&, b = counted()] { ++ran; });
+          }
+          g.run_after(delay, [&, b = counted()] { ++ran; });
+        });
+      }
+      bool const is_canceled = i % 5 == 0;
+      if (is_canceled) {
+        g.cancel();
+      }
+      error const e = g.wait();
+      other.join();
+      std::size_t const skipped = g.wait().skipped();
+      ASSERT_EQ(static_cast<bool>(e), is_canceled) << e;
+      ASSERT_EQ(counted::live(), 0);
+      if (!is_canceled) {
+        ASSERT_EQ(ran, 40 + 20 * 6);
+        ASSERT_EQ(skipped, 0U);
+      }
+    }
+  }
+}
+
+TEST_F(TimedStress, Many_deadlines_with_callbacks_pass_together) {
+  for (int i = 0; i != rounds / 40; ++i) {
+    auto const at = clock::now() + soon(200'000);
+    std::vector<std::unique_ptr<group>> groups(50);
+    std::vector<std::stop_token> tokens;
+    for (std::size_t k = 0; k != groups.size(); ++k) {
+      auto& g = groups[k];
+      g = std::make_unique<group>();
+      g->set_deadline(at);
+      if (k % 2 == 0) {
+        tokens.push_back(g->get_stop_token());
+      }
+      if (k % 3 == 0) {
+        g->run_after(hours(1), [a = counted()] {});
+      }
+    }
+    for (auto& g : groups) {
+      if (random() % 2 == 0) {
+        g.reset();  // maybe while its cleanup waits
+      }
+    }
+    for (auto const& g : groups) {
+      if (g != nullptr) {
+        error const e = g->wait();
+        ASSERT_TRUE(!e || e == errc::deadline_exceeded) << e;
+      }
+    }
+    groups.clear();
+    ASSERT_EQ(counted::live(), 0);
+  }
+}
+
 TEST_F(TimedStress, Many_threads_set_and_change_many_alarms) {
   std::vector<std::thread> all;
   std::atomic<int> early{0};

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_SRC_CLEANUP_HPP
+#define ERRGROUP_SRC_CLEANUP_HPP
+
+#include <chrono>  // steady_clock
+
+namespace errgroup::detail {
+
+/// User code that a passed deadline leaves to run: destructors of callables, and callbacks that are
+/// registered with stop tokens. The timer's thread never runs user code, so it hands a cleanup over
+/// to the cleanup threads.
+///
+/// A cleanup thread takes cleanups in the order in which they were handed over. The first cleanup
+/// starts it. It ends when no cleanup has come for a while. Usually there is one.
+///
+/// User code may block, and may even wait for a later cleanup. So a further thread is started when
+/// cleanups wait and no thread has taken one for 1 ms. The timer's thread checks that every 0.25 ms
+/// while a cleanup waits. Many short cleanups therefore share one or two threads, and each thread
+/// that blocks delays the cleanups behind it by about 1 ms.
+class cleanup {
+ public:
+  /// `clean` may end the life of the cleanup. The cleanup may be handed over again as soon as the
+  /// call begins.
+  using function = void (*)(cleanup&) noexcept;
+
+  constexpr explicit cleanup(function clean) noexcept : clean_(clean) {}
+  cleanup(cleanup const&) = delete;
+  cleanup& operator=(cleanup const&) = delete;
+
+  /// Has a cleanup thread call the function. If this cleanup waits for its call already, nothing
+  /// changes. If the process has no cleanup thread and cannot start one, calls it now.
+  ///
+  /// Threads: the timer's, or a cleanup thread. The caller holds no lock.
+  void hand_over() noexcept;
+
+ private:
+  friend struct cleanup_threads;
+
+  function clean_;
+  cleanup* next_ = nullptr;
+  bool waits_ = false;
+};
+
+/// True if a cleanup waits for a thread: then `needs_cleanup_thread` has to be asked every 0.25 ms.
+/// Threads: the timer's.
+[[nodiscard]] bool cleanup_waits() noexcept;
+
+/// True if cleanups wait and no thread has taken one for a while. `now` is the time.
+/// Threads: the timer's.
+[[nodiscard]] bool needs_cleanup_thread(std::chrono::steady_clock::time_point now) noexcept;
+
+/// Starts one more thread. If the system has none, the timer's thread tries again later.
+/// Threads: the timer's, which holds no lock and blocks no signal that its starter did not block.
+void start_cleanup_thread() noexcept;
+
+}  // namespace errgroup::detail
+
+#endif  // ERRGROUP_SRC_CLEANUP_HPP
