@@ -70,6 +70,26 @@ std::error_code scan(page p) {
   return p.number == 4 ? std::make_error_code(std::errc::io_error) : std::error_code();
 }
 
+namespace texts {
+
+errgroup::error reserve(std::size_t blocks, std::size_t free_blocks) {
+  if (blocks > free_blocks) {
+    return errgroup::make_error("disk is full");
+  }
+  return {};
+}
+
+void check() {
+  errgroup::group g;
+  g.run([] { return reserve(8, 7); });
+  errgroup::error const err = g.wait();
+  expect(err.what() == "disk is full", "a text is what the error says");
+  expect(err == errc::failed, "... and has a code");
+  expect(!reserve(7, 7), "enough room is success");
+}
+
+}  // namespace texts
+
 namespace own_types {
 
 void check() {
@@ -191,6 +211,7 @@ void check() {
 }  // namespace
 
 int main() {
+  texts::check();
   own_types::check();
   every_failure::check();
   by_type::check();

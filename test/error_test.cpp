@@ -330,6 +330,34 @@ TEST(MakeError, keeps_the_value_and_the_code) {
   EXPECT_EQ(make(e.exception()), not_found());
 }
 
+TEST(MakeError, of_a_text_says_the_text_in_a_task_as_anywhere) {
+  errgroup::group g;
+  g.run([] { return errgroup::make_error("disk is full"); });
+  error const e = g.wait();
+  EXPECT_EQ(e, errc::failed);
+  EXPECT_EQ(e.what(), "disk is full");
+  ASSERT_NE(e.get_if<std::string>(), nullptr);
+  EXPECT_EQ(*e.get_if<std::string>(), "disk is full");
+
+  error const coded = errgroup::make_error("disk is full", not_found());
+  EXPECT_EQ(coded, not_found());
+  EXPECT_EQ(coded.what(), "disk is full");
+}
+
+TEST(MakeError, of_a_text_keeps_a_copy_that_outlives_the_text) {
+  std::string text = "disk 1 is full";
+  std::string const before = text;
+  error const of_a_view = errgroup::make_error(std::string_view(text));
+  error const of_a_pointer = errgroup::make_error(text.c_str());
+  error const of_a_buffer = errgroup::make_error(text.data());
+  text.assign(text.size(), 'x');
+  for (error const& e : {of_a_view, of_a_pointer, of_a_buffer}) {
+    EXPECT_EQ(e.what(), before);
+    ASSERT_NE(e.get_if<std::string>(), nullptr);
+    EXPECT_EQ(*e.get_if<std::string>(), before);
+  }
+}
+
 TEST(MakeError, E2_without_a_code_it_is_errc_failed) {
   EXPECT_EQ(errgroup::make_error(7), errc::failed);
   EXPECT_EQ(make(errgroup::make_error(7).exception()), errc::failed);

@@ -443,8 +443,15 @@ class [[nodiscard]] error {
   std::size_t echoes_ = 0;
 };
 
-/// An error that keeps `value` whole: `get_if<E>()` gives it back, and `what()` says what it says
-/// (see `bad_result`). For `result_traits`:
+/// Makes an error of a text, or of a value of any other type. Its code is `code`.
+///
+///     if (free_blocks == 0) return errgroup::make_error("disk is full");
+///
+/// A text is kept as a `std::string`, and is what `what()` says: the text of a `char const*` or of
+/// a `std::string_view` is copied, so it may be a temporary. `get_if<std::string>()` finds it.
+///
+/// A value of another type is kept whole: `get_if<E>()` gives it back, and `what()` says what the
+/// value says (see `bad_result`). For `result_traits`:
 ///
 ///     static errgroup::error to_error(my::status&& s) {
 ///       std::error_code const code = s.code();
@@ -515,13 +522,28 @@ struct error_access {
 
 }  // namespace detail
 
+namespace detail {
+
+/// An error that keeps `value` as the `E` that it is.
 template <class E>
-error make_error(E value, std::error_code code) {
+error make_whole(E value, std::error_code code = errc::failed) {
   if (!code) {
     code = errc::failed;
   }
-  return detail::error_access::make(code,
-                                    std::make_exception_ptr(bad_result<E>(std::move(value), code)));
+  return error_access::make(code, std::make_exception_ptr(bad_result<E>(std::move(value), code)));
+}
+
+}  // namespace detail
+
+template <class E>
+error make_error(E value, std::error_code code) {
+  if constexpr (std::is_same_v<E, char const*> || std::is_same_v<E, char*>) {
+    return detail::make_whole(std::string(value != nullptr ? value : ""), code);
+  } else if constexpr (std::is_same_v<E, std::string_view>) {
+    return detail::make_whole(std::string(value), code);
+  } else {
+    return detail::make_whole(std::move(value), code);
+  }
 }
 
 }  // namespace errgroup

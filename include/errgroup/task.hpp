@@ -67,13 +67,13 @@ error kept_whole(E&& value) {
     return certainly(std::forward<E>(value));
   } else if constexpr (std::derived_from<T, std::error_code>) {
     std::error_code const code = value;
-    return make_error<T>(std::forward<E>(value), code);
+    return make_whole<T>(std::forward<E>(value), code);
   } else if constexpr (std::is_error_condition_enum_v<T> &&
                        requires { std::error_code(make_error_code(value)); }) {
     std::error_code const code = make_error_code(value);  // std::errc
-    return make_error<T>(std::forward<E>(value), code);
+    return make_whole<T>(std::forward<E>(value), code);
   } else {
-    return make_error<T>(std::forward<E>(value));
+    return make_whole<T>(std::forward<E>(value));
   }
 }
 
