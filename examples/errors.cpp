@@ -90,6 +90,32 @@ void check() {
 
 }  // namespace texts
 
+namespace contexts {
+
+errgroup::error upload(std::string const& name) {
+  return name == "b.txt" ? errgroup::make_error("the shelf is full") : errgroup::error();
+}
+
+errgroup::error publish(std::string const& name) {
+  return upload(name).with_context("publish " + name);
+}
+
+errgroup::error release(std::vector<std::string> const& names) {
+  return errgroup::for_each(names, publish).with_context([&] {
+    return "release of " + std::to_string(names.size()) + " files";
+  });
+}
+
+void check() {
+  errgroup::error const err = release({"a.txt", "b.txt"});
+  expect(err.what() == "release of 2 files: publish b.txt: the shelf is full",
+         "each caller says what it was doing");
+  expect(*err.get_if<std::string>() == "the shelf is full", "what failed is what it was");
+  expect(!release({"a.txt"}), "success stays success");
+}
+
+}  // namespace contexts
+
 namespace own_types {
 
 void check() {
@@ -212,6 +238,7 @@ void check() {
 
 int main() {
   texts::check();
+  contexts::check();
   own_types::check();
   every_failure::check();
   by_type::check();

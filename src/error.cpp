@@ -109,6 +109,44 @@ error error_access::alone(error const& e) noexcept {
   return one;
 }
 
+namespace {
+
+/// Writes a context before those that `text` has. Throws `std::bad_alloc`; `text` is as before
+/// then.
+void prepend(std::string& text, std::string_view context) {
+  if (!context.empty()) {
+    std::string both(context);
+    both.append(text.empty() ? "" : ": ").append(text);
+    text.swap(both);
+  }
+}
+
+/// Gives a new note the origin and the contexts of `e`. Throws `std::bad_alloc`.
+void copy_note(error_note& note, error const& e) {
+  task_origin const& from = e.origin();
+  note.name = from.name;
+  note.origin = from;
+  note.origin.name = note.name;
+  if (error_note const* const known = error_access::note_of(e)) {
+    note.inner_context = known->one->inner_context;
+    note.outer_context = known->one->outer_context;
+  }
+}
+
+}  // namespace
+
+error error_access::in_context(error const& one, std::string_view context) {
+  note_ptr const note(new error_note);
+  copy_note(*note.get(), one);
+  // The message tells what it learned last first. An origin that is learned later stands before
+  // what is inner now.
+  bool const has_path = !note->origin.path.empty() || !note->origin.name.empty();
+  prepend(has_path ? note->outer_context : note->inner_context, context);
+  error e = alone(one);
+  give_note(e, *note.get());
+  return e;
+}
+
 void error_access::give_note(error& e, error_note& note) noexcept {
   std::optional<error_list> rest;
   if (!e.others().empty()) {
@@ -118,6 +156,16 @@ void error_access::give_note(error& e, error_note& note) noexcept {
   note.exception = thrown(e);
   if (note.attempts == 0) {
     note.attempts = e.attempts();
+  }
+  error_note const* const known = e.note_ != nullptr ? e.note_->one : nullptr;
+  if (known != nullptr && note.inner_context.empty() && note.outer_context.empty()) {
+    try {
+      // The note has an origin that `e` had not: it stands before all that `e` says.
+      note.inner_context = known->inner_context;
+      prepend(note.inner_context, known->outer_context);
+    } catch (std::bad_alloc const&) {
+      note.inner_context.clear();  // a failure without its context is better than no failure
+    }
   }
   share_note(e, note);
   if (rest) {
@@ -131,10 +179,7 @@ void error_access::set_attempts(error& e, std::size_t n) noexcept {
     return;
   }
   try {
-    task_origin const& from = e.origin();
-    note->name = from.name;
-    note->origin = from;
-    note->origin.name = note->name;
+    copy_note(*note.get(), e);
   } catch (std::bad_alloc const&) {
     note->origin.name = {};  // it tells the number without the place
   }
@@ -177,19 +222,75 @@ std::exception_ptr error::exception() const {
   return code_.value() == 0 ? nullptr : std::make_exception_ptr(std::system_error(code_));
 }
 
-std::string error::what() const {
-  if (thrown() == nullptr) {
-    return code_.value() != 0 ? code_.message() : std::string();
+namespace {
+
+std::string own_words(error const& e) {
+  std::exception_ptr const& thrown = detail::error_access::thrown(e);
+  if (thrown == nullptr) {
+    return e.code().message();
   }
   try {
-    std::rethrow_exception(thrown());
-  } catch (std::exception const& e) {
-    return e.what() != nullptr ? e.what() : "";
-  } catch (std::error_code const& e) {
-    return e.message();
+    std::rethrow_exception(thrown);
+  } catch (std::exception const& x) {
+    return x.what() != nullptr ? x.what() : "";
+  } catch (std::error_code const& code) {
+    return code.message();
   } catch (...) {
     return "a task threw something that is not a std::exception";
   }
+}
+
+struct contexts {
+  std::string_view outer;
+  std::string_view inner;
+};
+
+contexts contexts_of(error const& e) noexcept {
+  detail::error_note const* const note = detail::error_access::note_of(e);
+  return note == nullptr ? contexts()
+                         : contexts{note->one->outer_context, note->one->inner_context};
+}
+
+/// Appends what stands before other words.
+void append_before(std::string& text, std::string_view words) {
+  if (!words.empty()) {
+    text.append(words).append(": ");
+  }
+}
+
+}  // namespace
+
+std::string error::what() const {
+  std::string text;
+  if (*this) {
+    auto const [outer, inner] = contexts_of(*this);
+    append_before(text, outer);
+    append_before(text, inner);
+    text += own_words(*this);
+  }
+  return text;
+}
+
+error error::with_context(std::string_view context) const noexcept {
+  if (!*this || context.empty()) {
+    return *this;
+  }
+  try {
+    std::vector<error> each;
+    for (error const& one : all()) {
+      each.push_back(detail::error_access::in_context(one, context));
+    }
+    error e = combine(each);
+    if (e.others_ == others_) {  // else there was no memory for them
+      e.skipped_ = skipped_;
+      e.dropped_ = dropped_;
+      e.echoes_ = echoes_;
+      return e;
+    }
+  } catch (std::bad_alloc const&) {
+    // as it is
+  }
+  return *this;
 }
 
 task_origin const& error::origin() const noexcept {
@@ -229,12 +330,12 @@ void append_place(std::string& text, task_origin const& origin) {
 
 void append_failure(std::string& text, error const& e, bool in_one_line, bool stacks) {
   std::size_t const begin = text.size();
-  if (!e.origin().path.empty()) {
-    text.append(e.origin().path).append(": ");
-  } else if (!e.origin().name.empty()) {
-    text.append(e.origin().name).append(": ");  // there was no memory for more
-  }
-  text += e.what();
+  auto const [outer, inner] = contexts_of(e);
+  append_before(text, outer);
+  // Without memory for its path, it has a name only.
+  append_before(text, e.origin().path.empty() ? e.origin().name : e.origin().path);
+  append_before(text, inner);
+  text += own_words(e);
   if (in_one_line) {
     std::replace(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), '\n', ' ');
   }

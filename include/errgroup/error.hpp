@@ -15,7 +15,7 @@
 #include <string>           // string
 #include <string_view>      // string_view
 #include <system_error>     // error_code, error_condition, is_error_code_enum
-#include <type_traits>      // conditional_t, is_pointer_v, is_same_v, true_type
+#include <type_traits>      // conditional_t, is_invocable_r_v, is_pointer_v, is_same_v, true_type
 #include <utility>          // exchange, move, swap
 #include <vector>           // vector
 #include <version>          // __cpp_lib_format
@@ -152,6 +152,9 @@ struct ERRGROUP_API error_note {
   std::exception_ptr exception;
   std::string name;  // what `origin.name` shows
   task_origin origin;
+  // What `error::with_context` has added: before the origin was known, and since then.
+  std::string inner_context;
+  std::string outer_context;
   std::size_t attempts = 0;
 };
 
@@ -272,8 +275,8 @@ class [[nodiscard]] error {
   /// its own, a `bad_result` of it. Null for success.
   [[nodiscard]] ERRGROUP_API std::exception_ptr exception() const;
 
-  /// What happened, and nothing else: the exception's `what()` or the code's `message()`. Empty for
-  /// success.
+  /// What happened: the exception's `what()` or the code's `message()`, behind what `with_context`
+  /// has added, and without the origin. Empty for success.
   [[nodiscard]] ERRGROUP_API std::string what() const;
 
   /// `what()` with the origin around it, as far as that is known:
@@ -285,6 +288,44 @@ class [[nodiscard]] error {
   [[nodiscard]] ERRGROUP_API std::string message() const;
   /// The same; below each failure its `stack()`, one call a line.
   [[nodiscard]] ERRGROUP_API std::string message(with_stack_t) const;
+
+  /// This error, with `context` and ": " before what it says.
+  ///
+  ///     errgroup::error publish(std::string const& name) {
+  ///       return upload(name).with_context("publish " + name);  // publish x: disk is full
+  ///     }
+  ///
+  /// A context that is added later stands in front: "release 7: publish x: disk is full". The
+  /// context stands in `what()`, in `message()`, and in what is made of these: `<<`, `std::format`,
+  /// the `what()` of an `exception_group`. If there are `others()`, each failure gets the context.
+  /// The rest of the error stays as it is: `code()`, `==`, `get_if`, `origin()`, `stack()`, the
+  /// counts, `attempts()`. So does `exception()`: what `raise()` throws is what the task threw, and
+  /// knows no context.
+  ///
+  /// Success stays success. An empty context changes nothing.
+  ///
+  /// Throws: nothing. If there is no memory for the context, the error is returned without it: the
+  ///     lack of memory must not take the place of the failure.
+  /// Cost: on success, that of a copy. The text is the caller's to make; see below.
+  [[nodiscard]] ERRGROUP_API error with_context(std::string_view context) const noexcept;
+  /// The same with the text that `make()` returns. `make` is called for a failure only, so success
+  /// does not pay for the text:
+  ///
+  ///     return upload(name).with_context([&] { return "publish " + name; });
+  ///
+  /// If `make` throws, the error is returned without a context.
+  template <class F>
+    requires std::is_invocable_r_v<std::string, F&>
+  [[nodiscard]] error with_context(F&& make) const noexcept {
+    if (*this) {
+      try {
+        return with_context(std::string_view(std::string(make())));
+      } catch (...) {
+        return *this;
+      }
+    }
+    return *this;
+  }
 
   /// Throws `exception()` if this is a failure, else returns.
   ERRGROUP_API void raise() const;
@@ -518,6 +559,8 @@ struct error_access {
   ERRGROUP_API static void set_attempts(error& e, std::size_t n) noexcept;
   /// Gives `e` a note, that takes its exception, and leaves it its others.
   static void give_note(error& e, error_note& note) noexcept;
+  /// One failure, alone, with a context more. Throws `std::bad_alloc`.
+  static error in_context(error const& one, std::string_view context);
 };
 
 }  // namespace detail

@@ -67,6 +67,11 @@ template <class R>
 concept holds_value = has_star<R> || (requires(R&& r) { std::forward<R>(r).value(); } &&
                                       !std::is_void_v<decltype(std::declval<R>().value())>);
 
+/// What `error::with_context` takes.
+template <class C>
+concept context_of_error =
+    requires(error const& e, C&& context) { e.with_context(std::forward<C>(context)); };
+
 template <holds_value R>
 decltype(auto) held_value(R&& r) {
   if constexpr (has_star<R>) {
@@ -242,6 +247,17 @@ class [[nodiscard]] result {
                : result(errgroup::error(std::invoke(std::forward<F>(f), std::move(error_))));
   }
 
+  /// With `context` before what the error says, if there is no value; else this. `context` is a
+  /// text, or a callable that makes one: see `error::with_context`.
+  template <detail::context_of_error C>
+  [[nodiscard]] result with_context(C&& context) const& {
+    return has_value() ? *this : result(error_.with_context(std::forward<C>(context)));
+  }
+  template <detail::context_of_error C>
+  [[nodiscard]] result with_context(C&& context) && {
+    return has_value() ? std::move(*this) : result(error_.with_context(std::forward<C>(context)));
+  }
+
 #if defined(__cpp_lib_expected)
   template <class E>
     requires std::constructible_from<E, errgroup::error>
@@ -409,6 +425,13 @@ class [[nodiscard]] result<void> {
     return has_value() ? *this
                        : result(detail::certainly(
                              errgroup::error(std::invoke(std::forward<F>(f), error_))));
+  }
+
+  /// With `context` before what the error says, if this is a failure; else this. `context` is a
+  /// text, or a callable that makes one: see `error::with_context`.
+  template <detail::context_of_error C>
+  [[nodiscard]] result with_context(C&& context) const noexcept {
+    return result(error_.with_context(std::forward<C>(context)));
   }
 
 #if defined(__cpp_lib_expected)
