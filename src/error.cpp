@@ -87,8 +87,7 @@ void error_note::release() noexcept {
 
 note_ptr make_note(std::string_view name, std::source_location where) {
   note_ptr note(new error_note);
-  note->name = name;
-  note->origin.name = note->name;
+  note->origin.name = name;
   note->origin.where = where;
   return note;
 }
@@ -123,10 +122,7 @@ void prepend(std::string& text, std::string_view context) {
 
 /// Gives a new note the origin and the contexts of `e`. Throws `std::bad_alloc`.
 void copy_note(error_note& note, error const& e) {
-  task_origin const& from = e.origin();
-  note.name = from.name;
-  note.origin = from;
-  note.origin.name = note.name;
+  note.origin = e.origin();
   if (error_note const* const known = error_access::note_of(e)) {
     note.inner_context = known->one->inner_context;
     note.outer_context = known->one->outer_context;
@@ -181,7 +177,7 @@ void error_access::set_attempts(error& e, std::size_t n) noexcept {
   try {
     copy_note(*note.get(), e);
   } catch (std::bad_alloc const&) {
-    note->origin.name = {};  // it tells the number without the place
+    // it tells the number without the place
   }
   note->attempts = n;
   give_note(e, *note.get());
@@ -293,7 +289,7 @@ error error::with_context(std::string_view context) const noexcept {
   return *this;
 }
 
-task_origin const& error::origin() const noexcept {
+task_origin const& error::origin() const& noexcept {
   static task_origin const unknown;
   return note_ != nullptr ? note_->one->origin : unknown;
 }
@@ -333,7 +329,8 @@ void append_failure(std::string& text, error const& e, bool in_one_line, bool st
   auto const [outer, inner] = contexts_of(e);
   append_before(text, outer);
   // Without memory for its path, it has a name only.
-  append_before(text, e.origin().path.empty() ? e.origin().name : e.origin().path);
+  task_origin const& from = e.origin();
+  append_before(text, from.path.empty() ? from.name : from.path);
   append_before(text, inner);
   text += own_words(e);
   if (in_one_line) {

@@ -692,6 +692,40 @@ TEST(Context, of_a_result_is_that_of_its_error) {
   EXPECT_TRUE(errgroup::result<>().with_context("publish x"));
 }
 
+// --- temporaries -----------------------------------------------------------------------------
+
+TEST(Error, of_a_temporary_its_origin_may_be_kept) {
+  auto const& from =
+      failed_in("a group with a name on the heap", "and a task with another").origin();
+  EXPECT_EQ(from.path, "a group with a name on the heap/and a task with another");
+  EXPECT_EQ(from.name, "and a task with another");
+  EXPECT_EQ(from.index, 0U);
+  static_assert(!std::is_reference_v<decltype(error().origin())>);
+}
+
+TEST(Error, an_origin_outlives_the_error) {
+  errgroup::task_origin from;
+  {
+    error const e = failed_in("group", "a task with a name on the heap");
+    from = e.origin();
+  }
+  EXPECT_EQ(from.name, "a task with a name on the heap");
+}
+
+TEST(Error, of_a_temporary_result_it_may_be_kept) {
+  auto const fails = []() -> errgroup::result<int> { return not_found(); };
+  auto const& e = fails().error();
+  EXPECT_EQ(e, not_found());
+  auto const fails_without_value = []() -> errgroup::result<> { return not_found(); };
+  auto const& f = fails_without_value().error();
+  EXPECT_EQ(f, not_found());
+  auto const& g = errgroup::exception_group(not_found()).error();
+  EXPECT_EQ(g, not_found());
+  static_assert(!std::is_reference_v<decltype(fails().error())>);
+  static_assert(!std::is_reference_v<decltype(fails_without_value().error())>);
+  static_assert(!std::is_reference_v<decltype(errgroup::exception_group(e).error())>);
+}
+
 TEST(Check, is_success_outside_of_any_task) { EXPECT_FALSE(errgroup::check()); }
 
 }  // namespace

@@ -114,10 +114,10 @@ class bad_result : public std::system_error {
 /// No index; no bound.
 inline constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
-/// Which task an error came from. The strings live as long as the error, or a copy of it.
+/// Which task an error came from. A copy stands alone: it may outlive the error.
 struct task_origin {
   /// The name that the task was given, or empty.
-  std::string_view name = {};
+  std::string name = {};
   /// How many tasks the group had been given before, since it was made. `npos` for an error that
   /// no task has made, and for a task that another task of the same group without a limit has
   /// submitted: counting those would be dear, and their order is chance. (Where several threads
@@ -136,6 +136,10 @@ namespace detail {
 
 struct error_access;
 
+/// For a static_assert in a template that must not be instantiated.
+template <class>
+inline constexpr bool never = false;
+
 /// What copies of an error share.
 struct ERRGROUP_API error_note {
   error_note() = default;
@@ -150,7 +154,6 @@ struct ERRGROUP_API error_note {
   error_note* one = this;      // of several errors: the note of the first
   error const* all = nullptr;  // of several errors: these
   std::exception_ptr exception;
-  std::string name;  // what `origin.name` shows
   task_origin origin;
   // What `error::with_context` has added: before the origin was known, and since then.
   std::string inner_context;
@@ -339,8 +342,10 @@ class [[nodiscard]] error {
   /// only as long as this very object, unless there are `others()`.
   ///
   /// Cost: a rethrow for each exception that it looks at.
+  ///
+  /// Of a temporary error it does not compile: what it returns would be gone when it is used.
   template <class E>
-  [[nodiscard]] E const* get_if() const noexcept {
+  [[nodiscard]] E const* get_if() const& noexcept {
     for (error const& one : all()) {
       if (E const* const found = one.get_one<E>()) {
         return found;
@@ -348,11 +353,19 @@ class [[nodiscard]] error {
     }
     return nullptr;
   }
+  template <class E>
+  E const* get_if() const&& {
+    static_assert(
+        detail::never<E>,
+        "errgroup: get_if() of a temporary error points to what is gone with it: keep the "
+        "error first, `auto const err = g.wait();`, and ask `err.get_if<E>()`");
+    return nullptr;
+  }
 
   /// The first in `all()` for which `pred(error const&)` is true, or null. Valid as long as
-  /// `all()`.
+  /// `all()`; of a temporary error it does not compile either.
   template <class Pred>
-  [[nodiscard]] error const* find_if(Pred pred) const {
+  [[nodiscard]] error const* find_if(Pred pred) const& {
     for (error const& one : all()) {
       if (pred(one)) {
         return &one;
@@ -360,28 +373,57 @@ class [[nodiscard]] error {
     }
     return nullptr;
   }
+  template <class Pred>
+  error const* find_if(Pred /*unused*/) const&& {
+    static_assert(detail::never<Pred>,
+                  "errgroup: find_if() of a temporary error points to what is gone with it: keep "
+                  "the error first, `auto const err = g.wait();`, and ask `err.find_if(...)`");
+    return nullptr;
+  }
 
   /// Which task it was, as far as that is known. An error keeps the origin that it got first: one
   /// that a task gets from an inner group and returns says which task of that one it was.
-  [[nodiscard]] ERRGROUP_API task_origin const& origin() const noexcept;
+  ///
+  /// Valid as long as this object, or a copy of it, lives. Of a temporary error it is a copy, so
+  /// `auto const& from = g.wait().origin();` is fine; copying throws `std::bad_alloc`.
+  [[nodiscard]] ERRGROUP_API task_origin const& origin() const& noexcept;
+  [[nodiscard]] task_origin origin() const&& { return origin(); }
 
   /// With `keep::all`: what failed besides, in the order in which it did. Each is a single failure:
   /// an error that has others itself is listed together with those. (A group that keeps the first
   /// error only leaves that its others, if it came with some.) Valid as long as this object, or a
   /// copy of it, lives.
-  [[nodiscard]] std::span<error const> others() const noexcept {
+  /// Of a temporary error it does not compile, as `all()`.
+  [[nodiscard]] std::span<error const> others() const& noexcept {
     return others_ != 0 ? all().subspan(1) : std::span<error const>();
+  }
+  template <class Temporary = error>
+  std::span<error const> others() const&& {
+    static_assert(
+        detail::never<Temporary>,
+        "errgroup: others() of a temporary error refers to what is gone with it: keep the "
+        "error first, `auto const err = g.wait();`, and go through `err.others()`");
+    return {};
   }
 
   /// Every failure, each alone: this one, without its others and counts, and then those. Empty for
   /// success.
-  /// Valid as long as `others()`; if there are none, as long as this very object: in C++20 not in
-  /// `for (auto& e : g.wait().all())`, whose error is gone before the loop begins.
-  [[nodiscard]] std::span<error const> all() const noexcept {
+  ///
+  /// Valid as long as `others()`; if there are none, as long as this very object. Of a temporary
+  /// error it does not compile: in C++20 the error of `for (auto& e : g.wait().all())` is gone
+  /// before the loop begins.
+  [[nodiscard]] std::span<error const> all() const& noexcept {
     if (others_ != 0) {
       return {note_->all, others_ + 1};
     }
     return {this, *this ? 1U : 0U};
+  }
+  template <class Temporary = error>
+  std::span<error const> all() const&& {
+    static_assert(detail::never<Temporary>,
+                  "errgroup: all() of a temporary error refers to what is gone with it: keep the "
+                  "error first, `auto const err = g.wait();`, and go through `err.all()`");
+    return {};
   }
 
   /// With `keep::all`: failures that are not among `others()`, because there were more than

@@ -27,7 +27,9 @@ class ERRGROUP_API exception_group : public std::runtime_error {
   ~exception_group() override;
 
   /// The first error, which has the others.
-  [[nodiscard]] errgroup::error const& error() const noexcept { return all_; }
+  [[nodiscard]] errgroup::error const& error() const& noexcept { return all_; }
+  /// Of a temporary exception it is the error itself, and not a reference.
+  [[nodiscard]] errgroup::error error() const&& noexcept { return all_; }
 
   /// The exception of each, the first one first. Throws `std::bad_alloc`.
   [[nodiscard]] std::vector<std::exception_ptr> exceptions() const;

@@ -168,10 +168,13 @@ class [[nodiscard]] result {
     return *std::move(value_);
   }
 
-  /// Why there is no value; success if there is one.
+  /// Why there is no value; success if there is one. Of a temporary result the error itself, and
+  /// not a reference, as a `std::expected` gives: `auto const& err = f().error();` is fine. (The
+  /// value of a temporary is a reference, as there.)
   [[nodiscard]] errgroup::error& error() & noexcept { return error_; }
   [[nodiscard]] errgroup::error const& error() const& noexcept { return error_; }
-  [[nodiscard]] errgroup::error&& error() && noexcept { return std::move(error_); }
+  [[nodiscard]] errgroup::error error() && noexcept { return std::move(error_); }
+  [[nodiscard]] errgroup::error error() const&& noexcept { return error_; }
 
   template <class U>
   [[nodiscard]] T value_or(U&& other) const& {
@@ -378,9 +381,11 @@ class [[nodiscard]] result<void> {
   /// Throws `error().exception()` unless this is success.
   void value() const { error_.raise(); }
 
+  /// Why this is no success; success if it is one. Of a temporary result the error itself.
   [[nodiscard]] errgroup::error& error() & noexcept { return error_; }
   [[nodiscard]] errgroup::error const& error() const& noexcept { return error_; }
-  [[nodiscard]] errgroup::error&& error() && noexcept { return std::move(error_); }
+  [[nodiscard]] errgroup::error error() && noexcept { return std::move(error_); }
+  [[nodiscard]] errgroup::error error() const&& noexcept { return error_; }
   [[nodiscard]] errgroup::error error_or(errgroup::error other) const {
     if (!has_value()) {
       return error_;
