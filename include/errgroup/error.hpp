@@ -3,6 +3,7 @@
 #define ERRGROUP_ERROR_HPP
 
 #include <errgroup/detail/export.hpp>
+#include <errgroup/detail/forced_unwind.hpp>
 #include <errgroup/stack.hpp>
 
 #include <atomic>           // atomic
@@ -323,6 +324,8 @@ class [[nodiscard]] error {
     if (*this) {
       try {
         return with_context(std::string_view(std::string(make())));
+      } catch (detail::forced_unwind const&) {
+        detail::refuse_end_of_thread();
       } catch (...) {
         return *this;
       }

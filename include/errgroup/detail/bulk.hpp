@@ -5,6 +5,7 @@
 /// What `for_each`, `transform` and `reduce` have in common: how a range is taken apart, when
 /// somebody looks whether to go on, and what becomes of an element that fails.
 
+#include <errgroup/detail/forced_unwind.hpp>
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/detail/outermost.hpp>
 #include <errgroup/error.hpp>
@@ -278,7 +279,11 @@ class bulk {
   template <class F>
   bool guarded(F&& f, std::size_t index) noexcept {
     if (leaves_exceptions()) {
-      f();
+      try {
+        f();
+      } catch (forced_unwind const&) {
+        refuse_end_of_thread();
+      }
       return true;
     }
     bool done = true;
