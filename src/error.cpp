@@ -7,6 +7,7 @@
 #include <optional>   // optional
 #include <ostream>    // ostream
 #include <sstream>    // ostringstream
+#include <vector>     // vector
 
 namespace errgroup {
 namespace {
@@ -294,9 +295,11 @@ task_origin const& error::origin() const& noexcept {
   return note_ != nullptr ? note_->one->origin : unknown;
 }
 
-std::vector<stack_frame> error::stack() const {
+void error::read_stack(detail::frame_sink sink, void* to) const {
   detail::stack_reader const read = detail::read_stack.load(std::memory_order_acquire);
-  return read != nullptr && thrown() != nullptr ? read(thrown()) : std::vector<stack_frame>();
+  if (read != nullptr && thrown() != nullptr) {
+    read(thrown(), sink, to);
+  }
 }
 
 namespace {
@@ -345,9 +348,12 @@ void append_failure(std::string& text, error const& e, bool in_one_line, bool st
   }
   if (stacks) {
     std::ostringstream calls;
-    for (stack_frame const& call : e.stack()) {
-      calls << "\n    " << call;
-    }
+    detail::error_access::read_stack(
+        e,
+        [](void* to, stack_frame const& call) {
+          *static_cast<std::ostream*>(to) << "\n    " << call;
+        },
+        static_cast<std::ostream*>(&calls));
     text += calls.str();
   }
 }

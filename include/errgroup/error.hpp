@@ -449,7 +449,11 @@ class [[nodiscard]] error {
   ///
   /// Cost: reads the program's debug information, tens of milliseconds at the first call and a few
   /// at each later one. See docs/stacktrace.md.
-  [[nodiscard]] ERRGROUP_API std::vector<stack_frame> stack() const;
+  [[nodiscard, gnu::always_inline]] std::vector<stack_frame> stack() const {
+    std::vector<stack_frame> calls;
+    read_stack(&detail::append_call<std::vector<stack_frame>>, &calls);
+    return calls;
+  }
 
   /// Equal if both are success, the same code, or the same exception object.
   friend bool operator==(error const& a, error const& b) noexcept {
@@ -477,6 +481,8 @@ class [[nodiscard]] error {
 
  private:
   friend struct detail::error_access;
+
+  ERRGROUP_API void read_stack(detail::frame_sink sink, void* to) const;
 
   /// The exception, which is in the note if there is one; null if this is a code.
   [[nodiscard]] std::exception_ptr const& thrown() const noexcept {
@@ -588,6 +594,7 @@ struct error_access {
   }
 
   static error_note* note_of(error const& e) noexcept { return e.note_; }
+  static void read_stack(error const& e, frame_sink sink, void* to) { e.read_stack(sink, to); }
   static std::exception_ptr const& thrown(error const& e) noexcept { return e.thrown(); }
   /// Has `e` share a note that knows its exception.
   static void share_note(error& e, error_note& note) noexcept {

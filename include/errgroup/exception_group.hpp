@@ -32,7 +32,14 @@ class ERRGROUP_API exception_group : public std::runtime_error {
   [[nodiscard]] errgroup::error error() const&& noexcept { return all_; }
 
   /// The exception of each, the first one first. Throws `std::bad_alloc`.
-  [[nodiscard]] std::vector<std::exception_ptr> exceptions() const;
+  [[nodiscard, gnu::always_inline]] std::vector<std::exception_ptr> exceptions() const {
+    std::vector<std::exception_ptr> all;
+    all.reserve(all_.all().size());
+    for (errgroup::error const& one : all_.all()) {
+      all.push_back(one.exception());
+    }
+    return all;
+  }
 
  private:
   errgroup::error all_;
