@@ -44,9 +44,9 @@ enum class errc {
 inline constexpr errc stop_repeating = errc::stop_repeating;
 
 /// The category of `errc`; its name is "errgroup".
-[[nodiscard]] ERRGROUP_API std::error_category const& error_category() noexcept;
+[[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::error_category const& error_category() noexcept;
 
-[[nodiscard]] inline std::error_code make_error_code(errc e) noexcept {
+[[ERRGROUP_NODISCARD_ANSWER]] inline std::error_code make_error_code(errc e) noexcept {
   return {static_cast<int>(e), error_category()};
 }
 
@@ -98,8 +98,10 @@ class bad_result : public std::system_error {
   explicit bad_result(E value, std::error_code code = errc::failed)
       : std::system_error(code), kept_(std::make_shared<kept>(std::move(value), code)) {}
 
-  [[nodiscard]] char const* what() const noexcept override { return kept_->words.c_str(); }
-  [[nodiscard]] E const& value() const noexcept { return kept_->value; }
+  [[ERRGROUP_NODISCARD_ANSWER]] char const* what() const noexcept override {
+    return kept_->words.c_str();
+  }
+  [[ERRGROUP_NODISCARD_ANSWER]] E const& value() const noexcept { return kept_->value; }
 
  private:
   struct kept {
@@ -207,7 +209,7 @@ inline constexpr with_stack_t with_stack{};
 ///     if (auto err = g.wait()) {
 ///       std::cerr << err << '\n';
 ///     }
-class [[nodiscard]] error {
+class [[ERRGROUP_NODISCARD_ERROR]] error {
  public:
   /// Success.
   error() noexcept = default;
@@ -273,15 +275,15 @@ class [[nodiscard]] error {
   /// or what `make_error` was given. Zero for success.
   ///
   /// Cost: for an exception that did not come from a task, a rethrow.
-  [[nodiscard]] ERRGROUP_API std::error_code code() const noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::error_code code() const noexcept;
 
   /// The exception: the one thrown; of a code, a `std::system_error`; of an error of a type of
   /// its own, a `bad_result` of it. Null for success.
-  [[nodiscard]] ERRGROUP_API std::exception_ptr exception() const;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::exception_ptr exception() const;
 
   /// What happened: the exception's `what()` or the code's `message()`, behind what `with_context`
   /// has added, and without the origin. Empty for success.
-  [[nodiscard]] ERRGROUP_API std::string what() const;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string what() const;
 
   /// `what()` with the origin around it, as far as that is known:
   ///
@@ -289,9 +291,9 @@ class [[nodiscard]] error {
   ///
   /// With `others()`, one line each, this one first; how many more there were stands in a last
   /// line. Empty for success.
-  [[nodiscard]] ERRGROUP_API std::string message() const;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string message() const;
   /// The same; below each failure its `stack()`, one call a line.
-  [[nodiscard]] ERRGROUP_API std::string message(with_stack_t) const;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string message(with_stack_t) const;
 
   /// This error, with `context` and ": " before what it says.
   ///
@@ -311,7 +313,8 @@ class [[nodiscard]] error {
   /// Throws: nothing. If there is no memory for the context, the error is returned without it: the
   ///     lack of memory must not take the place of the failure.
   /// Cost: on success, that of a copy. The text is the caller's to make; see below.
-  [[nodiscard]] ERRGROUP_API error with_context(std::string_view context) const noexcept;
+  [[ERRGROUP_NODISCARD_COPY]] ERRGROUP_API error
+  with_context(std::string_view context) const noexcept;
   /// The same with the text that `make()` returns. `make` is called for a failure only, so success
   /// does not pay for the text:
   ///
@@ -320,7 +323,7 @@ class [[nodiscard]] error {
   /// If `make` throws, the error is returned without a context.
   template <class F>
     requires std::is_invocable_r_v<std::string, F&>
-  [[nodiscard]] error with_context(F&& make) const noexcept {
+  [[ERRGROUP_NODISCARD_COPY]] error with_context(F&& make) const noexcept {
     if (*this) {
       try {
         return with_context(std::string_view(std::string(make())));
@@ -348,7 +351,7 @@ class [[nodiscard]] error {
   ///
   /// Of a temporary error it does not compile: what it returns would be gone when it is used.
   template <class E>
-  [[nodiscard]] E const* get_if() const& noexcept {
+  [[ERRGROUP_NODISCARD_ANSWER]] E const* get_if() const& noexcept {
     for (error const& one : all()) {
       if (E const* const found = one.get_one<E>()) {
         return found;
@@ -368,7 +371,7 @@ class [[nodiscard]] error {
   /// The first in `all()` for which `pred(error const&)` is true, or null. Valid as long as
   /// `all()`; of a temporary error it does not compile either.
   template <class Pred>
-  [[nodiscard]] error const* find_if(Pred pred) const& {
+  [[ERRGROUP_NODISCARD_ANSWER]] error const* find_if(Pred pred) const& {
     for (error const& one : all()) {
       if (pred(one)) {
         return &one;
@@ -389,15 +392,15 @@ class [[nodiscard]] error {
   ///
   /// Valid as long as this object, or a copy of it, lives. Of a temporary error it is a copy, so
   /// `auto const& from = g.wait().origin();` is fine; copying throws `std::bad_alloc`.
-  [[nodiscard]] ERRGROUP_API task_origin const& origin() const& noexcept;
-  [[nodiscard]] task_origin origin() const&& { return origin(); }
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API task_origin const& origin() const& noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] task_origin origin() const&& { return origin(); }
 
   /// With `keep::all`: what failed besides, in the order in which it did. Each is a single failure:
   /// an error that has others itself is listed together with those. (A group that keeps the first
   /// error only leaves that its others, if it came with some.) Valid as long as this object, or a
   /// copy of it, lives.
   /// Of a temporary error it does not compile, as `all()`.
-  [[nodiscard]] std::span<error const> others() const& noexcept {
+  [[ERRGROUP_NODISCARD_ANSWER]] std::span<error const> others() const& noexcept {
     return others_ != 0 ? all().subspan(1) : std::span<error const>();
   }
   template <class Temporary = error>
@@ -415,7 +418,7 @@ class [[nodiscard]] error {
   /// Valid as long as `others()`; if there are none, as long as this very object. Of a temporary
   /// error it does not compile: in C++20 the error of `for (auto& e : g.wait().all())` is gone
   /// before the loop begins.
-  [[nodiscard]] std::span<error const> all() const& noexcept {
+  [[ERRGROUP_NODISCARD_ANSWER]] std::span<error const> all() const& noexcept {
     if (others_ != 0) {
       return {note_->all, others_ + 1};
     }
@@ -431,25 +434,25 @@ class [[nodiscard]] error {
 
   /// With `keep::all`: failures that are not among `others()`, because there were more than
   /// `options::max_errors`, or no memory.
-  [[nodiscard]] std::size_t dropped() const noexcept { return dropped_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] std::size_t dropped() const noexcept { return dropped_; }
 
   /// With `keep::all`: tasks that only told the group's own cancellation back to it. They failed
   /// after it with an error that is `std::errc::operation_canceled`, such as `errc::canceled`.
-  [[nodiscard]] std::size_t echoes() const noexcept { return echoes_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] std::size_t echoes() const noexcept { return echoes_; }
 
   /// How many tasks never ran: accepted and then skipped, or refused by `run` because the group
   /// had been stopped. Counted by `wait`, at the moment it returned.
-  [[nodiscard]] std::size_t skipped() const noexcept { return skipped_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] std::size_t skipped() const noexcept { return skipped_; }
 
   /// How often `retry` had tried when it gave up; 0 for what does not come from there.
-  [[nodiscard]] ERRGROUP_API std::size_t attempts() const noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::size_t attempts() const noexcept;
 
   /// The stack of the place that threw what a task threw, the innermost call first. Empty unless
   /// the program is linked with `errgroup::stacktrace`, and for what was not thrown.
   ///
   /// Cost: reads the program's debug information, tens of milliseconds at the first call and a few
   /// at each later one. See docs/stacktrace.md.
-  [[nodiscard, gnu::always_inline]] std::vector<stack_frame> stack() const {
+  [[ERRGROUP_NODISCARD_ANSWER, gnu::always_inline]] std::vector<stack_frame> stack() const {
     std::vector<stack_frame> calls;
     read_stack(&detail::append_call<std::vector<stack_frame>>, &calls);
     return calls;
@@ -552,14 +555,14 @@ class [[nodiscard]] error {
 ///
 /// Throws what moving `value` throws; `std::bad_alloc`. In a task either becomes the error.
 template <class E>
-[[nodiscard]] error make_error(E value, std::error_code code = errc::failed);
+[[ERRGROUP_NODISCARD_MADE]] error make_error(E value, std::error_code code = errc::failed);
 
 /// Several failures as one error: the first, with the others as `error::others`. What is no failure
 /// is left out; success, if nothing is left. Failures beyond `most` are counted as `dropped`.
 ///
 /// Throws: nothing; what there is no memory for is counted as dropped.
-[[nodiscard]] ERRGROUP_API error combine(std::span<error const> errors,
-                                         std::size_t most = npos) noexcept;
+[[ERRGROUP_NODISCARD_MADE]] ERRGROUP_API error combine(std::span<error const> errors,
+                                                       std::size_t most = npos) noexcept;
 
 /// `errc::canceled` if what the caller runs in was cancelled; success otherwise, and outside of
 /// any task.
@@ -572,7 +575,7 @@ template <class E>
 ///     if (auto err = errgroup::check()) return err;
 ///
 /// Threads: any. Cost: a few loads.
-[[nodiscard]] ERRGROUP_API error check() noexcept;
+[[ERRGROUP_NODISCARD_CHECK]] ERRGROUP_API error check() noexcept;
 
 namespace detail {
 

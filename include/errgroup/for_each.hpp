@@ -120,8 +120,9 @@ error for_each_in(options const& opts, F const& f, std::source_location where, R
 ///
 /// `where` is the place of the call, for `error::origin`.
 template <std::ranges::input_range R, class F>
-[[nodiscard]] error for_each(options const& opts, R&& range, F&& f,
-                             std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    options const& opts, R&& range, F&& f,
+    std::source_location where = std::source_location::current()) {
   using range_type = std::remove_reference_t<R>;
   using callable = std::remove_reference_t<F>;
   if constexpr (detail::indexable<range_type>) {
@@ -147,8 +148,8 @@ template <std::ranges::input_range R, class F>
 
 /// The same with a group that has no limit and cancels itself at the first error.
 template <std::ranges::input_range R, class F>
-[[nodiscard]] error for_each(R&& range, F&& f,
-                             std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    R&& range, F&& f, std::source_location where = std::source_location::current()) {
   return for_each(options{}, std::forward<R>(range), std::forward<F>(f), where);
 }
 
@@ -157,8 +158,8 @@ template <std::ranges::input_range R, class F>
 ///
 /// Throws besides: `std::invalid_argument` for a negative `n`.
 template <detail::counts N, class F>
-[[nodiscard]] error for_each(options const& opts, N n, F&& f,
-                             std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    options const& opts, N n, F&& f, std::source_location where = std::source_location::current()) {
   using callable = std::remove_reference_t<F>;
   detail::require_for_each<N, callable>();
   if constexpr (std::is_signed_v<N>) {
@@ -175,8 +176,8 @@ template <detail::counts N, class F>
 
 /// The same with a group that has no limit and cancels itself at the first error.
 template <detail::counts N, class F>
-[[nodiscard]] error for_each(N n, F&& f,
-                             std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    N n, F&& f, std::source_location where = std::source_location::current()) {
   return for_each(options{}, n, std::forward<F>(f), where);
 }
 

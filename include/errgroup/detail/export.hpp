@@ -2,6 +2,8 @@
 #ifndef ERRGROUP_DETAIL_EXPORT_HPP
 #define ERRGROUP_DETAIL_EXPORT_HPP
 
+#include <errgroup/detail/compiler.hpp>
+
 // ERRGROUP_API marks what a shared errgroup exports; all else in it is hidden.
 //
 // The build defines ERRGROUP_SHARED, for the library and for whoever links it, when it is built

@@ -12,6 +12,7 @@ namespace errgroup::detail {
 /// that is noexcept terminates, too, but only when the stack was unwound up to it.)
 ERRGROUP_API void call_outermost(void (*f)(void*), void* argument);
 
+#if defined(__cpp_exceptions)  // not in src/outermost.cpp
 /// The same for anything that is called without arguments. If it ends its thread, that terminates
 /// the process in words: without this handler, the thread would be gone without a trace. (The
 /// search for a handler of another exception passes this one.)
@@ -27,6 +28,7 @@ void call_outermost(Body& body) {
       },
       &body);
 }
+#endif
 
 }  // namespace errgroup::detail
 
