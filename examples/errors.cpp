@@ -70,6 +70,52 @@ std::error_code scan(page p) {
   return p.number == 4 ? std::make_error_code(std::errc::io_error) : std::error_code();
 }
 
+namespace texts {
+
+errgroup::error reserve(std::size_t blocks, std::size_t free_blocks) {
+  if (blocks > free_blocks) {
+    return errgroup::make_error("disk is full");
+  }
+  return {};
+}
+
+void check() {
+  errgroup::group g;
+  g.run([] { return reserve(8, 7); });
+  errgroup::error const err = g.wait();
+  expect(err.what() == "disk is full", "a text is what the error says");
+  expect(err == errc::failed, "... and has a code");
+  expect(!reserve(7, 7), "enough room is success");
+}
+
+}  // namespace texts
+
+namespace contexts {
+
+errgroup::error upload(std::string const& name) {
+  return name == "b.txt" ? errgroup::make_error("the shelf is full") : errgroup::error();
+}
+
+errgroup::error publish(std::string const& name) {
+  return upload(name).with_context("publish " + name);
+}
+
+errgroup::error release(std::vector<std::string> const& names) {
+  return errgroup::for_each(names, publish).with_context([&] {
+    return "release of " + std::to_string(names.size()) + " files";
+  });
+}
+
+void check() {
+  errgroup::error const err = release({"a.txt", "b.txt"});
+  expect(err.what() == "release of 2 files: publish b.txt: the shelf is full",
+         "each caller says what it was doing");
+  expect(*err.get_if<std::string>() == "the shelf is full", "what failed is what it was");
+  expect(!release({"a.txt"}), "success stays success");
+}
+
+}  // namespace contexts
+
 namespace own_types {
 
 void check() {
@@ -191,6 +237,8 @@ void check() {
 }  // namespace
 
 int main() {
+  texts::check();
+  contexts::check();
   own_types::check();
   every_failure::check();
   by_type::check();

@@ -7,6 +7,7 @@
 #include <optional>   // optional
 #include <ostream>    // ostream
 #include <sstream>    // ostringstream
+#include <vector>     // vector
 
 namespace errgroup {
 namespace {
@@ -87,8 +88,7 @@ void error_note::release() noexcept {
 
 note_ptr make_note(std::string_view name, std::source_location where) {
   note_ptr note(new error_note);
-  note->name = name;
-  note->origin.name = note->name;
+  note->origin.name = name;
   note->origin.where = where;
   return note;
 }
@@ -109,6 +109,41 @@ error error_access::alone(error const& e) noexcept {
   return one;
 }
 
+namespace {
+
+/// Writes a context before those that `text` has. Throws `std::bad_alloc`; `text` is as before
+/// then.
+void prepend(std::string& text, std::string_view context) {
+  if (!context.empty()) {
+    std::string both(context);
+    both.append(text.empty() ? "" : ": ").append(text);
+    text.swap(both);
+  }
+}
+
+/// Gives a new note the origin and the contexts of `e`. Throws `std::bad_alloc`.
+void copy_note(error_note& note, error const& e) {
+  note.origin = e.origin();
+  if (error_note const* const known = error_access::note_of(e)) {
+    note.inner_context = known->one->inner_context;
+    note.outer_context = known->one->outer_context;
+  }
+}
+
+}  // namespace
+
+error error_access::in_context(error const& one, std::string_view context) {
+  note_ptr const note(new error_note);
+  copy_note(*note.get(), one);
+  // The message tells what it learned last first. An origin that is learned later stands before
+  // what is inner now.
+  bool const has_path = !note->origin.path.empty() || !note->origin.name.empty();
+  prepend(has_path ? note->outer_context : note->inner_context, context);
+  error e = alone(one);
+  give_note(e, *note.get());
+  return e;
+}
+
 void error_access::give_note(error& e, error_note& note) noexcept {
   std::optional<error_list> rest;
   if (!e.others().empty()) {
@@ -118,6 +153,16 @@ void error_access::give_note(error& e, error_note& note) noexcept {
   note.exception = thrown(e);
   if (note.attempts == 0) {
     note.attempts = e.attempts();
+  }
+  error_note const* const known = e.note_ != nullptr ? e.note_->one : nullptr;
+  if (known != nullptr && note.inner_context.empty() && note.outer_context.empty()) {
+    try {
+      // The note has an origin that `e` had not: it stands before all that `e` says.
+      note.inner_context = known->inner_context;
+      prepend(note.inner_context, known->outer_context);
+    } catch (std::bad_alloc const&) {
+      note.inner_context.clear();  // a failure without its context is better than no failure
+    }
   }
   share_note(e, note);
   if (rest) {
@@ -131,12 +176,9 @@ void error_access::set_attempts(error& e, std::size_t n) noexcept {
     return;
   }
   try {
-    task_origin const& from = e.origin();
-    note->name = from.name;
-    note->origin = from;
-    note->origin.name = note->name;
+    copy_note(*note.get(), e);
   } catch (std::bad_alloc const&) {
-    note->origin.name = {};  // it tells the number without the place
+    // it tells the number without the place
   }
   note->attempts = n;
   give_note(e, *note.get());
@@ -177,29 +219,87 @@ std::exception_ptr error::exception() const {
   return code_.value() == 0 ? nullptr : std::make_exception_ptr(std::system_error(code_));
 }
 
-std::string error::what() const {
-  if (thrown() == nullptr) {
-    return code_.value() != 0 ? code_.message() : std::string();
+namespace {
+
+std::string own_words(error const& e) {
+  std::exception_ptr const& thrown = detail::error_access::thrown(e);
+  if (thrown == nullptr) {
+    return e.code().message();
   }
   try {
-    std::rethrow_exception(thrown());
-  } catch (std::exception const& e) {
-    return e.what() != nullptr ? e.what() : "";
-  } catch (std::error_code const& e) {
-    return e.message();
+    std::rethrow_exception(thrown);
+  } catch (std::exception const& x) {
+    return x.what() != nullptr ? x.what() : "";
+  } catch (std::error_code const& code) {
+    return code.message();
   } catch (...) {
     return "a task threw something that is not a std::exception";
   }
 }
 
-task_origin const& error::origin() const noexcept {
+struct contexts {
+  std::string_view outer;
+  std::string_view inner;
+};
+
+contexts contexts_of(error const& e) noexcept {
+  detail::error_note const* const note = detail::error_access::note_of(e);
+  return note == nullptr ? contexts()
+                         : contexts{note->one->outer_context, note->one->inner_context};
+}
+
+/// Appends what stands before other words.
+void append_before(std::string& text, std::string_view words) {
+  if (!words.empty()) {
+    text.append(words).append(": ");
+  }
+}
+
+}  // namespace
+
+std::string error::what() const {
+  std::string text;
+  if (*this) {
+    auto const [outer, inner] = contexts_of(*this);
+    append_before(text, outer);
+    append_before(text, inner);
+    text += own_words(*this);
+  }
+  return text;
+}
+
+error error::with_context(std::string_view context) const noexcept {
+  if (!*this || context.empty()) {
+    return *this;
+  }
+  try {
+    std::vector<error> each;
+    for (error const& one : all()) {
+      each.push_back(detail::error_access::in_context(one, context));
+    }
+    error e = combine(each);
+    if (e.others_ == others_) {  // else there was no memory for them
+      e.skipped_ = skipped_;
+      e.dropped_ = dropped_;
+      e.echoes_ = echoes_;
+      return e;
+    }
+  } catch (std::bad_alloc const&) {
+    // as it is
+  }
+  return *this;
+}
+
+task_origin const& error::origin() const& noexcept {
   static task_origin const unknown;
   return note_ != nullptr ? note_->one->origin : unknown;
 }
 
-std::vector<stack_frame> error::stack() const {
+void error::read_stack(detail::frame_sink sink, void* to) const {
   detail::stack_reader const read = detail::read_stack.load(std::memory_order_acquire);
-  return read != nullptr && thrown() != nullptr ? read(thrown()) : std::vector<stack_frame>();
+  if (read != nullptr && thrown() != nullptr) {
+    read(thrown(), sink, to);
+  }
 }
 
 namespace {
@@ -229,12 +329,13 @@ void append_place(std::string& text, task_origin const& origin) {
 
 void append_failure(std::string& text, error const& e, bool in_one_line, bool stacks) {
   std::size_t const begin = text.size();
-  if (!e.origin().path.empty()) {
-    text.append(e.origin().path).append(": ");
-  } else if (!e.origin().name.empty()) {
-    text.append(e.origin().name).append(": ");  // there was no memory for more
-  }
-  text += e.what();
+  auto const [outer, inner] = contexts_of(e);
+  append_before(text, outer);
+  // Without memory for its path, it has a name only.
+  task_origin const& from = e.origin();
+  append_before(text, from.path.empty() ? from.name : from.path);
+  append_before(text, inner);
+  text += own_words(e);
   if (in_one_line) {
     std::replace(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), '\n', ' ');
   }
@@ -247,9 +348,12 @@ void append_failure(std::string& text, error const& e, bool in_one_line, bool st
   }
   if (stacks) {
     std::ostringstream calls;
-    for (stack_frame const& call : e.stack()) {
-      calls << "\n    " << call;
-    }
+    detail::error_access::read_stack(
+        e,
+        [](void* to, stack_frame const& call) {
+          *static_cast<std::ostream*>(to) << "\n    " << call;
+        },
+        static_cast<std::ostream*>(&calls));
     text += calls.str();
   }
 }

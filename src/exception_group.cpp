@@ -8,15 +8,6 @@ exception_group::exception_group(errgroup::error all)
 
 exception_group::~exception_group() = default;
 
-std::vector<std::exception_ptr> exception_group::exceptions() const {
-  std::vector<std::exception_ptr> all;
-  all.reserve(all_.all().size());
-  for (errgroup::error const& one : all_.all()) {
-    all.push_back(one.exception());
-  }
-  return all;
-}
-
 void error::raise_all() const {
   if (*this) {
     throw exception_group(*this);

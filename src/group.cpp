@@ -327,7 +327,8 @@ void group::describe(error& e, submission const& from) const noexcept {
   std::string names;
   try {
     add_names(names);
-    add_name(names, from.note != nullptr ? from.note->name : std::string_view());
+    add_name(names,
+             from.note != nullptr ? std::string_view(from.note->origin.name) : std::string_view());
     if (!names.starts_with(known.path)) {
       names = known.path;  // of a group further in
     }

@@ -23,7 +23,6 @@
 #include <exception>  // exception_ptr
 #include <new>        // placement new
 #include <typeinfo>   // type_info
-#include <vector>     // vector
 
 namespace errgroup::detail {
 namespace {
@@ -159,14 +158,18 @@ thrower next_throw() noexcept {
 // --- reading ---------------------------------------------------------------------------------
 
 /// The stack_reader.
-std::vector<stack_frame> read(std::exception_ptr const& exception) {
+void read(std::exception_ptr const& exception, frame_sink sink, void* to) {
   // An exception_ptr is a pointer to the exception object, in libstdc++ and in the C++ ABI that it
   // follows, and tells it to nobody. `catch` would tell only the part that is of a known type.
   void* object = nullptr;
   static_assert(sizeof exception == sizeof object);
   std::memcpy(static_cast<void*>(&object), static_cast<void const*>(&exception), sizeof object);
   raw_stack const stack = captured_stack(object);
-  return stack.size == 0 ? std::vector<stack_frame>() : read_symbols(stack);
+  if (stack.size != 0) {
+    for (stack_frame const& call : read_symbols(stack)) {
+      sink(to, call);
+    }
+  }
 }
 
 /// Runs before `main`. Looks for the next __cxa_throw now rather than in the middle of a throw; who

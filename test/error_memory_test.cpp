@@ -495,4 +495,39 @@ TEST(ErrorMemory, E6_a_group_whose_options_need_memory_is_made_or_throws) {
   });
 }
 
+TEST(ErrorMemory, E2_without_memory_for_a_context_the_error_stays_as_it_is) {
+  errgroup::group g{{.policy = on_error::keep_going, .errors = keep::all, .name = group_name}};
+  for (int i = 0; i != 3; ++i) {
+    g.run(task_name, [] { return cause(); });
+  }
+  error const several = g.wait();
+  error const one = several.all()[1];
+  constexpr std::string_view context = "a context that is on the heap, as the names are";
+  for (error const& plain : {error(cause()), one, several}) {
+    std::string const before = plain.message();
+    bool failed = true;
+    for (long n = 0; failed; ++n) {
+      error e;
+      {
+        failing_new const fails(n);
+        e = plain.with_context(context);
+        failed = failing_new::has_failed();
+      }
+      EXPECT_EQ(e, cause());
+      EXPECT_EQ(e.all().size(), plain.all().size());
+      EXPECT_EQ(e.dropped(), 0U);
+      EXPECT_EQ(plain.message(), before);
+      bool const has_context = e.what().starts_with(context);
+      EXPECT_EQ(has_context, !failed) << "allocation " << n;
+      for (error const& each : e.all()) {
+        EXPECT_EQ(each.what().starts_with(context), has_context);
+        EXPECT_EQ(each, cause());
+      }
+      if (!has_context) {
+        EXPECT_EQ(e.message(), before);
+      }
+    }
+  }
+}
+
 }  // namespace

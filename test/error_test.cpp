@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errgroup/error.hpp>
+#include <errgroup/exception_group.hpp>
 #include <errgroup/group.hpp>
+#include <errgroup/result.hpp>
+#include <errgroup/retry.hpp>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>        // nanoseconds
+#include <cstddef>       // size_t
 #include <exception>     // current_exception, exception_ptr, make_exception_ptr
 #include <future>        // future_errc, future_error
 #include <memory>        // make_unique, unique_ptr
 #include <sstream>       // ostringstream
 #include <stdexcept>     // runtime_error
-#include <string>        // string
+#include <string>        // string, to_string
 #include <string_view>   // string_view
 #include <system_error>  // errc, error_code, system_error
 #include <thread>        // thread
@@ -330,6 +336,34 @@ TEST(MakeError, keeps_the_value_and_the_code) {
   EXPECT_EQ(make(e.exception()), not_found());
 }
 
+TEST(MakeError, of_a_text_says_the_text_in_a_task_as_anywhere) {
+  errgroup::group g;
+  g.run([] { return errgroup::make_error("disk is full"); });
+  error const e = g.wait();
+  EXPECT_EQ(e, errc::failed);
+  EXPECT_EQ(e.what(), "disk is full");
+  ASSERT_NE(e.get_if<std::string>(), nullptr);
+  EXPECT_EQ(*e.get_if<std::string>(), "disk is full");
+
+  error const coded = errgroup::make_error("disk is full", not_found());
+  EXPECT_EQ(coded, not_found());
+  EXPECT_EQ(coded.what(), "disk is full");
+}
+
+TEST(MakeError, of_a_text_keeps_a_copy_that_outlives_the_text) {
+  std::string text = "disk 1 is full";
+  std::string const before = text;
+  error const of_a_view = errgroup::make_error(std::string_view(text));
+  error const of_a_pointer = errgroup::make_error(text.c_str());
+  error const of_a_buffer = errgroup::make_error(text.data());
+  text.assign(text.size(), 'x');
+  for (error const& e : {of_a_view, of_a_pointer, of_a_buffer}) {
+    EXPECT_EQ(e.what(), before);
+    ASSERT_NE(e.get_if<std::string>(), nullptr);
+    EXPECT_EQ(*e.get_if<std::string>(), before);
+  }
+}
+
 TEST(MakeError, E2_without_a_code_it_is_errc_failed) {
   EXPECT_EQ(errgroup::make_error(7), errc::failed);
   EXPECT_EQ(make(errgroup::make_error(7).exception()), errc::failed);
@@ -505,6 +539,192 @@ TEST(Error, the_name_before_it_does_not_change_the_code_or_the_comparison) {
 }
 
 // --- check -----------------------------------------------------------------------------------
+
+// --- contexts --------------------------------------------------------------------------------
+
+TEST(Context, stands_before_what_the_error_says_and_the_latest_stands_first) {
+  error const plain = not_found();
+  error const once = plain.with_context("publish x");
+  EXPECT_EQ(once.what(), "publish x: " + plain.what());
+  EXPECT_EQ(once.message(), "publish x: " + plain.message());
+  error const twice = once.with_context("release " + std::to_string(7));
+  EXPECT_EQ(twice.what(), "release 7: publish x: " + plain.what());
+  EXPECT_EQ(twice.message(), "release 7: publish x: " + plain.message());
+  std::ostringstream out;
+  out << twice;
+  EXPECT_EQ(out.str(), twice.message());
+  EXPECT_EQ(plain.what(), not_found().message()) << "the error itself is as before";
+  EXPECT_EQ(once.what(), "publish x: " + plain.what());
+}
+
+TEST(Context, leaves_all_else_as_it_is) {
+  errgroup::group g{{.name = "job"}};
+  g.run("step", [] { throw std::runtime_error("bad header"); });
+  error const plain = g.wait();
+  error const e = plain.with_context("publish x");
+  EXPECT_EQ(e, plain);
+  EXPECT_EQ(e.code(), errc::exception);
+  EXPECT_EQ(e.exception(), plain.exception());
+  EXPECT_EQ(e.get_if<std::runtime_error>(), plain.get_if<std::runtime_error>());
+  EXPECT_EQ(e.origin().path, "job/step");
+  EXPECT_EQ(e.origin().name, "step");
+  EXPECT_EQ(e.origin().index, 0U);
+  EXPECT_EQ(e.origin().where.line(), plain.origin().where.line());
+  EXPECT_EQ(e.message(), "publish x: " + plain.message());
+  EXPECT_THAT(e.message(errgroup::with_stack), testing::StartsWith("publish x: job/step: bad"));
+  try {
+    e.raise();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (std::runtime_error const& thrown) {
+    EXPECT_STREQ(thrown.what(), "bad header") << "what the task threw";
+  }
+
+  error const coded = error(not_found()).with_context("publish x");
+  EXPECT_EQ(coded, not_found());
+  ASSERT_NE(coded.get_if<std::error_code>(), nullptr);
+  EXPECT_EQ(*coded.get_if<std::error_code>(), not_found());
+  EXPECT_THROW(coded.raise(), std::system_error);
+
+  error const text = errgroup::make_error("disk is full").with_context("publish x");
+  EXPECT_EQ(text.what(), "publish x: disk is full");
+  EXPECT_EQ(*text.get_if<std::string>(), "disk is full");
+}
+
+TEST(Context, of_success_is_success_and_makes_no_text) {
+  EXPECT_FALSE(error().with_context("publish x"));
+  EXPECT_EQ(error().with_context("publish x").message(), "");
+  EXPECT_FALSE(error().with_context([]() -> std::string {
+    ADD_FAILURE() << "nothing has failed";
+    return "";
+  }));
+}
+
+TEST(Context, may_be_made_when_something_has_failed_and_may_fail_then) {
+  error const plain = not_found();
+  EXPECT_EQ(plain.with_context([] { return std::string("publish x"); }).what(),
+            "publish x: " + plain.what());
+  error const same =
+      plain.with_context([]() -> std::string { throw std::runtime_error("no words"); });
+  EXPECT_EQ(same, plain);
+  EXPECT_EQ(same.what(), plain.what());
+}
+
+TEST(Context, that_is_empty_changes_nothing) {
+  error const plain = not_found();
+  EXPECT_EQ(plain.with_context("").what(), plain.what());
+  EXPECT_EQ(plain.with_context("").message(), plain.message());
+}
+
+TEST(Context, stands_where_it_was_added_on_the_way_up) {
+  errgroup::group outer{{.name = "outer"}};
+  outer.run("task", [] {
+    errgroup::group inner{{.name = "inner"}};
+    inner.run("step", [] { return error(not_found()).with_context("read"); });
+    return inner.wait().with_context("publish x");
+  });
+  error const e = outer.wait();
+  EXPECT_THAT(e.message(), testing::StartsWith("publish x: outer/inner/step: read: "));
+  EXPECT_THAT(e.message(), testing::HasSubstr("run at error_test.cpp"));
+  EXPECT_EQ(e.what(), "publish x: read: " + not_found().message());
+
+  // The place and a longer path are learned of an error that has the path of its group already.
+  errgroup::group above{{.name = "above"}};
+  above.run([] {
+    errgroup::group stopped{{.name = "stopped"}};
+    stopped.cancel(error(not_found()).with_context("stop"));
+    return stopped.wait().with_context("publish x");
+  });
+  EXPECT_THAT(above.wait().message(),
+              testing::StartsWith("above/stopped: publish x: stop: " + not_found().message()));
+
+  // A path that is learned later stands before all contexts.
+  errgroup::group g{{.name = "job"}};
+  g.run([] { return error(not_found()).with_context("read").with_context("publish x"); });
+  EXPECT_THAT(g.wait().message(), testing::StartsWith("job: publish x: read: "));
+}
+
+TEST(Context, is_that_of_each_of_several_failures) {
+  errgroup::group g{
+      {.policy = errgroup::on_error::keep_going, .errors = errgroup::keep::all, .max_errors = 2}};
+  for (int i = 0; i != 3; ++i) {
+    g.run([] { return not_found(); });
+  }
+  error const plain = g.wait();
+  error const e = plain.with_context("publish x");
+  EXPECT_EQ(e.dropped(), 1U);
+  EXPECT_EQ(e.skipped(), plain.skipped());
+  EXPECT_EQ(e.echoes(), plain.echoes());
+  ASSERT_EQ(e.all().size(), 2U);
+  for (std::size_t i = 0; i != 2; ++i) {
+    EXPECT_EQ(e.all()[i].what(), "publish x: " + not_found().message());
+    EXPECT_EQ(e.all()[i].origin().index, plain.all()[i].origin().index);
+  }
+  EXPECT_EQ(plain.all()[1].what(), not_found().message());
+  EXPECT_EQ(errgroup::exception_group(e).what(), e.message());
+  EXPECT_THAT(e.message(), testing::HasSubstr("\npublish x: "));
+
+  // Listed in a group further out, each keeps it.
+  errgroup::group outer{{.errors = errgroup::keep::all}};
+  outer.run([&e] { return e; });
+  error const told = outer.wait();
+  ASSERT_EQ(told.all().size(), 2U);
+  EXPECT_EQ(told.all()[1].what(), "publish x: " + not_found().message());
+}
+
+TEST(Context, stays_with_the_attempts_of_a_retry) {
+  auto const failed = errgroup::retry({.attempts = 2, .delay = std::chrono::nanoseconds(0)},
+                                      [] { return error(not_found()).with_context("read"); });
+  EXPECT_EQ(failed.error().what(), "read: " + not_found().message());
+  error const e = failed.error().with_context("publish x");
+  EXPECT_EQ(e.attempts(), 2U);
+  EXPECT_THAT(e.message(), testing::EndsWith(", after 2 attempts"));
+}
+
+TEST(Context, of_a_result_is_that_of_its_error) {
+  errgroup::result<int> const failed = not_found();
+  EXPECT_EQ(failed.with_context("publish x").error().what(), "publish x: " + not_found().message());
+  EXPECT_EQ(errgroup::result<int>(7).with_context("publish x").value(), 7);
+  errgroup::result<std::unique_ptr<int>> moved = std::make_unique<int>(7);
+  EXPECT_EQ(**std::move(moved).with_context([] { return "never"; }), 7);
+  errgroup::result<> const nothing = not_found();
+  EXPECT_EQ(nothing.with_context("publish x").error().what(),
+            "publish x: " + not_found().message());
+  EXPECT_TRUE(errgroup::result<>().with_context("publish x"));
+}
+
+// --- temporaries -----------------------------------------------------------------------------
+
+TEST(Error, of_a_temporary_its_origin_may_be_kept) {
+  auto const& from =
+      failed_in("a group with a name on the heap", "and a task with another").origin();
+  EXPECT_EQ(from.path, "a group with a name on the heap/and a task with another");
+  EXPECT_EQ(from.name, "and a task with another");
+  EXPECT_EQ(from.index, 0U);
+  static_assert(!std::is_reference_v<decltype(error().origin())>);
+}
+
+TEST(Error, an_origin_outlives_the_error) {
+  errgroup::task_origin from;
+  {
+    error const e = failed_in("group", "a task with a name on the heap");
+    from = e.origin();
+  }
+  EXPECT_EQ(from.name, "a task with a name on the heap");
+}
+
+TEST(Error, of_a_temporary_result_it_may_be_kept) {
+  auto const fails = []() -> errgroup::result<int> { return not_found(); };
+  auto const& e = fails().error();
+  EXPECT_EQ(e, not_found());
+  auto const fails_without_value = []() -> errgroup::result<> { return not_found(); };
+  auto const& f = fails_without_value().error();
+  EXPECT_EQ(f, not_found());
+  auto const& g = errgroup::exception_group(not_found()).error();
+  EXPECT_EQ(g, not_found());
+  static_assert(!std::is_reference_v<decltype(fails().error())>);
+  static_assert(!std::is_reference_v<decltype(fails_without_value().error())>);
+  static_assert(!std::is_reference_v<decltype(errgroup::exception_group(e).error())>);
+}
 
 TEST(Check, is_success_outside_of_any_task) { EXPECT_FALSE(errgroup::check()); }
 

@@ -681,6 +681,36 @@ TEST_F(ForEach, W4_isolated_it_runs_nothing_else_while_it_waits) {
   }
 }
 
+// --- what is called under the lock -----------------------------------------------------------
+
+TEST_F(ForEach, iterators_are_incremented_once_and_by_one_thread_at_a_time) {
+  support::expect_one_walk(3000, [](options const& opts, auto&& range) {
+    std::atomic<int> called{0};
+    EXPECT_FALSE(errgroup::for_each(opts, range, [&](int) { ++called; }));
+    EXPECT_EQ(called, 3000);
+  });
+}
+
+TEST_F(ForEach, each_element_is_read_once) {
+  support::expect_one_reading(3000, [](options const& opts, auto&& range) {
+    EXPECT_FALSE(errgroup::for_each(opts, range, [](int) {}));
+  });
+}
+
+TEST_F(ForEach, elements_of_a_forward_range_are_read_outside_of_the_lock) {
+  watchdog const guard("elements that are read at once");
+  std::list<int> const two{1, 2};
+  support::rendezvous both(2, "two threads that read an element");
+  tbb::global_control const threads(tbb::global_control::max_allowed_parallelism, 2);
+  tbb::task_arena arena(2);
+  error const e = errgroup::for_each({.arena = &arena}, two | std::views::transform([&both](int i) {
+                                                          both.arrive_and_wait();
+                                                          return i;
+                                                        }),
+                                     [](int) {});
+  EXPECT_FALSE(e) << e;
+}
+
 // --- iterators that throw --------------------------------------------------------------------
 
 TEST_F(ForEach, an_iterator_that_throws_is_an_error) {

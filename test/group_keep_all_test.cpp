@@ -126,9 +126,11 @@ TEST(GroupKeepAll, E5_what_is_returned_thrown_and_given_to_cancel_is_listed_alik
       [](group& g) {
         EXPECT_EQ(g.run_and_wait([] { return cause(); }), cause());
         EXPECT_TRUE(g.try_run([] { throw std::logic_error("thrown"); }));
-        EXPECT_EQ(g.wait().others().size(), 1U);
+        error const two = g.wait();
+        EXPECT_EQ(two.others().size(), 1U);
         g.run("named", [] { return third(); });
-        EXPECT_EQ(g.wait().others().size(), 2U);
+        error const three = g.wait();
+        EXPECT_EQ(three.others().size(), 2U);
         g.cancel(second());
         error const e = g.wait();
         EXPECT_EQ(whats(e),
@@ -393,7 +395,8 @@ TEST(GroupKeepAll, E1_a_group_s_own_errors_may_be_its_cause_once_more) {
     EXPECT_EQ(e.others().size(), n);
     group h{{.errors = keep::all}};
     h.cancel(e);
-    EXPECT_EQ(h.wait().others().size(), n);
+    error const told = h.wait();
+    EXPECT_EQ(told.others().size(), n);
     for (int i = 0; i != 7; ++i) {
       EXPECT_TRUE(g.run_and_wait([] { return second(); }));
     }
@@ -402,7 +405,8 @@ TEST(GroupKeepAll, E1_a_group_s_own_errors_may_be_its_cause_once_more) {
   std::size_t const n = before.others().size();
   g.cancel(before);
   EXPECT_EQ(before.others().size(), n);
-  EXPECT_EQ(g.wait().others().size() + g.wait().dropped(), 2 * n + 1);
+  error const after = g.wait();
+  EXPECT_EQ(after.others().size() + after.dropped(), 2 * n + 1);
 }
 
 // --- how many --------------------------------------------------------------------------------
@@ -550,7 +554,8 @@ TEST(GroupKeepAll, get_if_and_find_if_look_through_all) {
   int looked_at = 0;
   EXPECT_EQ(e.find_if([&](error const&) { return ++looked_at == 10; }), nullptr);
   EXPECT_EQ(looked_at, 4);
-  EXPECT_EQ(error().find_if([](error const&) { return true; }), nullptr);
+  error const none;
+  EXPECT_EQ(none.find_if([](error const&) { return true; }), nullptr);
 }
 
 TEST(GroupKeepAll, all_has_each_failure_alone_and_in_order) {
@@ -837,7 +842,8 @@ TEST(GroupKeepAll, E4_one_of_the_others_outlives_the_first) {
     group g{one_by_one};
     g.run(fails_with("first"));
     g.run("second", fails_with("second"));
-    one = g.wait().others()[0];
+    error const both = g.wait();
+    one = both.others()[0];
   }
   EXPECT_EQ(one.what(), "second");
   EXPECT_EQ(one.origin().name, "second");
@@ -910,7 +916,8 @@ TEST(GroupKeepAll, E4_who_waits_reads_the_others_while_more_fail) {
   for (int i = 0; i != 300; ++i) {
     g.run("a task with a name", fails_with("x"));
   }
-  EXPECT_EQ(g.wait().others().size(), 300U);
+  error const all = g.wait();
+  EXPECT_EQ(all.others().size(), 300U);
   done = true;
   for (auto& t : readers) {
     t.join();

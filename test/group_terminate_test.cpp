@@ -6,17 +6,25 @@
 #include "support/gate.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
+#include <errgroup/all.hpp>
+#include <errgroup/for_each.hpp>
 #include <errgroup/group.hpp>
+#include <errgroup/reduce.hpp>
+#include <errgroup/scope.hpp>
+#include <errgroup/spawn.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>           // pthread_cancel, pthread_exit, pthread_self, pthread_testcancel
 #include <tbb/parallel_for.h>  // parallel_for
 
 #include <atomic>        // atomic
 #include <cstdio>        // fputs
 #include <cstdlib>       // abort
 #include <exception>     // current_exception, exception, rethrow_exception, set_terminate
+#include <functional>    // plus
 #include <optional>      // optional
+#include <ranges>        // filter, iota
 #include <stdexcept>     // runtime_error
 #include <string>        // string
 #include <system_error>  // errc, error_code
@@ -198,6 +206,111 @@ TEST_F(GroupTerminateDeathTest, the_terminate_handler_sees_the_exception) {
 }
 
 // A group that keeps exceptions unwinds the stack: what these tests look for can be seen.
+// --- a task that ends its thread -------------------------------------------------------------
+
+void end_thread() { pthread_exit(nullptr); }
+
+void cancel_thread() {
+  pthread_cancel(pthread_self());
+  pthread_testcancel();
+}
+
+/// Calls `use(options)` in a program that has to end with errgroup's words, whatever becomes of
+/// exceptions.
+template <class Use>
+void expect_words(Use use) {
+  for (on_exception const exceptions : {on_exception::as_error, on_exception::terminate}) {
+    for (int const limit : {errgroup::unlimited, 1}) {
+      EXPECT_DEATH(
+          {
+            watchdog const guard("a task that ends its thread");
+            use({.limit = limit, .exceptions = exceptions});
+          },
+          AllOf(HasSubstr("errgroup: a task, or another function that errgroup called, ended its "
+                          "thread: it called pthread_exit"),
+                HasSubstr("return from the task instead"), Not(HasSubstr("in vain"))))
+          << "limit " << limit << ", exceptions " << static_cast<int>(exceptions);
+    }
+  }
+}
+
+TEST_F(GroupTerminateDeathTest, a_task_that_ends_its_thread_ends_the_process_in_words) {
+  expect_words([](options const& opts) {
+    group g(opts);
+    g.run(end_thread);
+    (void)g.wait();
+  });
+}
+
+TEST_F(GroupTerminateDeathTest, so_does_one_whose_thread_is_cancelled) {
+  expect_words([](options const& opts) {
+    group g(opts);
+    g.run(cancel_thread);
+    (void)g.wait();
+  });
+}
+
+TEST_F(GroupTerminateDeathTest, so_does_one_that_calls_a_group_inside) {
+  expect_words([](options const& opts) {
+    group g(opts);
+    (void)g.run_and_wait([&opts] {
+      group inner(opts);
+      return inner.run_and_wait(end_thread);
+    });
+  });
+}
+
+TEST_F(GroupTerminateDeathTest, so_does_a_callable_of_a_join) {
+  expect_words([](options const& opts) {
+    (void)errgroup::all(
+        opts, [] { return 1; },
+        []() -> int {
+          end_thread();
+          return 2;
+        });
+  });
+}
+
+TEST_F(GroupTerminateDeathTest, so_does_a_handles_task) {
+  expect_words([](options const& opts) {
+    group g(opts);
+    (void)errgroup::spawn(g, end_thread).get();
+  });
+}
+
+TEST_F(GroupTerminateDeathTest, so_does_what_is_called_for_elements) {
+  expect_words(
+      [](options const& opts) { (void)errgroup::for_each(opts, 9, [](int) { end_thread(); }); });
+}
+
+TEST_F(GroupTerminateDeathTest, so_does_the_iterator_of_a_range) {
+  expect_words([](options const& opts) {
+    auto const all = std::views::iota(0, 9) | std::views::filter([](int i) {
+                       if (i == 5) {
+                         end_thread();
+                       }
+                       return true;
+                     });
+    auto mine = all;
+    (void)errgroup::for_each(opts, mine, [](int) {});
+  });
+}
+
+TEST_F(GroupTerminateDeathTest, so_does_what_puts_the_values_of_a_reduce_together) {
+  expect_words([](options opts) {
+    opts.limit = 2;  // else there may be nothing to put together
+    (void)errgroup::reduce(opts, std::views::iota(0, 1000), 0, std::plus<>(), [](int, int) -> int {
+      end_thread();
+      return 0;
+    });
+  });
+}
+
+TEST_F(GroupTerminateDeathTest, so_does_the_body_of_a_scope) {
+  EXPECT_DEATH((void)errgroup::scope([](group&) { end_thread(); }),
+               HasSubstr("return from the task instead"));
+}
+
 TEST(GroupTerminate, a_group_without_the_option_unwinds_and_keeps_the_exception) {
   on_every_way([](group& g) {
     testing::internal::CaptureStderr();

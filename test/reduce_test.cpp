@@ -305,6 +305,18 @@ TEST_F(Reduce, an_identity_that_throws_is_an_error) {
   });
 }
 
+TEST_F(Reduce, iterators_are_incremented_once_and_by_one_thread_at_a_time) {
+  support::expect_one_walk(3000, [](options const& opts, auto&& range) {
+    EXPECT_EQ(errgroup::reduce(opts, range, 0L, add, std::plus<>()), 3000L * 2999 / 2);
+  });
+}
+
+TEST_F(Reduce, each_element_is_read_once) {
+  support::expect_one_reading(3000, [](options const& opts, auto&& range) {
+    EXPECT_EQ(errgroup::reduce(opts, range, 0L, add, std::plus<>()), 3000L * 2999 / 2);
+  });
+}
+
 TEST_F(Reduce, an_iterator_that_throws_is_an_error) {
   with_all_options([](options const& opts) {
     for (int const bad : {0, 50, 98}) {

@@ -136,7 +136,7 @@ TEST_F(Result, its_value_has_the_reference_it_is_asked_for_with) {
   static_assert(std::is_same_v<decltype(std::declval<R>().value()), std::string&&>);
   static_assert(std::is_same_v<decltype(std::declval<R&>().error()), error&>);
   static_assert(std::is_same_v<decltype(std::declval<R const&>().error()), error const&>);
-  static_assert(std::is_same_v<decltype(std::declval<R>().error()), error&&>);
+  static_assert(std::is_same_v<decltype(std::declval<R>().error()), error>);
   static_assert(std::is_same_v<R::value_type, std::string>);
   static_assert(std::is_same_v<R::error_type, error>);
   static_assert(std::is_same_v<R::rebind<int>, result<int>>);

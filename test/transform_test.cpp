@@ -349,6 +349,21 @@ TEST_F(Transform, a_copy_that_throws_is_an_error) {
   });
 }
 
+TEST_F(Transform, iterators_are_incremented_once_and_by_one_thread_at_a_time) {
+  support::expect_one_walk(3000, [](options const& opts, auto&& range) {
+    auto const r = errgroup::transform(opts, range, [](int i) { return std::to_string(i); });
+    ASSERT_TRUE(r) << r.error();
+    EXPECT_EQ(r->size(), 3000U);
+    EXPECT_EQ(r->back(), "2999");
+  });
+}
+
+TEST_F(Transform, each_element_is_read_once) {
+  support::expect_one_reading(3000, [](options const& opts, auto&& range) {
+    EXPECT_TRUE(errgroup::transform(opts, range, [](int i) { return i; }));
+  });
+}
+
 TEST_F(Transform, an_iterator_that_throws_is_an_error) {
   with_all_options([](options const& opts) {
     for (int const bad : {0, 50, 98}) {

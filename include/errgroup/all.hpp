@@ -182,8 +182,7 @@ class all_settled_joiner {
 ///
 /// What may be called, what is thrown, what it costs: as for `join`.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto all(options const& opts, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto all(options const& opts, A&&... f) {
   auto source = detail::source_of(f...);
   using slots = typename detail::slots_of<detail::value_slot, decltype(source)>::type;
   detail::all_joiner<slots> j(opts, source.size());
@@ -191,8 +190,8 @@ template <class... A>
 }
 /// The same without options.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto all(A&&... f) {
+  requires(!detail::begins_with_options<A...>)
+[[ERRGROUP_NODISCARD_RESULT]] auto all(A&&... f) {
   return errgroup::all(options{}, std::forward<A>(f)...);
 }
 
@@ -203,8 +202,7 @@ template <class... A>
 ///
 /// What may be called, what is thrown, what it costs: as for `join`.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto all_settled(options const& opts, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto all_settled(options const& opts, A&&... f) {
   auto source = detail::source_of(f...);
   using slots = typename detail::slots_of<detail::result_slot, decltype(source)>::type;
   detail::all_settled_joiner<slots> j(source.size());
@@ -212,8 +210,8 @@ template <class... A>
 }
 /// The same without options.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto all_settled(A&&... f) {
+  requires(!detail::begins_with_options<A...>)
+[[ERRGROUP_NODISCARD_RESULT]] auto all_settled(A&&... f) {
   return errgroup::all_settled(options{}, std::forward<A>(f)...);
 }
 

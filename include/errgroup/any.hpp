@@ -89,27 +89,25 @@ auto first_of(options const& opts, bool takes_failures, char const* words, A&...
 /// What may be called, what is thrown, what it costs: as for `join`; and `std::invalid_argument`
 /// for no callable at all.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto any(options const& opts, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto any(options const& opts, A&&... f) {
   return detail::first_of(opts, false, "errgroup: any() of no callables: none can succeed", f...);
 }
 /// The same without options.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto any(A&&... f) {
+  requires(!detail::begins_with_options<A...>)
+[[ERRGROUP_NODISCARD_RESULT]] auto any(A&&... f) {
   return errgroup::any(options{}, std::forward<A>(f)...);
 }
 
 /// The same as `any`, but gives what the first that finishes returned, be it a failure.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto race(options const& opts, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto race(options const& opts, A&&... f) {
   return detail::first_of(opts, true, "errgroup: race() of no callables: none can finish", f...);
 }
 /// The same without options.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto race(A&&... f) {
+  requires(!detail::begins_with_options<A...>)
+[[ERRGROUP_NODISCARD_RESULT]] auto race(A&&... f) {
   return errgroup::race(options{}, std::forward<A>(f)...);
 }
 

@@ -20,7 +20,7 @@ struct clock {
   using time_point = std::chrono::steady_clock::time_point;
   static constexpr bool is_steady = true;
 
-  [[nodiscard]] ERRGROUP_API static time_point now() noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API static time_point now() noexcept;
 };
 
 namespace detail {

@@ -3,6 +3,7 @@
 #define ERRGROUP_ERROR_HPP
 
 #include <errgroup/detail/export.hpp>
+#include <errgroup/detail/forced_unwind.hpp>
 #include <errgroup/stack.hpp>
 
 #include <atomic>           // atomic
@@ -15,7 +16,7 @@
 #include <string>           // string
 #include <string_view>      // string_view
 #include <system_error>     // error_code, error_condition, is_error_code_enum
-#include <type_traits>      // conditional_t, is_pointer_v, is_same_v, true_type
+#include <type_traits>      // conditional_t, is_invocable_r_v, is_pointer_v, is_same_v, true_type
 #include <utility>          // exchange, move, swap
 #include <vector>           // vector
 #include <version>          // __cpp_lib_format
@@ -43,9 +44,9 @@ enum class errc {
 inline constexpr errc stop_repeating = errc::stop_repeating;
 
 /// The category of `errc`; its name is "errgroup".
-[[nodiscard]] ERRGROUP_API std::error_category const& error_category() noexcept;
+[[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::error_category const& error_category() noexcept;
 
-[[nodiscard]] inline std::error_code make_error_code(errc e) noexcept {
+[[ERRGROUP_NODISCARD_ANSWER]] inline std::error_code make_error_code(errc e) noexcept {
   return {static_cast<int>(e), error_category()};
 }
 
@@ -97,8 +98,10 @@ class bad_result : public std::system_error {
   explicit bad_result(E value, std::error_code code = errc::failed)
       : std::system_error(code), kept_(std::make_shared<kept>(std::move(value), code)) {}
 
-  [[nodiscard]] char const* what() const noexcept override { return kept_->words.c_str(); }
-  [[nodiscard]] E const& value() const noexcept { return kept_->value; }
+  [[ERRGROUP_NODISCARD_ANSWER]] char const* what() const noexcept override {
+    return kept_->words.c_str();
+  }
+  [[ERRGROUP_NODISCARD_ANSWER]] E const& value() const noexcept { return kept_->value; }
 
  private:
   struct kept {
@@ -114,10 +117,10 @@ class bad_result : public std::system_error {
 /// No index; no bound.
 inline constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
-/// Which task an error came from. The strings live as long as the error, or a copy of it.
+/// Which task an error came from. A copy stands alone: it may outlive the error.
 struct task_origin {
   /// The name that the task was given, or empty.
-  std::string_view name = {};
+  std::string name = {};
   /// How many tasks the group had been given before, since it was made. `npos` for an error that
   /// no task has made, and for a task that another task of the same group without a limit has
   /// submitted: counting those would be dear, and their order is chance. (Where several threads
@@ -137,6 +140,10 @@ namespace detail {
 
 struct error_access;
 
+/// For a static_assert in a template that must not be instantiated.
+template <class>
+inline constexpr bool never = false;
+
 /// What copies of an error share.
 struct ERRGROUP_API error_note {
   error_note() = default;
@@ -151,8 +158,10 @@ struct ERRGROUP_API error_note {
   error_note* one = this;      // of several errors: the note of the first
   error const* all = nullptr;  // of several errors: these
   std::exception_ptr exception;
-  std::string name;  // what `origin.name` shows
   task_origin origin;
+  // What `error::with_context` has added: before the origin was known, and since then.
+  std::string inner_context;
+  std::string outer_context;
   std::size_t attempts = 0;
 };
 
@@ -201,7 +210,7 @@ inline constexpr with_stack_t with_stack{};
 ///     if (auto err = g.wait()) {
 ///       std::cerr << err << '\n';
 ///     }
-class [[nodiscard]] error {
+class [[ERRGROUP_NODISCARD_ERROR]] error {
  public:
   /// Success.
   error() noexcept = default;
@@ -267,15 +276,15 @@ class [[nodiscard]] error {
   /// or what `make_error` was given. Zero for success.
   ///
   /// Cost: for an exception that did not come from a task, a rethrow.
-  [[nodiscard]] ERRGROUP_API std::error_code code() const noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::error_code code() const noexcept;
 
   /// The exception: the one thrown; of a code, a `std::system_error`; of an error of a type of
   /// its own, a `bad_result` of it. Null for success.
-  [[nodiscard]] ERRGROUP_API std::exception_ptr exception() const;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::exception_ptr exception() const;
 
-  /// What happened, and nothing else: the exception's `what()` or the code's `message()`. Empty for
-  /// success.
-  [[nodiscard]] ERRGROUP_API std::string what() const;
+  /// What happened: the exception's `what()` or the code's `message()`, behind what `with_context`
+  /// has added, and without the origin. Empty for success.
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string what() const;
 
   /// `what()` with the origin around it, as far as that is known:
   ///
@@ -283,9 +292,50 @@ class [[nodiscard]] error {
   ///
   /// With `others()`, one line each, this one first; how many more there were stands in a last
   /// line. Empty for success.
-  [[nodiscard]] ERRGROUP_API std::string message() const;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string message() const;
   /// The same; below each failure its `stack()`, one call a line.
-  [[nodiscard]] ERRGROUP_API std::string message(with_stack_t) const;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string message(with_stack_t) const;
+
+  /// This error, with `context` and ": " before what it says.
+  ///
+  ///     errgroup::error publish(std::string const& name) {
+  ///       return upload(name).with_context("publish " + name);  // publish x: disk is full
+  ///     }
+  ///
+  /// A context that is added later stands in front: "release 7: publish x: disk is full". The
+  /// context stands in `what()`, in `message()`, and in what is made of these: `<<`, `std::format`,
+  /// the `what()` of an `exception_group`. If there are `others()`, each failure gets the context.
+  /// The rest of the error stays as it is: `code()`, `==`, `get_if`, `origin()`, `stack()`, the
+  /// counts, `attempts()`. So does `exception()`: what `raise()` throws is what the task threw, and
+  /// knows no context.
+  ///
+  /// Success stays success. An empty context changes nothing.
+  ///
+  /// Throws: nothing. If there is no memory for the context, the error is returned without it: the
+  ///     lack of memory must not take the place of the failure.
+  /// Cost: on success, that of a copy. The text is the caller's to make; see below.
+  [[ERRGROUP_NODISCARD_COPY]] ERRGROUP_API error
+  with_context(std::string_view context) const noexcept;
+  /// The same with the text that `make()` returns. `make` is called for a failure only, so success
+  /// does not pay for the text:
+  ///
+  ///     return upload(name).with_context([&] { return "publish " + name; });
+  ///
+  /// If `make` throws, the error is returned without a context.
+  template <class F>
+    requires std::is_invocable_r_v<std::string, F&>
+  [[ERRGROUP_NODISCARD_COPY]] error with_context(F&& make) const noexcept {
+    if (*this) {
+      try {
+        return with_context(std::string_view(std::string(make())));
+      } catch (detail::forced_unwind const&) {
+        detail::refuse_end_of_thread();
+      } catch (...) {
+        return *this;
+      }
+    }
+    return *this;
+  }
 
   /// Throws `exception()` if this is a failure, else returns.
   ERRGROUP_API void raise() const;
@@ -299,8 +349,10 @@ class [[nodiscard]] error {
   /// only as long as this very object, unless there are `others()`.
   ///
   /// Cost: a rethrow for each exception that it looks at.
+  ///
+  /// Of a temporary error it does not compile: what it returns would be gone when it is used.
   template <class E>
-  [[nodiscard]] E const* get_if() const noexcept {
+  [[ERRGROUP_NODISCARD_ANSWER]] E const* get_if() const& noexcept {
     for (error const& one : all()) {
       if (E const* const found = one.get_one<E>()) {
         return found;
@@ -308,11 +360,19 @@ class [[nodiscard]] error {
     }
     return nullptr;
   }
+  template <class E>
+  E const* get_if() const&& {
+    static_assert(
+        detail::never<E>,
+        "errgroup: get_if() of a temporary error points to what is gone with it: keep the "
+        "error first, `auto const err = g.wait();`, and ask `err.get_if<E>()`");
+    return nullptr;
+  }
 
   /// The first in `all()` for which `pred(error const&)` is true, or null. Valid as long as
-  /// `all()`.
+  /// `all()`; of a temporary error it does not compile either.
   template <class Pred>
-  [[nodiscard]] error const* find_if(Pred pred) const {
+  [[ERRGROUP_NODISCARD_ANSWER]] error const* find_if(Pred pred) const& {
     for (error const& one : all()) {
       if (pred(one)) {
         return &one;
@@ -320,51 +380,84 @@ class [[nodiscard]] error {
     }
     return nullptr;
   }
+  template <class Pred>
+  error const* find_if(Pred /*unused*/) const&& {
+    static_assert(detail::never<Pred>,
+                  "errgroup: find_if() of a temporary error points to what is gone with it: keep "
+                  "the error first, `auto const err = g.wait();`, and ask `err.find_if(...)`");
+    return nullptr;
+  }
 
   /// Which task it was, as far as that is known. An error keeps the origin that it got first: one
   /// that a task gets from an inner group and returns says which task of that one it was.
-  [[nodiscard]] ERRGROUP_API task_origin const& origin() const noexcept;
+  ///
+  /// Valid as long as this object, or a copy of it, lives. Of a temporary error it is a copy, so
+  /// `auto const& from = g.wait().origin();` is fine; copying throws `std::bad_alloc`.
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API task_origin const& origin() const& noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] task_origin origin() const&& { return origin(); }
 
   /// With `keep::all`: what failed besides, in the order in which it did. Each is a single failure:
   /// an error that has others itself is listed together with those. (A group that keeps the first
   /// error only leaves that its others, if it came with some.) Valid as long as this object, or a
   /// copy of it, lives.
-  [[nodiscard]] std::span<error const> others() const noexcept {
+  /// Of a temporary error it does not compile, as `all()`.
+  [[ERRGROUP_NODISCARD_ANSWER]] std::span<error const> others() const& noexcept {
     return others_ != 0 ? all().subspan(1) : std::span<error const>();
+  }
+  template <class Temporary = error>
+  std::span<error const> others() const&& {
+    static_assert(
+        detail::never<Temporary>,
+        "errgroup: others() of a temporary error refers to what is gone with it: keep the "
+        "error first, `auto const err = g.wait();`, and go through `err.others()`");
+    return {};
   }
 
   /// Every failure, each alone: this one, without its others and counts, and then those. Empty for
   /// success.
-  /// Valid as long as `others()`; if there are none, as long as this very object: in C++20 not in
-  /// `for (auto& e : g.wait().all())`, whose error is gone before the loop begins.
-  [[nodiscard]] std::span<error const> all() const noexcept {
+  ///
+  /// Valid as long as `others()`; if there are none, as long as this very object. Of a temporary
+  /// error it does not compile: in C++20 the error of `for (auto& e : g.wait().all())` is gone
+  /// before the loop begins.
+  [[ERRGROUP_NODISCARD_ANSWER]] std::span<error const> all() const& noexcept {
     if (others_ != 0) {
       return {note_->all, others_ + 1};
     }
     return {this, *this ? 1U : 0U};
   }
+  template <class Temporary = error>
+  std::span<error const> all() const&& {
+    static_assert(detail::never<Temporary>,
+                  "errgroup: all() of a temporary error refers to what is gone with it: keep the "
+                  "error first, `auto const err = g.wait();`, and go through `err.all()`");
+    return {};
+  }
 
   /// With `keep::all`: failures that are not among `others()`, because there were more than
   /// `options::max_errors`, or no memory.
-  [[nodiscard]] std::size_t dropped() const noexcept { return dropped_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] std::size_t dropped() const noexcept { return dropped_; }
 
   /// With `keep::all`: tasks that only told the group's own cancellation back to it. They failed
   /// after it with an error that is `std::errc::operation_canceled`, such as `errc::canceled`.
-  [[nodiscard]] std::size_t echoes() const noexcept { return echoes_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] std::size_t echoes() const noexcept { return echoes_; }
 
   /// How many tasks never ran: accepted and then skipped, or refused by `run` because the group
   /// had been stopped. Counted by `wait`, at the moment it returned.
-  [[nodiscard]] std::size_t skipped() const noexcept { return skipped_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] std::size_t skipped() const noexcept { return skipped_; }
 
   /// How often `retry` had tried when it gave up; 0 for what does not come from there.
-  [[nodiscard]] ERRGROUP_API std::size_t attempts() const noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::size_t attempts() const noexcept;
 
   /// The stack of the place that threw what a task threw, the innermost call first. Empty unless
   /// the program is linked with `errgroup::stacktrace`, and for what was not thrown.
   ///
   /// Cost: reads the program's debug information, tens of milliseconds at the first call and a few
   /// at each later one. See docs/stacktrace.md.
-  [[nodiscard]] ERRGROUP_API std::vector<stack_frame> stack() const;
+  [[ERRGROUP_NODISCARD_ANSWER, gnu::always_inline]] std::vector<stack_frame> stack() const {
+    std::vector<stack_frame> calls;
+    read_stack(&detail::append_call<std::vector<stack_frame>>, &calls);
+    return calls;
+  }
 
   /// Equal if both are success, the same code, or the same exception object.
   friend bool operator==(error const& a, error const& b) noexcept {
@@ -392,6 +485,8 @@ class [[nodiscard]] error {
 
  private:
   friend struct detail::error_access;
+
+  ERRGROUP_API void read_stack(detail::frame_sink sink, void* to) const;
 
   /// The exception, which is in the note if there is one; null if this is a code.
   [[nodiscard]] std::exception_ptr const& thrown() const noexcept {
@@ -444,8 +539,15 @@ class [[nodiscard]] error {
   std::size_t echoes_ = 0;
 };
 
-/// An error that keeps `value` whole: `get_if<E>()` gives it back, and `what()` says what it says
-/// (see `bad_result`). For `result_traits`:
+/// Makes an error of a text, or of a value of any other type. Its code is `code`.
+///
+///     if (free_blocks == 0) return errgroup::make_error("disk is full");
+///
+/// A text is kept as a `std::string`, and is what `what()` says: the text of a `char const*` or of
+/// a `std::string_view` is copied, so it may be a temporary. `get_if<std::string>()` finds it.
+///
+/// A value of another type is kept whole: `get_if<E>()` gives it back, and `what()` says what the
+/// value says (see `bad_result`). For `result_traits`:
 ///
 ///     static errgroup::error to_error(my::status&& s) {
 ///       std::error_code const code = s.code();
@@ -454,14 +556,14 @@ class [[nodiscard]] error {
 ///
 /// Throws what moving `value` throws; `std::bad_alloc`. In a task either becomes the error.
 template <class E>
-[[nodiscard]] error make_error(E value, std::error_code code = errc::failed);
+[[ERRGROUP_NODISCARD_MADE]] error make_error(E value, std::error_code code = errc::failed);
 
 /// Several failures as one error: the first, with the others as `error::others`. What is no failure
 /// is left out; success, if nothing is left. Failures beyond `most` are counted as `dropped`.
 ///
 /// Throws: nothing; what there is no memory for is counted as dropped.
-[[nodiscard]] ERRGROUP_API error combine(std::span<error const> errors,
-                                         std::size_t most = npos) noexcept;
+[[ERRGROUP_NODISCARD_MADE]] ERRGROUP_API error combine(std::span<error const> errors,
+                                                       std::size_t most = npos) noexcept;
 
 /// `errc::canceled` if what the caller runs in was cancelled; success otherwise, and outside of
 /// any task.
@@ -474,7 +576,7 @@ template <class E>
 ///     if (auto err = errgroup::check()) return err;
 ///
 /// Threads: any. Cost: a few loads.
-[[nodiscard]] ERRGROUP_API error check() noexcept;
+[[ERRGROUP_NODISCARD_CHECK]] ERRGROUP_API error check() noexcept;
 
 namespace detail {
 
@@ -496,6 +598,7 @@ struct error_access {
   }
 
   static error_note* note_of(error const& e) noexcept { return e.note_; }
+  static void read_stack(error const& e, frame_sink sink, void* to) { e.read_stack(sink, to); }
   static std::exception_ptr const& thrown(error const& e) noexcept { return e.thrown(); }
   /// Has `e` share a note that knows its exception.
   static void share_note(error& e, error_note& note) noexcept {
@@ -512,17 +615,34 @@ struct error_access {
   ERRGROUP_API static void set_attempts(error& e, std::size_t n) noexcept;
   /// Gives `e` a note, that takes its exception, and leaves it its others.
   static void give_note(error& e, error_note& note) noexcept;
+  /// One failure, alone, with a context more. Throws `std::bad_alloc`.
+  static error in_context(error const& one, std::string_view context);
 };
+
+}  // namespace detail
+
+namespace detail {
+
+/// An error that keeps `value` as the `E` that it is.
+template <class E>
+error make_whole(E value, std::error_code code = errc::failed) {
+  if (!code) {
+    code = errc::failed;
+  }
+  return error_access::make(code, std::make_exception_ptr(bad_result<E>(std::move(value), code)));
+}
 
 }  // namespace detail
 
 template <class E>
 error make_error(E value, std::error_code code) {
-  if (!code) {
-    code = errc::failed;
+  if constexpr (std::is_same_v<E, char const*> || std::is_same_v<E, char*>) {
+    return detail::make_whole(std::string(value != nullptr ? value : ""), code);
+  } else if constexpr (std::is_same_v<E, std::string_view>) {
+    return detail::make_whole(std::string(value), code);
+  } else {
+    return detail::make_whole(std::move(value), code);
   }
-  return detail::error_access::make(code,
-                                    std::make_exception_ptr(bad_result<E>(std::move(value), code)));
 }
 
 }  // namespace errgroup

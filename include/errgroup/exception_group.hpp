@@ -27,10 +27,20 @@ class ERRGROUP_API exception_group : public std::runtime_error {
   ~exception_group() override;
 
   /// The first error, which has the others.
-  [[nodiscard]] errgroup::error const& error() const noexcept { return all_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error const& error() const& noexcept { return all_; }
+  /// Of a temporary exception it is the error itself, and not a reference.
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() const&& noexcept { return all_; }
 
   /// The exception of each, the first one first. Throws `std::bad_alloc`.
-  [[nodiscard]] std::vector<std::exception_ptr> exceptions() const;
+  [[ERRGROUP_NODISCARD_ANSWER, gnu::always_inline]] std::vector<std::exception_ptr> exceptions()
+      const {
+    std::vector<std::exception_ptr> all;
+    all.reserve(all_.all().size());
+    for (errgroup::error const& one : all_.all()) {
+      all.push_back(one.exception());
+    }
+    return all;
+  }
 
  private:
   errgroup::error all_;

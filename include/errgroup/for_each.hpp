@@ -88,11 +88,24 @@ error for_each_in(options const& opts, F const& f, std::source_location where, R
 ///
 /// Elements of a range with random access and a size are divided as by `tbb::parallel_for`. With
 /// `options::limit`, so many threads take one chunk after the other: never more than that are in
-/// `f` at once. Of other ranges threads take turns in taking a few elements, or iterators of a
-/// forward range, which are gone through under a lock; elements of a range that can be read once
-/// are taken out of it, and `f` gets those: by reference, if the range gives references, else as
-/// rvalues. Where elements are done quickly, some are taken before the first of them is worked on:
-/// a range must not wait for what `f` does with elements that it has given out.
+/// `f` at once. The threads dereference iterators without a lock: the function of a
+/// `views::transform` is called by several threads at once.
+///
+/// Of other ranges, threads take turns in taking a few elements under a lock:
+///
+/// - Under the lock: copies, increments and comparisons of the range's iterators. Each iterator is
+///   incremented once. So the predicate of a `views::filter` is called once for each element, by
+///   one thread at a time.
+/// - A range that can be read more than once gives an iterator for each element. The thread that
+///   calls `f` dereferences that iterator once, without the lock, beside other threads. So the
+///   function of a `views::transform` runs in parallel, as `f` does. (Where a `views::filter`
+///   stands behind it, its predicate dereferences the iterator, too: once more, under the lock.)
+/// - A range that can be read once is dereferenced under the lock. Its elements are taken out of
+/// it,
+///   and `f` gets those: by reference, if the range gives references, else as rvalues.
+///
+/// Where elements are done quickly, some are taken before the first of them is worked on, up to
+/// 1024: a range must not wait for what `f` does with elements that it has given out.
 ///
 /// Call it as `errgroup::for_each`: with arguments from `std`, the bare name finds
 /// `std::for_each` as well.
@@ -101,13 +114,15 @@ error for_each_in(options const& opts, F const& f, std::source_location where, R
 ///     `std::function`; what the range's `begin`, `end` and `size` throw; `std::bad_alloc`. What
 ///     its iterators throw later is an error.
 /// Threads: any, tasks of a group included.
-/// Cost: that of `tbb::parallel_for`. Whether the group was cancelled is looked at every few
-///     microseconds; see perf/bulk.
+/// Cost: that of `tbb::parallel_for`; of a range without random access besides, a lock for each few
+///     elements, and memory for up to 1024 iterators or elements for each thread. Whether the group
+///     was cancelled is looked at every few microseconds; see perf/bulk.
 ///
 /// `where` is the place of the call, for `error::origin`.
 template <std::ranges::input_range R, class F>
-[[nodiscard]] error for_each(options const& opts, R&& range, F&& f,
-                             std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    options const& opts, R&& range, F&& f,
+    std::source_location where = std::source_location::current()) {
   using range_type = std::remove_reference_t<R>;
   using callable = std::remove_reference_t<F>;
   if constexpr (detail::indexable<range_type>) {
@@ -133,8 +148,8 @@ template <std::ranges::input_range R, class F>
 
 /// The same with a group that has no limit and cancels itself at the first error.
 template <std::ranges::input_range R, class F>
-[[nodiscard]] error for_each(R&& range, F&& f,
-                             std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    R&& range, F&& f, std::source_location where = std::source_location::current()) {
   return for_each(options{}, std::forward<R>(range), std::forward<F>(f), where);
 }
 
@@ -143,8 +158,8 @@ template <std::ranges::input_range R, class F>
 ///
 /// Throws besides: `std::invalid_argument` for a negative `n`.
 template <detail::counts N, class F>
-[[nodiscard]] error for_each(options const& opts, N n, F&& f,
-                             std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    options const& opts, N n, F&& f, std::source_location where = std::source_location::current()) {
   using callable = std::remove_reference_t<F>;
   detail::require_for_each<N, callable>();
   if constexpr (std::is_signed_v<N>) {
@@ -161,8 +176,8 @@ template <detail::counts N, class F>
 
 /// The same with a group that has no limit and cancels itself at the first error.
 template <detail::counts N, class F>
-[[nodiscard]] error for_each(N n, F&& f,
-                             std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    N n, F&& f, std::source_location where = std::source_location::current()) {
   return for_each(options{}, n, std::forward<F>(f), where);
 }
 

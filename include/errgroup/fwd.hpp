@@ -4,6 +4,8 @@
 
 /// Names without definitions, for headers that only mention them.
 
+#include <errgroup/detail/compiler.hpp>
+
 namespace errgroup {
 
 enum class errc;

@@ -216,11 +216,12 @@ class group {
   ///
   /// Throws what `run` throws.
   template <class F>
-  [[nodiscard]] bool try_run(F&& f, std::source_location where = std::source_location::current());
+  [[ERRGROUP_NODISCARD_ACCEPTED]] bool try_run(
+      F&& f, std::source_location where = std::source_location::current());
   /// The same for a task with a name.
   template <class F>
-  [[nodiscard]] bool try_run(std::string_view name, F&& f,
-                             std::source_location where = std::source_location::current());
+  [[ERRGROUP_NODISCARD_ACCEPTED]] bool try_run(
+      std::string_view name, F&& f, std::source_location where = std::source_location::current());
 
   /// Runs `f`, and waits. In this thread, unless the group has a limit, a queue or an arena, or is
   /// isolated: then `f` queues like any other task.
@@ -228,12 +229,12 @@ class group {
   /// From inside the group it is answered `errc::would_deadlock`, and `f` is not run. Throws what
   /// `run` throws.
   template <class F>
-  [[nodiscard]] error run_and_wait(F&& f,
-                                   std::source_location where = std::source_location::current());
+  [[ERRGROUP_NODISCARD_ERROR]] error run_and_wait(
+      F&& f, std::source_location where = std::source_location::current());
   /// The same for a task with a name.
   template <class F>
-  [[nodiscard]] error run_and_wait(std::string_view name, F&& f,
-                                   std::source_location where = std::source_location::current());
+  [[ERRGROUP_NODISCARD_ERROR]] error run_and_wait(
+      std::string_view name, F&& f, std::source_location where = std::source_location::current());
 
   /// Helps to run the group's tasks until none is unfinished, and tells the first error.
   ///
@@ -245,7 +246,7 @@ class group {
   ///
   /// Waiting for a group from inside one of its own tasks would never end: it is answered
   /// `errc::would_deadlock` at once, which is not an error of the group.
-  [[nodiscard]] ERRGROUP_API error wait();
+  [[ERRGROUP_NODISCARD_ERROR]] ERRGROUP_API error wait();
 
   /// As `wait`, but for a while at most: false if a task is unfinished at `until`. Nothing is
   /// cancelled or left behind then; wait again. True if none is: `wait` returns at once then, with
@@ -262,12 +263,13 @@ class group {
   ///
   /// Throws `std::bad_alloc`, and `std::system_error` if there is no thread to be had.
   template <class Clock, class Duration>
-  [[nodiscard]] bool wait_until(std::chrono::time_point<Clock, Duration> const& until) {
+  [[ERRGROUP_NODISCARD_IN_TIME]] bool wait_until(
+      std::chrono::time_point<Clock, Duration> const& until) {
     return wait_until_at(detail::to_clock(until));
   }
   /// The same, for as long as `time`.
   template <class Rep, class Period>
-  [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> const& time) {
+  [[ERRGROUP_NODISCARD_IN_TIME]] bool wait_for(std::chrono::duration<Rep, Period> const& time) {
     return wait_until_at(detail::after(clock::now(), detail::saturated(time)));
   }
 
@@ -277,7 +279,7 @@ class group {
   /// In the body of an oneTBB algorithm that the task called, on another thread than the task's:
   /// true with `options::limit` and without `options::arena`, false otherwise. oneTBB does not tell
   /// to whom such a body belongs. docs/guarantees.md lists all cases.
-  [[nodiscard]] ERRGROUP_API bool is_inside() const;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API bool is_inside() const;
 
   /// Inside the group: runs `f` now, in this thread, as a task of it, on the slot that the caller
   /// holds. For those who make handles to single tasks, as `spawn` does, and wait for one that has
@@ -363,7 +365,7 @@ class group {
 
   /// The earliest deadline of the group and of those above; `clock::time_point::max()` if there is
   /// none.
-  [[nodiscard]] ERRGROUP_API clock::time_point deadline() const noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API clock::time_point deadline() const noexcept;
 
   /// Cancels the group: waiting tasks are skipped, running ones see it through `is_canceling`,
   /// their `std::stop_token` and `tbb::is_current_task_group_canceling`, and so does everything
@@ -376,7 +378,7 @@ class group {
   ERRGROUP_API void cancel(error cause) noexcept;
 
   /// True if the group, or what it was made in, was cancelled.
-  [[nodiscard]] ERRGROUP_API bool is_canceling() const noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API bool is_canceling() const noexcept;
 
   /// A token that is stopped when the group is cancelled, by whomever. Callbacks registered with it
   /// run in the thread that cancels.
@@ -385,14 +387,14 @@ class group {
   /// `wait` are right there, too. After `reset` the group has a new token.
   ///
   /// Throws `std::bad_alloc` at the first call.
-  [[nodiscard]] ERRGROUP_API std::stop_token get_stop_token() const;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::stop_token get_stop_token() const;
 
   /// The first error so far: what `wait` would tell now if it returned; success if there is none
   /// yet.
-  [[nodiscard]] ERRGROUP_API error first_error() const noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API error first_error() const noexcept;
 
   /// What happens when a task throws: `options::exceptions`.
-  [[nodiscard]] on_exception exceptions() const noexcept {
+  [[ERRGROUP_NODISCARD_ANSWER]] on_exception exceptions() const noexcept {
     bool const ends = (state_.load(std::memory_order_relaxed) & unguarded) != 0;
     return ends ? on_exception::terminate : on_exception::as_error;
   }
@@ -401,13 +403,13 @@ class group {
   /// `errc::deadline_exceeded`; the cause of the group above, if that was cancelled; success, if it
   /// is not cancelled. (`wait` tells the first error, which may be an earlier one with
   /// `keep_going`.)
-  [[nodiscard]] ERRGROUP_API error cause() const noexcept;
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API error cause() const noexcept;
 
   /// `e` as a task of this group has it that fails with it: with the names of the group and of
   /// those above, an index and a place as its `origin`, unless it has one. For those who hand
   /// results on by themselves, as `join` does. `where` of line 0: not known.
-  [[nodiscard]] ERRGROUP_API error describe(error e, std::size_t index,
-                                            std::source_location where = {}) const noexcept;
+  [[ERRGROUP_NODISCARD_COPY]] ERRGROUP_API error
+  describe(error e, std::size_t index, std::source_location where = {}) const noexcept;
 
   /// Has `f` called when the group is cancelled, in the thread that cancels it; at once if it is
   /// cancelled already. To wake a queue, or close a socket, that a task is blocked on. When a
@@ -417,7 +419,7 @@ class group {
   /// It is a `std::stop_callback` of `get_stop_token()`: `f` is not called any more when it is
   /// destroyed, whose destructor waits for a call in another thread.
   template <class F>
-  [[nodiscard]] std::stop_callback<std::decay_t<F>> on_cancel(F&& f) const {
+  [[ERRGROUP_NODISCARD_CALLBACK]] std::stop_callback<std::decay_t<F>> on_cancel(F&& f) const {
     return std::stop_callback<std::decay_t<F>>(get_stop_token(), std::forward<F>(f));
   }
 

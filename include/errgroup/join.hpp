@@ -210,16 +210,15 @@ auto join_source(options const& opts, std::source_location where, J& j, Source& 
 ///     nothing runs on.
 /// Cost: that of a group, and a lock and a call for each result.
 template <class J, class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto join(options const& opts, J&& joiner, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto join(options const& opts, J&& joiner, A&&... f) {
   auto source = detail::source_of(f...);
   return detail::join_source(opts, {}, joiner, source);
 }
 
 /// The same without options.
 template <class J, class... A>
-  requires(!std::same_as<std::remove_cvref_t<J>, options> && detail::calls<A...>)
-[[nodiscard]] auto join(J&& joiner, A&&... f) {
+  requires(!std::same_as<std::remove_cvref_t<J>, options>)
+[[ERRGROUP_NODISCARD_RESULT]] auto join(J&& joiner, A&&... f) {
   return errgroup::join(options{}, std::forward<J>(joiner), std::forward<A>(f)...);
 }
 

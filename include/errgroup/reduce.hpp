@@ -307,9 +307,9 @@ auto reduce_in(options const& opts, Elements& all, Identity const& identity, F c
 /// Threads: any, tasks of a group included.
 /// Cost: that of `tbb::parallel_reduce`; see perf/bulk.
 template <std::ranges::input_range R, class Identity, class F, class Combine>
-[[nodiscard]] auto reduce(options const& opts, R&& range, Identity&& identity, F&& f,
-                          Combine&& combine,
-                          std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_RESULT]] auto reduce(
+    options const& opts, R&& range, Identity&& identity, F&& f, Combine&& combine,
+    std::source_location where = std::source_location::current()) {
   using range_type = std::remove_reference_t<R>;
   using made = std::remove_cvref_t<Identity>;
   using callable = std::remove_reference_t<F>;
@@ -333,8 +333,9 @@ template <std::ranges::input_range R, class Identity, class F, class Combine>
 
 /// The same with a group that has no limit and cancels itself at the first error.
 template <std::ranges::input_range R, class Identity, class F, class Combine>
-[[nodiscard]] auto reduce(R&& range, Identity&& identity, F&& f, Combine&& combine,
-                          std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_RESULT]] auto reduce(
+    R&& range, Identity&& identity, F&& f, Combine&& combine,
+    std::source_location where = std::source_location::current()) {
   return reduce(options{}, std::forward<R>(range), std::forward<Identity>(identity),
                 std::forward<F>(f), std::forward<Combine>(combine), where);
 }

@@ -67,6 +67,11 @@ template <class R>
 concept holds_value = has_star<R> || (requires(R&& r) { std::forward<R>(r).value(); } &&
                                       !std::is_void_v<decltype(std::declval<R>().value())>);
 
+/// What `error::with_context` takes.
+template <class C>
+concept context_of_error =
+    requires(error const& e, C&& context) { e.with_context(std::forward<C>(context)); };
+
 template <holds_value R>
 decltype(auto) held_value(R&& r) {
   if constexpr (has_star<R>) {
@@ -92,7 +97,7 @@ decltype(auto) held_value(R&& r) {
 ///
 /// `T` is an object, and no error itself. It may be move-only, and needs no default.
 template <class T>
-class [[nodiscard]] result {
+class [[ERRGROUP_NODISCARD_RESULT]] result {
   static_assert(std::is_object_v<T> && !std::is_const_v<T>,
                 "errgroup: a result holds an object; return a pointer or a std::reference_wrapper "
                 "for a reference");
@@ -138,16 +143,18 @@ class [[nodiscard]] result {
     }
   }
 
-  [[nodiscard]] bool has_value() const noexcept { return value_.has_value(); }
+  [[ERRGROUP_NODISCARD_ANSWER]] bool has_value() const noexcept { return value_.has_value(); }
   explicit operator bool() const noexcept { return has_value(); }
 
   /// The value; there has to be one.
-  [[nodiscard]] T& operator*() & noexcept { return *value_; }
-  [[nodiscard]] T const& operator*() const& noexcept { return *value_; }
-  [[nodiscard]] T&& operator*() && noexcept { return *std::move(value_); }
-  [[nodiscard]] T const&& operator*() const&& noexcept { return *std::move(value_); }
-  [[nodiscard]] T* operator->() noexcept { return value_.operator->(); }
-  [[nodiscard]] T const* operator->() const noexcept { return value_.operator->(); }
+  [[ERRGROUP_NODISCARD_ANSWER]] T& operator*() & noexcept { return *value_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] T const& operator*() const& noexcept { return *value_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] T&& operator*() && noexcept { return *std::move(value_); }
+  [[ERRGROUP_NODISCARD_ANSWER]] T const&& operator*() const&& noexcept {
+    return *std::move(value_);
+  }
+  [[ERRGROUP_NODISCARD_ANSWER]] T* operator->() noexcept { return value_.operator->(); }
+  [[ERRGROUP_NODISCARD_ANSWER]] T const* operator->() const noexcept { return value_.operator->(); }
 
   /// The value; throws `error().exception()` if there is none.
   T& value() & {
@@ -163,20 +170,23 @@ class [[nodiscard]] result {
     return *std::move(value_);
   }
 
-  /// Why there is no value; success if there is one.
-  [[nodiscard]] errgroup::error& error() & noexcept { return error_; }
-  [[nodiscard]] errgroup::error const& error() const& noexcept { return error_; }
-  [[nodiscard]] errgroup::error&& error() && noexcept { return std::move(error_); }
+  /// Why there is no value; success if there is one. Of a temporary result the error itself, and
+  /// not a reference, as a `std::expected` gives: `auto const& err = f().error();` is fine. (The
+  /// value of a temporary is a reference, as there.)
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error& error() & noexcept { return error_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error const& error() const& noexcept { return error_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() && noexcept { return std::move(error_); }
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() const&& noexcept { return error_; }
 
   template <class U>
-  [[nodiscard]] T value_or(U&& other) const& {
+  [[ERRGROUP_NODISCARD_ANSWER]] T value_or(U&& other) const& {
     return value_.value_or(std::forward<U>(other));
   }
   template <class U>
-  [[nodiscard]] T value_or(U&& other) && {
+  [[ERRGROUP_NODISCARD_ANSWER]] T value_or(U&& other) && {
     return std::move(value_).value_or(std::forward<U>(other));
   }
-  [[nodiscard]] errgroup::error error_or(errgroup::error other) const {
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error_or(errgroup::error other) const {
     if (!has_value()) {
       return error_;
     }
@@ -221,25 +231,36 @@ class [[nodiscard]] result {
 
   /// `f(error)`, which is a result of the same type, if there is no value; else this.
   template <class F>
-  [[nodiscard]] result or_else(F&& f) const& {
+  [[ERRGROUP_NODISCARD_COPY]] result or_else(F&& f) const& {
     return has_value() ? *this : result(std::invoke(std::forward<F>(f), error_));
   }
   template <class F>
-  [[nodiscard]] result or_else(F&& f) && {
+  [[ERRGROUP_NODISCARD_COPY]] result or_else(F&& f) && {
     return has_value() ? std::move(*this)
                        : result(std::invoke(std::forward<F>(f), std::move(error_)));
   }
 
   /// With `f(error)` for its error, if there is no value; else this.
   template <class F>
-  [[nodiscard]] result transform_error(F&& f) const& {
+  [[ERRGROUP_NODISCARD_COPY]] result transform_error(F&& f) const& {
     return has_value() ? *this : result(errgroup::error(std::invoke(std::forward<F>(f), error_)));
   }
   template <class F>
-  [[nodiscard]] result transform_error(F&& f) && {
+  [[ERRGROUP_NODISCARD_COPY]] result transform_error(F&& f) && {
     return has_value()
                ? std::move(*this)
                : result(errgroup::error(std::invoke(std::forward<F>(f), std::move(error_))));
+  }
+
+  /// With `context` before what the error says, if there is no value; else this. `context` is a
+  /// text, or a callable that makes one: see `error::with_context`.
+  template <detail::context_of_error C>
+  [[ERRGROUP_NODISCARD_COPY]] result with_context(C&& context) const& {
+    return has_value() ? *this : result(error_.with_context(std::forward<C>(context)));
+  }
+  template <detail::context_of_error C>
+  [[ERRGROUP_NODISCARD_COPY]] result with_context(C&& context) && {
+    return has_value() ? std::move(*this) : result(error_.with_context(std::forward<C>(context)));
   }
 
 #if defined(__cpp_lib_expected)
@@ -293,6 +314,8 @@ class [[nodiscard]] result {
 
   template <class Self, class F>
   static auto chain(Self&& self, F&& f) {
+    static_assert(std::invocable<F, decltype(*std::forward<Self>(self))>,
+                  "errgroup: and_then calls its argument with the value");
     using R = std::remove_cvref_t<std::invoke_result_t<F, decltype(*std::forward<Self>(self))>>;
     static_assert(detail::is_result<R>, "errgroup: and_then takes what returns a result");
     return self.has_value() ? R(std::invoke(std::forward<F>(f), *std::forward<Self>(self)))
@@ -301,6 +324,8 @@ class [[nodiscard]] result {
 
   template <class Self, class F>
   static auto map(Self&& self, F&& f) {
+    static_assert(std::invocable<F, decltype(*std::forward<Self>(self))>,
+                  "errgroup: transform calls its argument with the value");
     using U = std::remove_cv_t<std::invoke_result_t<F, decltype(*std::forward<Self>(self))>>;
     if (!self.has_value()) {
       return result<U>(std::forward<Self>(self).error());
@@ -332,7 +357,7 @@ bool operator==(result<T> const& a, U const& value) {
 
 /// Success, or why not. What returns an `error` returns this as well, and the other way round.
 template <>
-class [[nodiscard]] result<void> {
+class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
  public:
   using value_type = void;
   using error_type = errgroup::error;
@@ -355,17 +380,19 @@ class [[nodiscard]] result<void> {
     }
   }
 
-  [[nodiscard]] bool has_value() const noexcept { return !error_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] bool has_value() const noexcept { return !error_; }
   explicit operator bool() const noexcept { return has_value(); }
   void operator*() const noexcept {}
 
   /// Throws `error().exception()` unless this is success.
   void value() const { error_.raise(); }
 
-  [[nodiscard]] errgroup::error& error() & noexcept { return error_; }
-  [[nodiscard]] errgroup::error const& error() const& noexcept { return error_; }
-  [[nodiscard]] errgroup::error&& error() && noexcept { return std::move(error_); }
-  [[nodiscard]] errgroup::error error_or(errgroup::error other) const {
+  /// Why this is no success; success if it is one. Of a temporary result the error itself.
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error& error() & noexcept { return error_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error const& error() const& noexcept { return error_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() && noexcept { return std::move(error_); }
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() const&& noexcept { return error_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error_or(errgroup::error other) const {
     if (!has_value()) {
       return error_;
     }
@@ -399,16 +426,23 @@ class [[nodiscard]] result<void> {
 
   /// `f(error)`, which is a result without a value, if this is a failure; else this.
   template <class F>
-  [[nodiscard]] result or_else(F&& f) const {
+  [[ERRGROUP_NODISCARD_COPY]] result or_else(F&& f) const {
     return has_value() ? *this : result(std::invoke(std::forward<F>(f), error_));
   }
 
   /// With `f(error)` for its error, if this is a failure; else this.
   template <class F>
-  [[nodiscard]] result transform_error(F&& f) const {
+  [[ERRGROUP_NODISCARD_COPY]] result transform_error(F&& f) const {
     return has_value() ? *this
                        : result(detail::certainly(
                              errgroup::error(std::invoke(std::forward<F>(f), error_))));
+  }
+
+  /// With `context` before what the error says, if this is a failure; else this. `context` is a
+  /// text, or a callable that makes one: see `error::with_context`.
+  template <detail::context_of_error C>
+  [[ERRGROUP_NODISCARD_COPY]] result with_context(C&& context) const noexcept {
+    return result(error_.with_context(std::forward<C>(context)));
   }
 
 #if defined(__cpp_lib_expected)

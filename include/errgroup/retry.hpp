@@ -126,6 +126,11 @@ class attempts_at {
 /// which waits.
 template <class F>
 class retrying {
+  static_assert(
+      detail::result_call<F>,
+      "errgroup: what is tried again is called with nothing, or with a std::stop_token if "
+      "it takes one: capture what else it needs");
+
  public:
   using attempts = detail::attempts_at<std::remove_reference_t<F>>;
 
@@ -207,8 +212,9 @@ class retry_joiner {
 /// Throws: `std::invalid_argument` for a policy that makes no sense, for options that no group can
 ///     be made with, and for an empty callable; `std::bad_alloc`.
 template <class F>
-[[nodiscard]] auto retry(options const& opts, retry_policy policy, F&& f,
-                         std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_RESULT]] auto retry(
+    options const& opts, retry_policy policy, F&& f,
+    std::source_location where = std::source_location::current()) {
   retrying<F&> turns(std::move(policy), f);
   auto source = detail::source_of(turns);
   detail::retry_joiner<typename retrying<F&>::attempts::value> j;
@@ -216,8 +222,8 @@ template <class F>
 }
 /// The same without options.
 template <class F>
-[[nodiscard]] auto retry(retry_policy policy, F&& f,
-                         std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_RESULT]] auto retry(
+    retry_policy policy, F&& f, std::source_location where = std::source_location::current()) {
   return errgroup::retry(options{}, std::move(policy), f, where);
 }
 

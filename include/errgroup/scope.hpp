@@ -6,11 +6,27 @@
 #include <errgroup/group.hpp>
 #include <errgroup/task.hpp>
 
+#include <concepts>     // invocable
 #include <functional>   // invoke
 #include <type_traits>  // invoke_result_t
 #include <utility>      // forward, move
 
 namespace errgroup {
+namespace detail {
+
+/// Says in words what is wrong with a `Body` that cannot be that of a scope.
+template <class Body>
+constexpr void require_body() {
+  static_assert(std::invocable<Body, group&>,
+                "errgroup: the body of a scope is called with the group, an errgroup::group&");
+  if constexpr (std::invocable<Body, group&>) {
+    static_assert(task_result<std::invoke_result_t<Body, group&>>,
+                  "errgroup: the body of a scope returns what a task may: void, std::error_code, "
+                  "errgroup::error or a type of std::expected's shape");
+  }
+}
+
+}  // namespace detail
 
 /// Calls `body` with a group made with `opts`, and waits for that group whatever `body` does.
 ///
@@ -24,8 +40,8 @@ namespace errgroup {
 ///
 /// Throws: `std::invalid_argument` for options that no group can be made with; `std::bad_alloc`.
 template <class Body>
-  requires task_result<std::invoke_result_t<Body, group&>>
-[[nodiscard]] error scope(options const& opts, Body&& body) {
+[[ERRGROUP_NODISCARD_ERROR]] error scope(options const& opts, Body&& body) {
+  detail::require_body<Body>();
   group g(opts);
   using R = std::invoke_result_t<Body, group&>;
   detail::report<R>([&]() -> R { return std::invoke(std::forward<Body>(body), g); },
@@ -35,8 +51,7 @@ template <class Body>
 
 /// The same with a group that has no limit and cancels itself at the first error.
 template <class Body>
-  requires task_result<std::invoke_result_t<Body, group&>>
-[[nodiscard]] error scope(Body&& body) {
+[[ERRGROUP_NODISCARD_ERROR]] error scope(Body&& body) {
   return scope(options{}, std::forward<Body>(body));
 }
 

@@ -134,7 +134,7 @@ class single_run {
 ///
 /// Threads: any; `wait`, `ready` and `cancel` beside each other, not beside `get` or a move.
 template <class T>
-class [[nodiscard]] handle {
+class [[ERRGROUP_NODISCARD_HANDLE]] handle {
  public:
   /// Of no task.
   handle() noexcept = default;
@@ -145,10 +145,10 @@ class [[nodiscard]] handle {
   ~handle() = default;
 
   /// True if it has a task whose result was not taken.
-  [[nodiscard]] bool valid() const noexcept { return task_ != nullptr; }
+  [[ERRGROUP_NODISCARD_ANSWER]] bool valid() const noexcept { return task_ != nullptr; }
 
   /// True if the task has finished, or will not run: `get` does not wait.
-  [[nodiscard]] bool ready() const { return task().is_ready(); }
+  [[ERRGROUP_NODISCARD_ANSWER]] bool ready() const { return task().is_ready(); }
 
   /// Waits for this one task: its callable is destroyed, and what it did is visible.
   ///
@@ -161,7 +161,7 @@ class [[nodiscard]] handle {
 
   /// Waits, and gives what the task returned, or why it did not; the handle has no task then. In
   /// the task itself: `errc::would_deadlock`, and it keeps it.
-  [[nodiscard]] result<T> get() {
+  [[ERRGROUP_NODISCARD_RESULT]] result<T> get() {
     if (error e = task().wait()) {
       return result<T>(std::move(e));
     }
@@ -203,11 +203,12 @@ class [[nodiscard]] handle {
 /// Throws what `group::run` throws.
 /// Cost: a group inside the task, and an allocation.
 template <class F>
-[[nodiscard]] auto spawn(group& g, F&& f,
-                         std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_HANDLE]] auto spawn(
+    group& g, F&& f, std::source_location where = std::source_location::current()) {
   using D = std::decay_t<F>;
   static_assert(detail::result_call<D>,
-                "errgroup: what is spawned is called with nothing, or with a std::stop_token");
+                "errgroup: what is spawned is called with nothing, or with a std::stop_token if it "
+                "takes one: capture what else it needs");
   detail::refuse_null_call(f);
   auto task = std::make_shared<detail::single_call<D>>(g, where, std::forward<F>(f));
   g.run(detail::single_run(task), where);

@@ -9,7 +9,6 @@
 #include <exception>  // exception_ptr
 #include <iosfwd>     // ostream
 #include <string>     // string
-#include <vector>     // vector
 
 namespace errgroup {
 
@@ -30,9 +29,23 @@ ERRGROUP_API std::ostream& operator<<(std::ostream& out, stack_frame const& fram
 
 namespace detail {
 
-/// What errgroup::stacktrace, if it is linked, reads the stack of an exception with: the innermost
-/// call first. Not null and no task's exception: an empty one.
-using stack_reader = std::vector<stack_frame> (*)(std::exception_ptr const& exception);
+/// Takes the calls of a stack, one after the other.
+using frame_sink = void (*)(void* to, stack_frame const& call);
+
+/// What errgroup::stacktrace, if it is linked, reads the stack of an exception with: hands the
+/// calls to `sink(to, call)`, the innermost call first. `exception` is not null. If no task threw
+/// it, there are no calls.
+///
+/// It returns no vector: the caller may be compiled with `_GLIBCXX_DEBUG`, which gives vectors
+/// another layout.
+using stack_reader = void (*)(std::exception_ptr const& exception, frame_sink sink, void* to);
+
+/// The sink that appends to a container of the caller. A template, so that its name in the object
+/// file tells containers of different layouts apart.
+template <class Calls>
+void append_call(void* to, stack_frame const& call) {
+  static_cast<Calls*>(to)->push_back(call);
+}
 
 /// Null unless errgroup::stacktrace is linked, which sets it before `main`.
 extern ERRGROUP_API constinit std::atomic<stack_reader> read_stack;

@@ -210,28 +210,24 @@ auto take_of(options const& opts, std::ptrdiff_t k, bool takes_first, A&... f) {
 /// What may be called, what is thrown, what it costs: as for `join`; and `std::invalid_argument`
 /// for a negative `k`.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto take(options const& opts, std::ptrdiff_t k, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto take(options const& opts, std::ptrdiff_t k, A&&... f) {
   return detail::take_of(opts, k, true, f...);
 }
 /// The same without options.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto take(std::ptrdiff_t k, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto take(std::ptrdiff_t k, A&&... f) {
   return errgroup::take(options{}, k, std::forward<A>(f)...);
 }
 
 /// Runs all of `f...`, or of a range of callables, and gives what the last `k` that succeeded
 /// returned, in the order in which they finished. Else as `take`.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto last(options const& opts, std::ptrdiff_t k, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto last(options const& opts, std::ptrdiff_t k, A&&... f) {
   return detail::take_of(opts, k, false, f...);
 }
 /// The same without options.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto last(std::ptrdiff_t k, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto last(std::ptrdiff_t k, A&&... f) {
   return errgroup::last(options{}, k, std::forward<A>(f)...);
 }
 
@@ -245,8 +241,7 @@ template <class... A>
 /// What may be called, what is thrown, what it costs: as for `join`; `std::invalid_argument` for a
 /// `k` below 1; a comparison with each different value.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto quorum(options const& opts, std::ptrdiff_t k, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto quorum(options const& opts, std::ptrdiff_t k, A&&... f) {
   std::size_t const wanted = detail::wanted_of(k);
   if (wanted == 0) {
     detail::refuse_argument("errgroup: a quorum of none has no result");
@@ -264,8 +259,7 @@ template <class... A>
 }
 /// The same without options.
 template <class... A>
-  requires detail::calls<A...>
-[[nodiscard]] auto quorum(std::ptrdiff_t k, A&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto quorum(std::ptrdiff_t k, A&&... f) {
   return errgroup::quorum(options{}, k, std::forward<A>(f)...);
 }
 

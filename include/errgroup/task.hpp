@@ -2,6 +2,7 @@
 #ifndef ERRGROUP_TASK_HPP
 #define ERRGROUP_TASK_HPP
 
+#include <errgroup/detail/forced_unwind.hpp>
 #include <errgroup/detail/outermost.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/exception_group.hpp>
@@ -67,13 +68,13 @@ error kept_whole(E&& value) {
     return certainly(std::forward<E>(value));
   } else if constexpr (std::derived_from<T, std::error_code>) {
     std::error_code const code = value;
-    return make_error<T>(std::forward<E>(value), code);
+    return make_whole<T>(std::forward<E>(value), code);
   } else if constexpr (std::is_error_condition_enum_v<T> &&
                        requires { std::error_code(make_error_code(value)); }) {
     std::error_code const code = make_error_code(value);  // std::errc
-    return make_error<T>(std::forward<E>(value), code);
+    return make_whole<T>(std::forward<E>(value), code);
   } else {
-    return make_error<T>(std::forward<E>(value));
+    return make_whole<T>(std::forward<E>(value));
   }
 }
 
@@ -182,7 +183,7 @@ inline error caught(std::error_code code = errc::exception) noexcept {
 }
 
 /// Calls `invoke`, which returns an `R`, and hands its failure, if there is one, to `fail`.
-/// Whatever it throws is a failure.
+/// Whatever it throws is a failure. If it ends its thread, that terminates the process in words.
 template <class R, class Invoke, class Fail>
 void report(Invoke const& invoke, Fail const& fail) noexcept {
   try {
@@ -199,6 +200,8 @@ void report(Invoke const& invoke, Fail const& fail) noexcept {
     fail(certainly(e.error()));
   } catch (error const& e) {
     fail(certainly(e));
+  } catch (forced_unwind const&) {
+    refuse_end_of_thread();
   } catch (...) {
     fail(caught());
   }

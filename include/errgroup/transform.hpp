@@ -172,8 +172,9 @@ result<std::vector<U>> transform_in_parts(options const& opts, F const& f,
 /// Cost: that of `tbb::parallel_for`, for what is trivially copied out of ranges with random access
 ///     and a size; a move for each value besides for others. See perf/bulk.
 template <std::ranges::input_range R, class F>
-[[nodiscard]] auto transform(options const& opts, R&& range, F&& f,
-                             std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_RESULT]] auto transform(
+    options const& opts, R&& range, F&& f,
+    std::source_location where = std::source_location::current()) {
   using range_type = std::remove_reference_t<R>;
   using callable = std::remove_reference_t<F>;
   if (detail::is_null(f)) {
@@ -208,8 +209,8 @@ template <std::ranges::input_range R, class F>
 
 /// The same with a group that has no limit and cancels itself at the first error.
 template <std::ranges::input_range R, class F>
-[[nodiscard]] auto transform(R&& range, F&& f,
-                             std::source_location where = std::source_location::current()) {
+[[ERRGROUP_NODISCARD_RESULT]] auto transform(
+    R&& range, F&& f, std::source_location where = std::source_location::current()) {
   return transform(options{}, std::forward<R>(range), std::forward<F>(f), where);
 }
 

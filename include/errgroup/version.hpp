@@ -2,6 +2,8 @@
 #ifndef ERRGROUP_VERSION_HPP
 #define ERRGROUP_VERSION_HPP
 
+#include <errgroup/detail/compiler.hpp>
+
 // The version of these headers. The build refuses to configure when it differs from the project's.
 #define ERRGROUP_VERSION_MAJOR 0
 #define ERRGROUP_VERSION_MINOR 1

@@ -88,7 +88,7 @@ class falling {
 ///     callable; `std::bad_alloc`.
 template <class T, class... F>
   requires(!std::same_as<std::remove_cvref_t<T>, options>)
-[[nodiscard]] auto waterfall(options const& opts, T&& init, F&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto waterfall(options const& opts, T&& init, F&&... f) {
   (detail::refuse_null_call(f), ...);
   group g(opts);
   detail::falling steps(g);
@@ -107,7 +107,7 @@ template <class T, class... F>
 /// The same without options.
 template <class T, class... F>
   requires(!std::same_as<std::remove_cvref_t<T>, options>)
-[[nodiscard]] auto waterfall(T&& init, F&&... f) {
+[[ERRGROUP_NODISCARD_RESULT]] auto waterfall(T&& init, F&&... f) {
   return errgroup::waterfall(options{}, std::forward<T>(init), std::forward<F>(f)...);
 }
 

@@ -1,7 +1,11 @@
 # Passes if SOURCE compiles with -DERRGROUP_COMPILE_OK, and without it fails with every message
-# that its `// expect: <regex>` lines ask for.
+# that its `// expect: <regex>` lines ask for. Besides, if SOURCE has such lines:
 #
-#   cmake -DCOMPILER=g++ -DSOURCE=x.cpp "-DINCLUDES=include;other" -P check.cmake
+#   // flags: <more>     for the compilation that has to fail
+#   // first: <regex>    the compiler's first error matches
+#   // never: <regex>    nothing that the compiler says matches
+#
+#   cmake -DCOMPILER=g++ -DCOMPILER_ID=GNU -DSOURCE=x.cpp "-DINCLUDES=include;other" -P check.cmake
 
 # The compilers translate their messages and their quotation marks.
 set(ENV{LC_ALL} C)
@@ -13,6 +17,11 @@ list(TRANSFORM INCLUDES PREPEND -I)
 set(compile
     ${COMPILER} -std=c++20 -fsyntax-only -fdiagnostics-color=never -Werror=unused-result ${INCLUDES}
 )
+
+# Clang stops after 20 errors, GCC never does.
+if(COMPILER_ID MATCHES "Clang")
+  list(APPEND compile -ferror-limit=0)
+endif()
 
 file(STRINGS "${SOURCE}" expectations REGEX "^// expect: ")
 if(NOT expectations)
@@ -30,8 +39,12 @@ if(NOT status EQUAL 0)
   message(FATAL_ERROR "the corrected program has to compile, but does not")
 endif()
 
+file(STRINGS "${SOURCE}" flags REGEX "^// flags: ")
+string(REGEX REPLACE "^// flags: " "" flags "${flags}")
+separate_arguments(flags)
+
 execute_process(
-  COMMAND ${compile} "${SOURCE}"
+  COMMAND ${compile} ${flags} "${SOURCE}"
   RESULT_VARIABLE status
   OUTPUT_VARIABLE output
   ERROR_VARIABLE output
@@ -42,6 +55,27 @@ endif()
 # Only what the compiler itself says counts: it also quotes the source, and a message must not be
 # found in its own expectation, nor in a static_assert that did not fail.
 string(REGEX MATCHALL "[^\n]*: (fatal error|error|warning|note): [^\n]*" said "${output}")
+
+file(STRINGS "${SOURCE}" unwanted REGEX "^// never: ")
+foreach(line IN LISTS unwanted)
+  string(REGEX REPLACE "^// never: " "" words "${line}")
+  if(said MATCHES "${words}")
+    message("${output}")
+    message(FATAL_ERROR "the compiler says `${CMAKE_MATCH_0}`, and should not")
+  endif()
+endforeach()
+
+file(STRINGS "${SOURCE}" first REGEX "^// first: ")
+if(first)
+  string(REGEX REPLACE "^// first: " "" first "${first}")
+  string(REGEX MATCH "[^\n]*: (fatal error|error): [^\n]*" first_error "${output}")
+  if(NOT first_error MATCHES "${first}")
+    message("${output}")
+    message(FATAL_ERROR "the first error is not `${first}`")
+  endif()
+  message(STATUS "said first: ${CMAKE_MATCH_0}")
+endif()
+
 foreach(line IN LISTS expectations)
   string(REGEX REPLACE "^// expect: " "" expectation "${line}")
   if(NOT said MATCHES "${expectation}")

@@ -82,6 +82,23 @@ elseif(KIND STREQUAL "find_package")
   build("${here}/find_package" "${scratch}" "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup")
   must("${scratch}/consumer")
 
+elseif(KIND STREQUAL "debug_containers")
+  # Consumers whose vectors have another layout than those of the libraries they link.
+  build(
+    "${here}/find_package" "${scratch}"
+    "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup"
+    "-DCMAKE_CXX_FLAGS=${FLAGS} -D_GLIBCXX_DEBUG"
+  )
+  must("${scratch}/consumer")
+  if(STACKTRACE)
+    build(
+      "${here}/stacktrace" "${scratch}/stacktrace"
+      "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup"
+      "-DCMAKE_CXX_FLAGS=${FLAGS} -D_GLIBCXX_DEBUG"
+    )
+    must("${scratch}/stacktrace/consumer")
+  endif()
+
 elseif(KIND STREQUAL "pkg_config")
   set_pkg_config_path()
   must(${pkg_config} --exact-version=${VERSION} errgroup)

@@ -12,15 +12,17 @@
 #include <tbb/task_arena.h>      // task_arena
 
 #include <array>         // array
+#include <atomic>        // atomic
 #include <cstddef>       // ptrdiff_t
 #include <iterator>      // default_sentinel_t, input_iterator_tag
 #include <list>          // list
 #include <numeric>       // iota
-#include <ranges>        // filter, iota, subrange
+#include <ranges>        // filter, iota, subrange, transform
 #include <sstream>       // istringstream
 #include <stdexcept>     // runtime_error
 #include <string>        // string, to_string
 #include <system_error>  // errc, error_code
+#include <thread>        // yield
 #include <utility>       // forward
 #include <vector>        // vector
 
@@ -136,7 +138,69 @@ void with_all_ranges(int n, Body body) {
   }
 }
 
-/// … in two kinds of ranges, one of each way: for what is compiled with many types.
+/// Counts the calls of a function of a view, and the threads that are in it at once.
+class watched_calls {
+ public:
+  void enter() {
+    int const now = inside_.fetch_add(1) + 1;
+    int most = most_.load();
+    while (most < now && !most_.compare_exchange_weak(most, now)) {
+    }
+    ++calls_;
+    std::this_thread::yield();  // another thread may come in
+    --inside_;
+  }
+
+  [[nodiscard]] int calls() const { return calls_; }
+  [[nodiscard]] int most_at_once() const { return most_; }
+
+ private:
+  std::atomic<int> inside_{0};
+  std::atomic<int> most_{0};
+  std::atomic<int> calls_{0};
+};
+
+/// Calls `work(options, range)` for each way that elements take to a thread, with the numbers from
+/// 0 to n - 1 behind a `views::filter`, and expects that iterators were incremented once for each
+/// element, by one thread at a time.
+template <class Work>
+void expect_one_walk(int n, Work work) {
+  with_all_options([&](errgroup::options const& opts) {
+    watched_calls predicate;
+    work(opts, std::views::iota(0, n) | std::views::filter([&predicate](int) {
+                 predicate.enter();
+                 return true;
+               }));
+    EXPECT_EQ(predicate.calls(), n);
+    EXPECT_EQ(predicate.most_at_once(), 1);
+
+    watched_calls behind;
+    work(opts, std::views::iota(0, n) | std::views::filter([&behind](int i) {
+                 behind.enter();
+                 return i >= 0;
+               }) | std::views::transform([](int i) { return i; }));
+    EXPECT_EQ(behind.calls(), n);
+    EXPECT_EQ(behind.most_at_once(), 1);
+  });
+}
+
+/// … and that the iterator of each element was dereferenced once.
+template <class Work>
+void expect_one_reading(int n, Work work) {
+  std::list<int> numbers(static_cast<std::size_t>(n));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  with_all_options([&](errgroup::options const& opts) {
+    watched_calls function;
+    work(opts, numbers | std::views::transform([&function](int i) {
+                 function.enter();
+                 return i;
+               }));
+    EXPECT_EQ(function.calls(), n);
+  });
+}
+
+/// Calls `body(range)` with two kinds of ranges, one of each way: for what is compiled with many
+/// types.
 template <class Body>
 void with_some_ranges(int n, Body body) {
   {

@@ -5,6 +5,7 @@
 /// What `for_each`, `transform` and `reduce` have in common: how a range is taken apart, when
 /// somebody looks whether to go on, and what becomes of an element that fails.
 
+#include <errgroup/detail/forced_unwind.hpp>
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/detail/outermost.hpp>
 #include <errgroup/error.hpp>
@@ -22,7 +23,7 @@
 #include <concepts>         // constructible_from, integral, invocable, move_constructible, same_as
 #include <cstddef>          // size_t
 #include <functional>       // invoke
-#include <iterator>         // iter_difference_t, next
+#include <iterator>         // iter_difference_t
 #include <mutex>            // mutex, scoped_lock
 #include <new>              // bad_alloc
 #include <ranges>           // begin, end, input_range, range_reference_t, range_value_t, size, ...
@@ -278,7 +279,11 @@ class bulk {
   template <class F>
   bool guarded(F&& f, std::size_t index) noexcept {
     if (leaves_exceptions()) {
-      f();
+      try {
+        f();
+      } catch (forced_unwind const&) {
+        refuse_end_of_thread();
+      }
       return true;
     }
     bool done = true;
@@ -583,7 +588,11 @@ class bulk {
 // --- streams ---------------------------------------------------------------------------------
 
 /// A range that is gone through once, by one thread at a time, which takes out some elements and
-/// then leaves it to the next.
+/// then leaves the range to the next thread.
+///
+/// Called under the lock, each once for each element: the iterator's comparison with the end, its
+/// increment, and what the stream does to take an element (a copy of the iterator, or of the
+/// element).
 template <class R>
 class stream_base {
  public:
@@ -649,33 +658,49 @@ class stream_base {
   bool broken_ = false;
 };
 
-/// … whose parts are iterators.
+/// A stream whose parts are iterators: one for each element, copied while the range is locked.
+///
+/// A thread that works on a part does not increment iterators. So `operator++`, and with it the
+/// predicate of a `views::filter`, is called once for each element, under the lock. The body's
+/// thread dereferences each iterator once, outside of the lock.
+///
+/// Rejected: a part that keeps its first iterator and is walked again by its thread. That takes
+/// less memory, but calls the predicate a second time, beside the thread that holds the lock.
 template <std::ranges::forward_range R>
 class forward_stream : public stream_base<R> {
+  using iterator = std::ranges::iterator_t<R>;
+
  public:
   using reference = std::ranges::range_reference_t<R>;
+
+  class cursor {
+   public:
+    explicit cursor(iterator const* at) noexcept : at_(at) {}
+    reference operator*() const { return **at_; }
+    cursor& operator++() noexcept {
+      ++at_;
+      return *this;
+    }
+
+   private:
+    iterator const* at_;
+  };
 
   struct part {
     static constexpr bool is_direct = false;
 
     std::size_t first = 0;
     std::size_t count = 0;
-    std::ranges::iterator_t<R> begin;
+    std::vector<iterator> places;
 
-    std::ranges::iterator_t<R> operator()(std::size_t i) const {
-      return std::ranges::next(begin, static_cast<std::ranges::range_difference_t<R>>(i - first));
-    }
+    cursor operator()(std::size_t i) const noexcept { return cursor(places.data() + (i - first)); }
   };
 
   using stream_base<R>::stream_base;
 
   bool take(bulk& b, part& p, std::size_t wanted) {
-    bool is_first = true;
-    p.count = this->take_some(b, wanted, p.first, [&](auto const& it) {
-      if (std::exchange(is_first, false)) {
-        p.begin = it;
-      }
-    });
+    p.places.clear();
+    p.count = this->take_some(b, wanted, p.first, [&](auto const& it) { p.places.push_back(it); });
     return p.count != 0;
   }
 };

@@ -3,6 +3,7 @@
 #define ERRGROUP_DETAIL_OUTERMOST_HPP
 
 #include <errgroup/detail/export.hpp>
+#include <errgroup/detail/forced_unwind.hpp>
 
 namespace errgroup::detail {
 
@@ -11,11 +12,23 @@ namespace errgroup::detail {
 /// that is noexcept terminates, too, but only when the stack was unwound up to it.)
 ERRGROUP_API void call_outermost(void (*f)(void*), void* argument);
 
-/// The same for anything that is called without arguments.
+#if defined(__cpp_exceptions)  // not in src/outermost.cpp
+/// The same for anything that is called without arguments. If it ends its thread, that terminates
+/// the process in words: without this handler, the thread would be gone without a trace. (The
+/// search for a handler of another exception passes this one.)
 template <class Body>
 void call_outermost(Body& body) {
-  call_outermost([](void* p) { (*static_cast<Body*>(p))(); }, &body);
+  call_outermost(
+      [](void* p) {
+        try {
+          (*static_cast<Body*>(p))();
+        } catch (forced_unwind const&) {
+          refuse_end_of_thread();
+        }
+      },
+      &body);
 }
+#endif
 
 }  // namespace errgroup::detail
 

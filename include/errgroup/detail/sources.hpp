@@ -3,6 +3,7 @@
 #define ERRGROUP_DETAIL_SOURCES_HPP
 
 #include <errgroup/detail/outcome.hpp>
+#include <errgroup/group.hpp>
 #include <errgroup/task.hpp>
 
 #include <concepts>     // same_as
@@ -11,7 +12,7 @@
 #include <memory>       // addressof
 #include <ranges>       // begin, end, forward_range, input_range, range_reference_t, range_value_t
 #include <tuple>        // get, tuple
-#include <type_traits>  // common_type_t, is_lvalue_reference_v, is_void_v, remove_reference_t
+#include <type_traits>  // common_type_t, is_lvalue_reference_v, remove_cvref_t, ...
 #include <utility>      // forward, index_sequence, index_sequence_for
 #include <vector>       // vector
 
@@ -126,9 +127,25 @@ class range_of {
   std::conditional_t<borrows, std::vector<call*>, std::deque<call>> calls_;
 };
 
+/// For the overloads without options, so that these do not take options for a callable.
+template <class... A>
+inline constexpr bool begins_with_options = false;
+template <class First, class... Rest>
+inline constexpr bool begins_with_options<First, Rest...> =
+    std::same_as<std::remove_cvref_t<First>, options>;
+
 template <class... A>
 auto source_of(A&... a) {
-  if constexpr ((result_call<A> && ...)) {
+  static_assert(
+      calls<A...>,
+      "errgroup: these are callables, or one range of them. Each is called with nothing, or with a "
+      "std::stop_token if it takes one, and not as a const object if it is mutable: capture "
+      "what else it needs");
+  if constexpr (!calls<A...>) {
+    // Any will do: so the compiler says no more than the words above.
+    static int (*none)() = nullptr;
+    return pack_of_calls<int (*)()>(none);
+  } else if constexpr ((result_call<A> && ...)) {
     return pack_of_calls<A...>(a...);
   } else {
     return range_of<A...>(a...);

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_DETAIL_COMPILER_HPP
+#define ERRGROUP_DETAIL_COMPILER_HPP
+
+// What errgroup needs of the compiler, said in words before anything else fails, and what the
+// compiler says where a result is ignored. Every header reads this one first.
+
+#if !defined(__cplusplus) || __cplusplus < 202002L
+#error "errgroup needs C++20: compile with -std=c++20 or later (CMAKE_CXX_STANDARD 20)"
+#endif
+
+// src/outermost.cpp is compiled without exceptions on purpose, and says so.
+#if !defined(__cpp_exceptions) && !defined(ERRGROUP_BUILDS_OUTERMOST)
+#error "errgroup needs exceptions, to carry errors out of tasks: compile without -fno-exceptions"
+#endif
+
+// A reason for each kind of result. Each says what is lost, and what to do.
+#define ERRGROUP_NODISCARD_ERROR                                                            \
+  nodiscard(                                                                                \
+      "errgroup: nothing else tells what failed: look at it, `if (auto err = ...)`; if no " \
+      "failure matters, write (void) before the call")
+#define ERRGROUP_NODISCARD_RESULT                                                          \
+  nodiscard(                                                                               \
+      "errgroup: it holds the values, or why there are none: look at it, `if (!r) return " \
+      "r.error();`; if neither matters, write (void) before the call")
+#define ERRGROUP_NODISCARD_ANSWER                                                   \
+  nodiscard(                                                                        \
+      "errgroup: this only answers, and changes nothing: use the answer, or leave " \
+      "the call out")
+#define ERRGROUP_NODISCARD_COPY \
+  nodiscard("errgroup: this leaves the object as it is, and returns another: use that one")
+#define ERRGROUP_NODISCARD_MADE \
+  nodiscard("errgroup: this only makes an error: return it, or give it to group::cancel")
+#define ERRGROUP_NODISCARD_CHECK                             \
+  nodiscard(                                                 \
+      "errgroup: it says whether the caller was cancelled: " \
+      "`if (auto err = errgroup::check()) return err;`")
+#define ERRGROUP_NODISCARD_ACCEPTED \
+  nodiscard("errgroup: false means that the task was not accepted, and never runs: look at it")
+#define ERRGROUP_NODISCARD_IN_TIME                                                        \
+  nodiscard(                                                                              \
+      "errgroup: false means that tasks are unfinished, and true does not mean success: " \
+      "look at it, and ask `wait` for the error")
+#define ERRGROUP_NODISCARD_CALLBACK                                                        \
+  nodiscard(                                                                               \
+      "errgroup: the function is not called any more once this object is destroyed: keep " \
+      "it")
+#define ERRGROUP_NODISCARD_HANDLE                                                          \
+  nodiscard(                                                                               \
+      "errgroup: the handle tells what the task returns: keep it; for a task whose value " \
+      "is not needed, use group::run")
+
+#endif  // ERRGROUP_DETAIL_COMPILER_HPP
