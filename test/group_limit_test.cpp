@@ -12,7 +12,6 @@
 #include <tbb/task_arena.h>               // max_concurrency, task_arena
 #include <tbb/task_scheduler_observer.h>  // task_scheduler_observer
 
-#include <algorithm>  // min
 #include <atomic>     // atomic
 #include <climits>    // INT_MIN
 #include <cstddef>    // size_t

@@ -450,7 +450,12 @@ TEST_F(GroupWaitFor, many_wait_with_many_limits) {
       group g{{.limit = limit}};
       gate go("all to have seen it unfinished");
       support::rendezvous met(5, "all to have seen it unfinished");
-      g.run([&] { go.wait(); });
+      gate started("a worker to run the task that waits");  // none of the waiters must run it
+      g.run([&] {
+        started.open();
+        go.wait();
+      });
+      started.wait();
       std::vector<std::thread> all;
       for (int i = 0; i != 4; ++i) {
         all.emplace_back([&, i] {
