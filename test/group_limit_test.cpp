@@ -638,10 +638,12 @@ TEST(GroupLimit, L4_from_outside_run_at_a_full_queue_helps_when_no_worker_comes)
   // The one thread that oneTBB makes for enqueued tasks is kept busy.
   gate held("the only worker to be held");
   gate end;
+  gate released("the worker to be done with the gates of this test");
   tbb::task_arena elsewhere(1);
   elsewhere.enqueue([&] {
     held.open();
     end.wait();
+    released.open();
   });
   held.wait();
   {
@@ -660,6 +662,7 @@ TEST(GroupLimit, L4_from_outside_run_at_a_full_queue_helps_when_no_worker_comes)
       }
     }
   }
+  released.wait();
 }
 
 TEST(GroupLimit, L4_run_at_a_full_queue_wakes_when_the_group_is_cancelled) {
