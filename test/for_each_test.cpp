@@ -32,6 +32,7 @@
 #include <memory>           // make_unique, unique_ptr
 #include <mutex>            // mutex, scoped_lock
 #include <new>              // bad_alloc
+#include <optional>         // optional
 #include <ranges>           // iota, subrange, transform
 #include <source_location>  // source_location
 #include <stdexcept>        // invalid_argument, runtime_error
@@ -53,8 +54,6 @@ using support::await;
 using support::failure;
 using support::watchdog;
 using support::with_all_options;
-using support::with_all_ranges;
-using support::with_some_ranges;
 
 class ForEach : public support::no_leaks {};
 
@@ -102,10 +101,22 @@ class seen {
   std::vector<std::atomic<int>> times_;
 };
 
-/// for_each with that.
-template <class Range, class F>
-error each(options const& opts, Range&& range, F f) {
-  return errgroup::for_each(opts, range, fn(f));
+/// for_each over a range of some kind. A test whose body is given this is compiled once, not once
+/// for each kind.
+using loop = std::function<error(options const&, function const&)>;
+
+/// Calls `body(loop)` with the numbers from 0 to n - 1 in ranges of every kind.
+void with_all_ranges(int n, std::function<void(loop const&)> const& body) {
+  support::with_all_ranges(n, [&](auto&& range) {
+    body(
+        [&](options const& opts, function const& f) { return errgroup::for_each(opts, range, f); });
+  });
+}
+
+/// for_each with `f`, made a `function`.
+template <class F>
+error each(options const& opts, loop const& range, F f) {
+  return range(opts, fn(f));
 }
 
 // --- every element once ----------------------------------------------------------------------
@@ -113,14 +124,14 @@ error each(options const& opts, Range&& range, F f) {
 TEST_F(ForEach, every_element_once_whatever_the_range_and_the_options) {
   watchdog const guard("for_each");
   for (int const n : {0, 1, 2, 7, 1000}) {
-    with_all_ranges(n, [n](auto&& range) {
+    with_all_ranges(n, [n](loop const& range) {
       seen times(n);
       error const e = each({}, range, [&](int i) { times(i); });
       EXPECT_FALSE(e) << e;
       EXPECT_TRUE(times.all_once());
     });
     with_all_options([n](options const& opts) {
-      with_all_ranges(n, [&](auto&& range) {
+      with_all_ranges(n, [&](loop const& range) {
         seen times(n);
         error const e = each(opts, range, [&](int i) { times(i); });
         EXPECT_FALSE(e) << e;
@@ -214,78 +225,90 @@ TEST_F(ForEach, elements_that_can_only_be_moved_are_moved_out_of_what_can_be_rea
 
 // --- failures --------------------------------------------------------------------------------
 
-/// Calls `body(f)` with functions that fail with `failure()`, each in its own way, if `fails(i)`.
-template <class Fails, class Body>
-void in_all_kinds(Fails fails, Body body) {
-  {
-    SCOPED_TRACE("a code");
-    body([fails](int i) { return fails(i) ? failure() : std::error_code(); });
-  }
-  {
-    SCOPED_TRACE("an error, with a token");
-    body([fails](int i, std::stop_token const&) { return fails(i) ? error(failure()) : error(); });
-  }
-  {
-    SCOPED_TRACE("a result");
-    body([fails](int i) -> errgroup::result<> {
-      if (fails(i)) {
-        return failure();
-      }
-      return {};
+/// for_each over some range with a function of some kind, and the line of that call.
+class kind {
+ public:
+  template <class Range, class F>
+  kind(Range& range, F f)
+      : call_([this, &range, f](options const& opts) {
+          line_ = std::source_location::current().line() + 1;
+          return errgroup::for_each(opts, range, f);
+        }) {}
+  kind(kind const&) = delete;
+  kind& operator=(kind const&) = delete;
+  ~kind() = default;
+
+  error operator()(options const& opts) { return call_(opts); }
+  [[nodiscard]] unsigned line() const { return line_; }
+
+ private:
+  unsigned line_ = 0;
+  std::function<error(options const&)> call_;
+};
+
+/// Calls `body(kind)` with functions that fail with `failure()`, each in its own way, if
+/// `fails(i)`, for the numbers from 0 to n - 1 in some ranges.
+void in_all_kinds(int n, std::function<bool(int)> const& fails,
+                  std::function<void(kind&)> const& body) {
+  auto const with = [&](char const* what, auto const& f) {
+    SCOPED_TRACE(what);
+    support::with_some_ranges(n, [&](auto&& range) {
+      kind one(range, f);
+      body(one);
     });
-  }
-  {
-    SCOPED_TRACE("an expected with a value");
-    body([fails](int i) -> tl::expected<int, std::error_code> {
-      if (fails(i)) {
-        return tl::make_unexpected(failure());
-      }
-      return i;
-    });
-  }
-  {
-    SCOPED_TRACE("an exception");
-    body([fails](int i) {
-      if (fails(i)) {
-        throw std::system_error(failure());
-      }
-    });
-  }
+  };
+  with("a code", [fails](int i) { return fails(i) ? failure() : std::error_code(); });
+  with("an error, with a token",
+       [fails](int i, std::stop_token const&) { return fails(i) ? error(failure()) : error(); });
+  with("a result", [fails](int i) -> errgroup::result<> {
+    if (fails(i)) {
+      return failure();
+    }
+    return {};
+  });
+  with("an expected with a value", [fails](int i) -> tl::expected<int, std::error_code> {
+    if (fails(i)) {
+      return tl::make_unexpected(failure());
+    }
+    return i;
+  });
+  with("an exception", [fails](int i) {
+    if (fails(i)) {
+      throw std::system_error(failure());
+    }
+  });
 }
 
 TEST_F(ForEach, the_error_says_which_element_and_where) {
   watchdog const guard("for_each");
   for (int const bad : {0, 57, 99}) {
-    in_all_kinds([bad](int i) { return i == bad; },
-                 [bad](auto f) {
-                   with_all_options([&](options const& opts) {
-                     with_some_ranges(100, [&](auto&& range) {
-                       auto const line = std::source_location::current().line() + 1;
-                       error const e = errgroup::for_each(opts, range, f);
-                       ASSERT_TRUE(e);
-                       EXPECT_EQ(e.code(), failure());
-                       EXPECT_EQ(e.origin().index, static_cast<std::size_t>(bad));
-                       EXPECT_EQ(e.origin().where.line(), line);
-                       EXPECT_NE(std::string(e.origin().where.file_name()).find("for_each_test"),
-                                 std::string::npos);
-                     });
-                   });
-                 });
+    with_all_options([bad](options const& opts) {
+      in_all_kinds(
+          100, [bad](int i) { return i == bad; },
+          [&](kind& one) {
+            error const e = one(opts);
+            ASSERT_TRUE(e);
+            EXPECT_EQ(e.code(), failure());
+            EXPECT_EQ(e.origin().index, static_cast<std::size_t>(bad));
+            EXPECT_EQ(e.origin().where.line(), one.line());
+            EXPECT_NE(std::string(e.origin().where.file_name()).find("for_each_test"),
+                      std::string::npos);
+          });
+    });
   }
 }
 
 TEST_F(ForEach, all_fail) {
-  in_all_kinds([](int) { return true; },
-               [](auto f) {
-                 with_all_options([&](options const& opts) {
-                   with_some_ranges(50, [&](auto&& range) {
-                     error const e = errgroup::for_each(opts, range, f);
-                     EXPECT_EQ(e.code(), failure());
-                     EXPECT_LT(e.origin().index, 50U);
-                     EXPECT_TRUE(e.others().empty());
-                   });
-                 });
-               });
+  with_all_options([](options const& opts) {
+    in_all_kinds(
+        50, [](int) { return true; },
+        [&](kind& one) {
+          error const e = one(opts);
+          EXPECT_EQ(e.code(), failure());
+          EXPECT_LT(e.origin().index, 50U);
+          EXPECT_TRUE(e.others().empty());
+        });
+  });
 }
 
 TEST_F(ForEach, a_name_goes_before_the_message) {
@@ -294,7 +317,7 @@ TEST_F(ForEach, a_name_goes_before_the_message) {
 }
 
 TEST_F(ForEach, after_the_first_failure_no_element_is_begun_on_one_lane) {
-  with_all_ranges(100, [](auto&& range) {
+  with_all_ranges(100, [](loop const& range) {
     std::atomic<int> calls{0};
     error const e = each({.limit = 1}, range, [&](int i) {
       ++calls;
@@ -327,7 +350,7 @@ TEST_F(ForEach, the_first_failure_stops_the_rest) {
   // Elements that wait for nothing else: it ends.
   watchdog const guard("for_each with elements that wait for the cancellation");
   with_all_options([](options const& opts) {
-    with_all_ranges(100, [&](auto&& range) {
+    with_all_ranges(100, [&](loop const& range) {
       std::atomic<bool> failed{false};
       error const e = each(opts, range, [&](int, std::stop_token const& token) {
         if (!failed.exchange(true)) {
@@ -364,7 +387,7 @@ TEST_F(ForEach, a_long_leaf_looks_whether_it_was_cancelled) {
 
 TEST_F(ForEach, when_it_has_returned_nothing_runs) {
   with_all_options([](options const& opts) {
-    with_all_ranges(200, [&](auto&& range) {
+    with_all_ranges(200, [&](loop const& range) {
       std::atomic<int> running{0};
       std::atomic<int> calls{0};
       error const e = each(opts, range, [&](int) {
@@ -387,35 +410,32 @@ TEST_F(ForEach, when_it_has_returned_nothing_runs) {
 // --- keep_going, keep::all -------------------------------------------------------------------
 
 TEST_F(ForEach, E5_keep_going_runs_all_and_tells_the_first) {
-  in_all_kinds([](int i) { return i % 3 == 0; },
-               [](auto f) {
-                 with_all_options(
-                     [&](options const& opts) {
-                       with_some_ranges(300, [&](auto&& range) {
-                         seen times(300);
-                         error const e = errgroup::for_each(opts, range, [&](int i) {
-                           times(i);
-                           if constexpr (requires { f(i); }) {
-                             return f(i);
-                           } else {
-                             return f(i, std::stop_token());
-                           }
-                         });
-                         EXPECT_EQ(e.code(), failure());
-                         EXPECT_EQ(e.origin().index % 3, 0U);
-                         EXPECT_TRUE(e.others().empty());
-                         EXPECT_EQ(e.skipped(), 0U);
-                         EXPECT_TRUE(times.all_once());
-                       });
-                     },
-                     {.policy = on_error::keep_going});
-               });
+  with_all_options(
+      [](options const& opts) {
+        std::optional<seen> times;
+        in_all_kinds(
+            300,
+            [&](int i) {
+              (*times)(i);
+              return i % 3 == 0;
+            },
+            [&](kind& one) {
+              times.emplace(300);
+              error const e = one(opts);
+              EXPECT_EQ(e.code(), failure());
+              EXPECT_EQ(e.origin().index % 3, 0U);
+              EXPECT_TRUE(e.others().empty());
+              EXPECT_EQ(e.skipped(), 0U);
+              EXPECT_TRUE(times->all_once());
+            });
+      },
+      {.policy = on_error::keep_going});
 }
 
 TEST_F(ForEach, E5_keep_all_has_every_failure) {
   with_all_options(
       [](options const& opts) {
-        with_all_ranges(90, [&](auto&& range) {
+        with_all_ranges(90, [&](loop const& range) {
           error const e =
               each(opts, range, [](int i) { return i % 3 == 0 ? failure() : std::error_code(); });
           ASSERT_EQ(e.all().size(), 30U);
@@ -517,7 +537,7 @@ TEST_F(ForEach, stopped_before_it_begins_nothing_runs) {
   source.request_stop();
   with_all_options(
       [](options const& opts) {
-        with_all_ranges(10, [&](auto&& range) {
+        with_all_ranges(10, [&](loop const& range) {
           error const e = each(opts, range, [](int) { ADD_FAILURE(); });
           EXPECT_EQ(e, errc::canceled);
         });
@@ -531,7 +551,7 @@ TEST_F(ForEach, stopped_before_it_begins_nothing_runs) {
 TEST_F(ForEach, stopped_in_the_middle) {
   watchdog const guard("for_each with a stop token");
   with_all_options([](options opts) {
-    with_all_ranges(1000, [&](auto&& range) {
+    with_all_ranges(1000, [&](loop const& range) {
       std::stop_source source;
       opts.stop = source.get_token();
       std::atomic<int> calls{0};
@@ -575,7 +595,7 @@ TEST_F(ForEach, a_timeout_is_the_error) {
   watchdog const guard("for_each with a timeout");
   with_all_options(
       [](options const& opts) {
-        with_all_ranges(20, [&](auto&& range) {
+        with_all_ranges(20, [&](loop const& range) {
           error const e = each(opts, range, [](int, std::stop_token const& token) {
             await([&] { return token.stop_requested(); }, "the token to be stopped");
           });
@@ -598,7 +618,7 @@ TEST_F(ForEach, who_cancels_what_the_elements_run_in_is_noticed) {
 
 TEST_F(ForEach, L1_never_more_than_the_limit_at_once) {
   for (int const limit : {1, 2, 3}) {
-    with_all_ranges(200, [limit](auto&& range) {
+    with_all_ranges(200, [limit](loop const& range) {
       support::highest inside;
       error const e = each({.limit = limit}, range, [&](int) {
         inside.up();
@@ -642,7 +662,7 @@ TEST_F(ForEach, in_a_task_of_a_limited_group) {
   for (int i = 0; i != 3; ++i) {
     outer.run([] {
       with_all_options([](options const& opts) {
-        with_all_ranges(100, [&](auto&& range) {
+        with_all_ranges(100, [&](loop const& range) {
           std::atomic<int> sum{0};
           error const e = each(opts, range, [&](int j) { sum += j; });
           EXPECT_FALSE(e) << e;
@@ -784,16 +804,16 @@ struct says_unwound {
 };
 
 template <class Range>
-void throw_in(options opts, Range range) {
+void throw_in(options opts, Range const& range) {
   watchdog const guard("a for_each that throws");
   opts.exceptions = errgroup::on_exception::terminate;
-  (void)each(opts, range, [](int i) {
-    says_unwound const on_the_stack;
-    if (i == 3) {
-      throw std::runtime_error("the disk is full");
-    }
-    std::fputs("", stderr);
-  });
+  (void)errgroup::for_each(opts, range, fn([](int i) {
+                             says_unwound const on_the_stack;
+                             if (i == 3) {
+                               throw std::runtime_error("the disk is full");
+                             }
+                             std::fputs("", stderr);
+                           }));
 }
 
 TEST(ForEachDeathTest, an_exception_that_is_to_be_left_alone_ends_the_process) {
@@ -810,7 +830,7 @@ TEST(ForEachDeathTest, an_exception_that_is_to_be_left_alone_ends_the_process) {
 TEST(ForEachTerminate, failures_that_are_returned_are_errors_all_the_same) {
   with_all_options(
       [](options const& opts) {
-        with_all_ranges(100, [&](auto&& range) {
+        with_all_ranges(100, [&](loop const& range) {
           error const e =
               each(opts, range, [](int i) { return i == 42 ? failure() : std::error_code(); });
           EXPECT_EQ(e.code(), failure());

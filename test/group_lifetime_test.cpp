@@ -3,6 +3,7 @@
 #include "support/census.hpp"
 #include "support/failing_new.hpp"
 #include "support/gate.hpp"
+#include "support/sanitizers.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
 #include <errgroup/group.hpp>
@@ -27,17 +28,6 @@
 #include <thread>        // thread
 #include <utility>       // move
 #include <vector>        // vector
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ERRGROUP_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define ERRGROUP_TEST_SANITIZED 1
-#endif
-#endif
-#ifndef ERRGROUP_TEST_SANITIZED
-#define ERRGROUP_TEST_SANITIZED 0
-#endif
 
 namespace {
 
@@ -531,7 +521,7 @@ void expect_groups_leave_nothing(int limit) {
 TEST(GroupLifetime, P3_many_short_lived_groups_in_turn_do_not_grow) {
   // What a group leaves behind for oneTBB to run later, one would find here: without workers,
   // nobody comes to take it.
-  if (ERRGROUP_TEST_SANITIZED != 0) {
+  if (support::address_sanitizer || support::thread_sanitizer) {
     GTEST_SKIP() << "a sanitizer keeps what was freed";
   }
   watchdog const guard("a hundred thousand groups");
@@ -544,7 +534,7 @@ TEST(GroupLifetime, P3_many_short_lived_groups_in_turn_do_not_grow) {
 }
 
 TEST(GroupLifetime, P3_many_groups_in_a_task_do_not_grow) {
-  if (ERRGROUP_TEST_SANITIZED != 0) {
+  if (support::address_sanitizer || support::thread_sanitizer) {
     GTEST_SKIP() << "a sanitizer keeps what was freed";
   }
   watchdog const guard("a hundred thousand groups in a task");
@@ -614,7 +604,7 @@ TEST(GroupLifetime, P3_groups_in_a_task_of_which_one_always_lives_leave_nothing)
 TEST(GroupLifetime, P3_many_short_lived_threads_without_workers_do_not_grow) {
   // What a thread leaves in its deque keeps all that oneTBB has for that thread. Somebody comes for
   // it, sooner or later.
-  if (ERRGROUP_TEST_SANITIZED != 0) {
+  if (support::address_sanitizer || support::thread_sanitizer) {
     GTEST_SKIP() << "a sanitizer keeps what was freed";
   }
   watchdog const guard("thousands of threads");

@@ -12,7 +12,6 @@
 #include <tbb/task_arena.h>               // max_concurrency, task_arena
 #include <tbb/task_scheduler_observer.h>  // task_scheduler_observer
 
-#include <algorithm>  // min
 #include <atomic>     // atomic
 #include <climits>    // INT_MIN
 #include <cstddef>    // size_t
@@ -434,41 +433,38 @@ TEST(GroupLimit, L3_every_task_of_many_starts_without_anyone_waiting) {
 // Arenas without workers leave behind what was sent in them, and the next one may lie in the same
 // memory.
 TEST(GroupLimit, L3_a_task_starts_in_an_arena_in_the_place_of_one_without_workers) {
-  if (tbb::this_task_arena::max_concurrency() == 1) {
-    GTEST_SKIP() << "nobody comes without a limit";
-  }
-  for (int round = 0; round != 10; ++round) {
-    tbb::task_arena(1).execute([] {
-      group g;
-      g.run([] {});
-      EXPECT_FALSE(g.wait());
-    });
-    tbb::task_arena(4).execute([] {
-      support::gate ran("the task in the other arena");
-      group g;
-      g.run([&] { ran.open(); });
-      ran.wait();
-      EXPECT_FALSE(g.wait());
-    });
-  }
+  support::with_workers(3, [&] {
+    for (int round = 0; round != 10; ++round) {
+      tbb::task_arena(1).execute([] {
+        group g;
+        g.run([] {});
+        EXPECT_FALSE(g.wait());
+      });
+      tbb::task_arena(4).execute([] {
+        support::gate ran("the task in the other arena");
+        group g;
+        g.run([&] { ran.open(); });
+        ran.wait();
+        EXPECT_FALSE(g.wait());
+      });
+    }
+  });
 }
 
 TEST(GroupLimit, L3_tasks_that_block_do_not_keep_others_from_a_free_slot) {
-  int const workers = tbb::this_task_arena::max_concurrency() - 1;
-  if (workers < 2) {
-    GTEST_SKIP() << "needs two workers";
-  }
-  int const many = std::min(workers, 3);
-  for (int const limit : {many, 1000}) {
-    SCOPED_TRACE(limit);
-    group g{{.limit = limit}};
-    support::rendezvous all(many + 1, "as many tasks as there are slots and workers");
-    for (int i = 0; i != many; ++i) {
-      g.run([&] { all.arrive_and_wait(); });
+  support::with_workers(3, [&] {
+    constexpr int many = 3;
+    for (int const limit : {many, 1000}) {
+      SCOPED_TRACE(limit);
+      group g{{.limit = limit}};
+      support::rendezvous all(many + 1, "as many tasks as there are slots and workers");
+      for (int i = 0; i != many; ++i) {
+        g.run([&] { all.arrive_and_wait(); });
+      }
+      all.arrive_and_wait();
+      EXPECT_FALSE(g.wait());
     }
-    all.arrive_and_wait();
-    EXPECT_FALSE(g.wait());
-  }
+  });
 }
 
 TEST(GroupLimit, L3_a_limited_group_inside_a_limited_group_starts_in_its_free_slots) {
@@ -491,35 +487,35 @@ TEST(GroupLimit, L3_a_limited_group_inside_a_limited_group_starts_in_its_free_sl
 TEST(GroupLimit, L3_a_group_that_outlives_its_limited_group_s_task_needs_no_slot_of_it) {
   // The task is over and the group is not: all of its slots are taken by others.
   watchdog const guard("a group made in a task of a limited group that is busy");
-  bool const has_workers = tbb::this_task_arena::max_concurrency() > 1;
   for (int const outer_limit : {1, 2}) {
     for (int const limit : {errgroup::unlimited, 1, 2, 1000}) {
-      SCOPED_TRACE(testing::Message() << limit << " in " << outer_limit);
-      std::optional<group> inner;
-      group outer{{.limit = outer_limit}};
-      EXPECT_FALSE(outer.run_and_wait([&] {
-        inner.emplace(options{.limit = limit});
-        EXPECT_FALSE(inner->run_and_wait([] {}));
-      }));
-      support::rendezvous all_slots(outer_limit + 1, "all slots to be taken");
-      gate started("a task, without anyone waiting, of a group that outlived its task");
-      gate end;
-      for (int i = 0; i != outer_limit; ++i) {
-        outer.run([&] {
-          all_slots.arrive_and_wait();
-          end.wait();
-        });
-      }
-      support::waiters others(outer, static_cast<std::size_t>(outer_limit));
-      opens_at_end const in_any_case(end);
-      all_slots.arrive_and_wait();
-      inner->run([&] { started.open(); });
-      if (limit != errgroup::unlimited || has_workers) {
+      // Workers may run the outer group's tasks; one more is left for the inner group.
+      support::with_workers(outer_limit + 1, [=] {
+        SCOPED_TRACE(testing::Message() << limit << " in " << outer_limit);
+        std::optional<group> inner;
+        group outer{{.limit = outer_limit}};
+        EXPECT_FALSE(outer.run_and_wait([&] {
+          inner.emplace(options{.limit = limit});
+          EXPECT_FALSE(inner->run_and_wait([] {}));
+        }));
+        support::rendezvous all_slots(outer_limit + 1, "all slots to be taken");
+        gate started("a task, without anyone waiting, of a group that outlived its task");
+        gate end;
+        for (int i = 0; i != outer_limit; ++i) {
+          outer.run([&] {
+            all_slots.arrive_and_wait();
+            end.wait();
+          });
+        }
+        support::waiters others(outer, static_cast<std::size_t>(outer_limit));
+        opens_at_end const in_any_case(end);
+        all_slots.arrive_and_wait();
+        inner->run([&] { started.open(); });
         started.wait();
-      }
-      EXPECT_FALSE(inner->wait());
-      end.open();
-      EXPECT_FALSE(outer.wait());
+        EXPECT_FALSE(inner->wait());
+        end.open();
+        EXPECT_FALSE(outer.wait());
+      });
     }
   }
 }
@@ -686,10 +682,12 @@ TEST(GroupLimit, L4_from_outside_run_at_a_full_queue_helps_when_no_worker_comes)
   // The one thread that oneTBB makes for enqueued tasks is kept busy.
   gate held("the only worker to be held");
   gate end;
+  gate released("the worker to be done with the gates of this test");
   tbb::task_arena elsewhere(1);
   elsewhere.enqueue([&] {
     held.open();
     end.wait();
+    released.open();
   });
   held.wait();
   {
@@ -708,6 +706,7 @@ TEST(GroupLimit, L4_from_outside_run_at_a_full_queue_helps_when_no_worker_comes)
       }
     }
   }
+  released.wait();
 }
 
 TEST(GroupLimit, L4_run_at_a_full_queue_wakes_when_the_group_is_cancelled) {
@@ -933,19 +932,22 @@ TEST(GroupLimit, C3_a_group_may_outlive_its_task_and_be_used_in_a_later_one_of_t
 
 TEST(GroupLimit, L3_a_group_made_in_another_arena_starts_though_the_limited_group_is_cancelled) {
   watchdog const guard("a task of a group that was made in another arena");
-  tbb::task_arena arena(2);
-  group outer{{.limit = 1}};
-  outer.run([&] {
-    arena.execute([&] {
-      std::atomic<bool> ran{false};
-      group g{{.limit = 1}};
-      g.run([&] { ran = true; });
-      outer.cancel();
-      support::await([&] { return ran.load(); }, "a task to start without a waiter");
-      EXPECT_FALSE(g.wait());
+  // One worker may run the outer group's task, which needs another for the group in the arena.
+  support::with_workers(2, [] {
+    tbb::task_arena arena(2);
+    group outer{{.limit = 1}};
+    outer.run([&] {
+      arena.execute([&] {
+        std::atomic<bool> ran{false};
+        group g{{.limit = 1}};
+        g.run([&] { ran = true; });
+        outer.cancel();
+        support::await([&] { return ran.load(); }, "a task to start without a waiter");
+        EXPECT_FALSE(g.wait());
+      });
     });
+    EXPECT_EQ(outer.wait(), errc::canceled);
   });
-  EXPECT_EQ(outer.wait(), errc::canceled);
 }
 
 }  // namespace

@@ -112,71 +112,69 @@ TEST_F(GroupWaitFor, an_idle_group_needs_no_time) {
 }
 
 TEST_F(GroupWaitFor, false_leaves_everything_as_it_is) {
-  if (tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1) {
-    GTEST_SKIP() << "this thread would run a task that waits for it";
-  }
-  for (int const limit : {errgroup::unlimited, 1}) {
-    group g{{.limit = limit}};
-    gate started("the task to start");
-    gate go("the test to go on");
-    std::atomic<int> ran{0};
-    g.run([&] {
-      started.open();
-      go.wait();
-      ++ran;
-    });
-    started.wait();
-    for (int i = 0; i != 3; ++i) {
-      g.run([&, a = counted()] {
+  support::with_workers(1, [&] {
+    for (int const limit : {errgroup::unlimited, 1}) {
+      group g{{.limit = limit}};
+      gate started("the task to start");
+      gate go("the test to go on");
+      std::atomic<int> ran{0};
+      g.run([&] {
+        started.open();
         go.wait();
         ++ran;
       });
+      started.wait();
+      for (int i = 0; i != 3; ++i) {
+        g.run([&, a = counted()] {
+          go.wait();
+          ++ran;
+        });
+      }
+      g.run_after(hours(0) + milliseconds(1), [&] { ++ran; });
+      for (int i = 0; i != 3; ++i) {
+        EXPECT_FALSE(g.wait_for(milliseconds(1)));
+        EXPECT_FALSE(g.wait_for(nanoseconds(0)));
+        EXPECT_FALSE(g.wait_for(nanoseconds(-1)));
+        EXPECT_FALSE(g.wait_for(std::chrono::duration<double>(-1e300)));
+        EXPECT_FALSE(g.wait_until(clock::time_point::min()));
+        EXPECT_FALSE(g.wait_until(steady_clock::now() + milliseconds(1)));
+        EXPECT_FALSE(g.wait_until(system_clock::now() + milliseconds(1)));
+      }
+      EXPECT_FALSE(g.is_canceling());
+      EXPECT_FALSE(g.cause());
+      go.open();
+      EXPECT_TRUE(g.wait_for(hours::max()));
+      EXPECT_EQ(ran, 5);
+      error const e = g.wait();
+      EXPECT_FALSE(e);
+      EXPECT_EQ(e.skipped(), 0U);
     }
-    g.run_after(hours(0) + milliseconds(1), [&] { ++ran; });
-    for (int i = 0; i != 3; ++i) {
-      EXPECT_FALSE(g.wait_for(milliseconds(1)));
-      EXPECT_FALSE(g.wait_for(nanoseconds(0)));
-      EXPECT_FALSE(g.wait_for(nanoseconds(-1)));
-      EXPECT_FALSE(g.wait_for(std::chrono::duration<double>(-1e300)));
-      EXPECT_FALSE(g.wait_until(clock::time_point::min()));
-      EXPECT_FALSE(g.wait_until(steady_clock::now() + milliseconds(1)));
-      EXPECT_FALSE(g.wait_until(system_clock::now() + milliseconds(1)));
-    }
-    EXPECT_FALSE(g.is_canceling());
-    EXPECT_FALSE(g.cause());
-    go.open();
-    EXPECT_TRUE(g.wait_for(hours::max()));
-    EXPECT_EQ(ran, 5);
-    error const e = g.wait();
-    EXPECT_FALSE(e);
-    EXPECT_EQ(e.skipped(), 0U);
-  }
+  });
 }
 
 TEST_F(GroupWaitFor, the_limit_is_one_of_the_clock) {
-  if (tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1) {
-    GTEST_SKIP() << "this thread would run a task that waits for it";
-  }
-  test_clock c;
-  group g;
-  gate started("the task to start");
-  gate go("the wait to be over");
-  g.run([&] {
-    started.open();
-    go.wait();
+  support::with_workers(1, [&] {
+    test_clock c;
+    group g;
+    gate started("the task to start");
+    gate go("the wait to be over");
+    g.run([&] {
+      started.open();
+      go.wait();
+    });
+    started.wait();
+    std::atomic<bool> over{false};
+    std::thread waiter([&] {
+      EXPECT_FALSE(g.wait_for(hours(1)));
+      over = true;
+      go.open();
+    });
+    // It is the next thing that waits for a time, as soon as it does.
+    support::await([&] { return c.advance_to_next(); }, "the waiter to wait");
+    waiter.join();
+    EXPECT_TRUE(over);
+    EXPECT_FALSE(g.wait());
   });
-  started.wait();
-  std::atomic<bool> over{false};
-  std::thread waiter([&] {
-    EXPECT_FALSE(g.wait_for(hours(1)));
-    over = true;
-    go.open();
-  });
-  // It is the next thing that waits for a time, as soon as it does.
-  support::await([&] { return c.advance_to_next(); }, "the waiter to wait");
-  waiter.join();
-  EXPECT_TRUE(over);
-  EXPECT_FALSE(g.wait());
 }
 
 TEST_F(GroupWaitFor, a_task_that_is_not_due_is_unfinished) {
@@ -211,46 +209,48 @@ TEST_F(GroupWaitFor, W3_inside_one_of_its_own_tasks_the_answer_is_false_at_once)
 }
 
 TEST_F(GroupWaitFor, this_thread_takes_no_task_where_there_are_others) {
-  tbb::global_control const four(tbb::global_control::max_allowed_parallelism, 4);
-  if (tbb::this_task_arena::max_concurrency() == 1) {
-    GTEST_SKIP() << "there are no others";
-  }
-  for (int const limit : {errgroup::unlimited, 1, 3}) {
-    group g{{.limit = limit}};
-    auto const me = std::this_thread::get_id();
-    std::atomic<int> here{0};
-    for (int i = 0; i != 200; ++i) {
-      g.run([&] {
-        here += std::this_thread::get_id() == me ? 1 : 0;
-        g.run([&] { here += std::this_thread::get_id() == me ? 1 : 0; });
-        g.run_after(nanoseconds(1), [&] { here += std::this_thread::get_id() == me ? 1 : 0; });
-      });
+  support::with_workers(3, [&] {
+    for (int const limit : {errgroup::unlimited, 1, 3}) {
+      group g{{.limit = limit}};
+      auto const me = std::this_thread::get_id();
+      std::atomic<int> here{0};
+      for (int i = 0; i != 200; ++i) {
+        g.run([&] {
+          here += std::this_thread::get_id() == me ? 1 : 0;
+          g.run([&] { here += std::this_thread::get_id() == me ? 1 : 0; });
+          g.run_after(nanoseconds(1), [&] { here += std::this_thread::get_id() == me ? 1 : 0; });
+        });
+      }
+      while (!g.wait_for(milliseconds(10))) {
+      }
+      EXPECT_EQ(here, 0);
+      EXPECT_FALSE(g.wait());
     }
-    while (!g.wait_for(milliseconds(10))) {
-    }
-    EXPECT_EQ(here, 0);
-    EXPECT_FALSE(g.wait());
-  }
+  });
 }
 
 TEST_F(GroupWaitFor, W2_this_thread_runs_what_comes_from_where_nobody_comes) {
   support::watchdog const guard("waits with a limit for what an arena without workers sent");
-  if (tbb::this_task_arena::max_concurrency() == 1) {
-    GTEST_SKIP() << "this thread would run a task that waits for it";
-  }
-  tbb::task_arena alone(1);
-  for (int round = 0; round != 50; ++round) {
-    group g;
-    gate comes("the task from the arena without workers to run");
-    g.run([&] { comes.wait(); });
-    std::thread other([&] {
-      support::dawdle(round);
-      alone.execute([&] { g.run([&] { comes.open(); }); });
-    });
-    EXPECT_TRUE(g.wait_for(hours(1)));
-    other.join();
-    EXPECT_FALSE(g.wait());
-  }
+  support::with_workers(1, [&] {
+    tbb::task_arena alone(1);
+    for (int round = 0; round != 50; ++round) {
+      group g;
+      gate comes("the task from the arena without workers to run");
+      gate started("a worker to run the task that waits");  // this thread must not run it
+      g.run([&] {
+        started.open();
+        comes.wait();
+      });
+      started.wait();
+      std::thread other([&] {
+        support::dawdle(round);
+        alone.execute([&] { g.run([&] { comes.open(); }); });
+      });
+      EXPECT_TRUE(g.wait_for(hours(1)));
+      other.join();
+      EXPECT_FALSE(g.wait());
+    }
+  });
 }
 
 // Known, and disabled: oneTBB does not tell that all slots of an arena are reserved, so that no
@@ -458,63 +458,66 @@ TEST_F(GroupWaitFor, a_cancellation_lets_all_who_wait_go) {
 }
 
 TEST_F(GroupWaitFor, many_wait_with_many_limits) {
-  if (tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1) {
-    GTEST_SKIP() << "this thread would run a task that waits for it";
-  }
-  for (int const limit : {errgroup::unlimited, 2}) {
-    group g{{.limit = limit}};
-    gate go("all to have seen it unfinished");
-    support::rendezvous met(5, "all to have seen it unfinished");
-    g.run([&] { go.wait(); });
-    std::vector<std::thread> all;
-    for (int i = 0; i != 4; ++i) {
-      all.emplace_back([&, i] {
-        EXPECT_FALSE(g.wait_for(milliseconds(i)));
-        met.arrive_and_wait();
-        EXPECT_TRUE(g.wait_for(hours(1)));
+  support::with_workers(1, [&] {
+    for (int const limit : {errgroup::unlimited, 2}) {
+      group g{{.limit = limit}};
+      gate go("all to have seen it unfinished");
+      support::rendezvous met(5, "all to have seen it unfinished");
+      gate started("a worker to run the task that waits");  // none of the waiters must run it
+      g.run([&] {
+        started.open();
+        go.wait();
       });
+      started.wait();
+      std::vector<std::thread> all;
+      for (int i = 0; i != 4; ++i) {
+        all.emplace_back([&, i] {
+          EXPECT_FALSE(g.wait_for(milliseconds(i)));
+          met.arrive_and_wait();
+          EXPECT_TRUE(g.wait_for(hours(1)));
+        });
+      }
+      met.arrive_and_wait();
+      go.open();
+      EXPECT_FALSE(g.wait());
+      for (auto& t : all) {
+        t.join();
+      }
     }
-    met.arrive_and_wait();
-    go.open();
-    EXPECT_FALSE(g.wait());
-    for (auto& t : all) {
-      t.join();
-    }
-  }
+  });
 }
 
 TEST_F(GroupWaitFor, E6_without_memory_it_throws_and_nothing_is_lost) {
-  if (tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1) {
-    GTEST_SKIP() << "this thread would run a task that waits for it";
-  }
-  for (int const limit : {errgroup::unlimited, 1}) {
-    group g{{.limit = limit}};
-    gate started("the task to start");
-    gate go("the test to go on");
-    std::atomic<int> ran{0};
-    g.run([&] {
-      started.open();
-      g.run([&] { ++ran; });
-      go.wait();
-      ++ran;
-    });
-    started.wait();
-    bool failed = true;
-    for (int n = 0; failed; ++n) {
-      ASSERT_LT(n, 100);
-      support::failing_new const fails(n);
-      try {
-        EXPECT_FALSE(g.wait_for(milliseconds(1)));
-      } catch (std::bad_alloc const&) {
+  support::with_workers(1, [&] {
+    for (int const limit : {errgroup::unlimited, 1}) {
+      group g{{.limit = limit}};
+      gate started("the task to start");
+      gate go("the test to go on");
+      std::atomic<int> ran{0};
+      g.run([&] {
+        started.open();
+        g.run([&] { ++ran; });
+        go.wait();
+        ++ran;
+      });
+      started.wait();
+      bool failed = true;
+      for (int n = 0; failed; ++n) {
+        ASSERT_LT(n, 100);
+        support::failing_new const fails(n);
+        try {
+          EXPECT_FALSE(g.wait_for(milliseconds(1)));
+        } catch (std::bad_alloc const&) {
+        }
+        failed = support::failing_new::has_failed();
       }
-      failed = support::failing_new::has_failed();
+      EXPECT_FALSE(g.is_canceling());
+      go.open();
+      EXPECT_TRUE(g.wait_for(hours(1)));
+      EXPECT_FALSE(g.wait());
+      EXPECT_EQ(ran, 2);
     }
-    EXPECT_FALSE(g.is_canceling());
-    go.open();
-    EXPECT_TRUE(g.wait_for(hours(1)));
-    EXPECT_FALSE(g.wait());
-    EXPECT_EQ(ran, 2);
-  }
+  });
 }
 
 TEST_F(GroupWaitFor, W1_it_holds_in_an_arena_a_queue_and_isolation) {

@@ -19,13 +19,16 @@
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>  // global_control
 
+#include <algorithm>     // copy_if
 #include <atomic>        // atomic
 #include <chrono>        // milliseconds
 #include <cstddef>       // ptrdiff_t, size_t
 #include <functional>    // function
+#include <iterator>      // back_inserter
 #include <list>          // list
 #include <memory>        // make_unique, unique_ptr
 #include <optional>      // optional
+#include <ostream>       // ostream
 #include <ranges>        // views::iota, views::transform
 #include <span>          // span
 #include <stdexcept>     // invalid_argument, runtime_error
@@ -147,6 +150,51 @@ struct use_join {
   }
 };
 
+using fallible = std::vector<std::function<result<int>(std::stop_token)>>;
+
+/// One of the functions, as a value: a test that is given this is compiled once, not once for each.
+struct function {
+  char const* name;
+  error (*call)(options const&, fallible&);  // success, or the error that it tells
+  bool takes_one = false;                    // it waits for none after the first that is good
+  bool settles = false;                      // each callable has an answer of its own
+};
+
+template <class Use>
+error call_with(options const& o, fallible& calls) {
+  return Use::call(o, calls);
+}
+
+class Joins : public support::no_leaks, public testing::WithParamInterface<function> {
+ protected:
+  static error call(options const& o, fallible& calls) { return GetParam().call(o, calls); }
+};
+
+constexpr function every_function[] = {
+    {"all", call_with<use_all>},
+    {.name = "all_settled", .call = call_with<use_all_settled>, .settles = true},
+    {"any", call_with<use_any>, true},
+    {"race", call_with<use_race>, true},
+    {"take", call_with<use_take>, true},
+    {"last", call_with<use_last>},
+    {"quorum", call_with<use_quorum>, true},
+    {"join", call_with<use_join>},
+};
+std::string name_of(testing::TestParamInfo<function> const& tested) { return tested.param.name; }
+void PrintTo(function const& f, std::ostream* out) { *out << f.name; }
+
+INSTANTIATE_TEST_SUITE_P(Each, Joins, testing::ValuesIn(every_function), name_of);
+
+/// Those that wait for none after the first that is good.
+class JoinsOfOne : public Joins {};
+INSTANTIATE_TEST_SUITE_P(Each, JoinsOfOne, testing::ValuesIn([] {
+                           std::vector<function> some;
+                           std::ranges::copy_if(every_function, std::back_inserter(some),
+                                                &function::takes_one);
+                           return some;
+                         }()),
+                         name_of);
+
 struct names {
   template <class Function>
   static std::string GetName(int i) {
@@ -158,21 +206,16 @@ struct names {
 using functions = testing::Types<use_all, use_all_settled, use_any, use_race, use_take, use_last,
                                  use_quorum, use_join>;
 
+/// The functions, for what is about the types of values.
 template <class Function>
-class Joins : public support::no_leaks {
+class JoinsValues : public support::no_leaks {
  protected:
-  /// The function itself: success, or the error that it tells.
   template <class... A>
   static error call(options const& o, A&&... a) {
     return Function::call(o, std::forward<A>(a)...);
   }
-
-  // There is nothing to wait for after the first that is good.
-  static constexpr bool takes_one =
-      !std::same_as<Function, use_all> && !std::same_as<Function, use_all_settled> &&
-      !std::same_as<Function, use_last> && !std::same_as<Function, use_join>;
 };
-TYPED_TEST_SUITE(Joins, functions, names);
+TYPED_TEST_SUITE(JoinsValues, functions, names);
 
 /// What may be called is read in one place, whatever is made of it.
 class Calls : public support::no_leaks {
@@ -217,33 +260,32 @@ TEST_F(Calls, E2_one_that_fails_is_a_failure_however_it_says_so) {
   EXPECT_EQ(own.get_if<parse_error>()->line, 4);
 }
 
-using fallible = std::vector<std::function<result<int>()>>;
-
-TYPED_TEST(Joins, an_error_says_whose_it_is) {
-  fallible failing = {[]() -> result<int> { return cause(); }};
-  error const e = this->call({.name = "job"}, failing);
+TEST_P(Joins, an_error_says_whose_it_is) {
+  fallible failing = {[](auto const&) -> result<int> { return cause(); }};
+  error const e = call({.name = "job"}, failing);
   EXPECT_EQ(e.origin().index, 0U);
   EXPECT_EQ(e.origin().path, "job");
   EXPECT_THAT(e.message(), HasSubstr("job: "));
   EXPECT_THAT(e.message(), HasSubstr("task 0"));
   group outer{{.name = "outer"}};
   error inner;
-  EXPECT_FALSE(outer.run_and_wait([&] { inner = this->call({.name = "job"}, failing); }));
+  EXPECT_FALSE(outer.run_and_wait([&] { inner = call({.name = "job"}, failing); }));
   EXPECT_EQ(inner.origin().path, "outer/job");
 }
 
-TYPED_TEST(Joins, an_error_from_within_keeps_its_origin) {
-  fallible failing = {[]() -> result<int> { return cause(); }};
-  fallible outside = {[&]() -> result<int> { return this->call({.name = "within"}, failing); }};
-  error const e = this->call({.name = "outside"}, outside);
+TEST_P(Joins, an_error_from_within_keeps_its_origin) {
+  fallible failing = {[](auto const&) -> result<int> { return cause(); }};
+  fallible outside = {
+      [&](auto const&) -> result<int> { return call({.name = "within"}, failing); }};
+  error const e = call({.name = "outside"}, outside);
   EXPECT_EQ(e, cause());
   EXPECT_EQ(e.origin().path, "outside/within");
 }
 
-TYPED_TEST(Joins, all_that_fail_are_a_failure) {
-  fallible calls(20, []() -> result<int> { return cause(); });
+TEST_P(Joins, all_that_fail_are_a_failure) {
+  fallible calls(20, [](auto const&) -> result<int> { return cause(); });
   for (int const limit : {errgroup::unlimited, 1, 3}) {
-    EXPECT_EQ(this->call({.limit = limit}, calls), cause());
+    EXPECT_EQ(call({.limit = limit}, calls), cause());
   }
 }
 
@@ -341,12 +383,12 @@ TEST_F(Calls, what_a_range_throws_is_the_caller_s_and_nothing_runs_on) {
 
 // --- values ---
 
-TYPED_TEST(Joins, a_value_may_be_one_that_can_only_be_moved) {
+TYPED_TEST(JoinsValues, a_value_may_be_one_that_can_only_be_moved) {
   std::vector<std::function<just_moved()>> calls(20, [] { return just_moved(3); });
   EXPECT_FALSE(this->call({}, calls));
 }
 
-TYPED_TEST(Joins, no_value_is_copied_even_if_moving_one_may_throw) {
+TYPED_TEST(JoinsValues, no_value_is_copied_even_if_moving_one_may_throw) {
   rather_copied::copies = 0;
   std::atomic<int> next{0};
   std::vector<std::function<rather_copied()>> calls(20, [&] { return rather_copied(++next); });
@@ -411,22 +453,22 @@ class tells_of_runs {
   std::vector<std::function<result<int>(std::stop_token)>> calls;
 };
 
-TYPED_TEST(Joins, E3_cancelled_before_it_begins_nothing_runs) {
+TEST_P(Joins, E3_cancelled_before_it_begins_nothing_runs) {
   tells_of_runs never(20, [](std::stop_token const&) { return 3; });
   std::stop_source source;
   source.request_stop();
   for (int const limit : {errgroup::unlimited, 1}) {
     SCOPED_TRACE(limit);
-    error const e = this->call({.limit = limit, .stop = source.get_token()}, never.calls);
+    error const e = call({.limit = limit, .stop = source.get_token()}, never.calls);
     EXPECT_EQ(e, errc::canceled);
-    if constexpr (!std::same_as<TypeParam, use_all_settled>) {
+    if (!GetParam().settles) {
       EXPECT_EQ(e.skipped(), 20U);
     }
     group outer;
     error inside;
     error const told = outer.run_and_wait([&] {
       outer.cancel(cause());
-      inside = this->call({.limit = limit}, never.calls);
+      inside = call({.limit = limit}, never.calls);
     });
     EXPECT_EQ(told, cause());
     EXPECT_EQ(inside, errc::canceled);
@@ -434,7 +476,7 @@ TYPED_TEST(Joins, E3_cancelled_before_it_begins_nothing_runs) {
   EXPECT_EQ(never.started, 0);
 }
 
-TYPED_TEST(Joins, E3_C1_cancelled_meanwhile_all_that_began_has_ended) {
+TEST_P(Joins, E3_C1_cancelled_meanwhile_all_that_began_has_ended) {
   watchdog const guard("a join that is stopped");
   for (int const limit : {errgroup::unlimited, 1, 3}) {
     for (bool const fails : {true, false}) {
@@ -448,9 +490,9 @@ TYPED_TEST(Joins, E3_C1_cancelled_meanwhile_all_that_began_has_ended) {
         }
         return 3;
       });
-      error const e = this->call({.limit = limit, .stop = source.get_token()}, waiting.calls);
+      error const e = call({.limit = limit, .stop = source.get_token()}, waiting.calls);
       EXPECT_EQ(waiting.started, waiting.ended);
-      if constexpr (std::same_as<TypeParam, use_all_settled>) {
+      if (GetParam().settles) {
         // Each has its own; the first may be one that ran or one that was skipped.
         EXPECT_TRUE(e == errc::canceled || (fails && e == echo())) << e;
       } else {
@@ -461,7 +503,7 @@ TYPED_TEST(Joins, E3_C1_cancelled_meanwhile_all_that_began_has_ended) {
   }
 }
 
-TYPED_TEST(Joins, C2_cancelled_from_above_all_that_began_has_ended) {
+TEST_P(Joins, C2_cancelled_from_above_all_that_began_has_ended) {
   watchdog const guard("a join in a group that is cancelled");
   for (int const limit : {errgroup::unlimited, 1, 3}) {
     for (bool const fails : {true, false}) {
@@ -477,13 +519,13 @@ TYPED_TEST(Joins, C2_cancelled_from_above_all_that_began_has_ended) {
           }
           return 3;
         });
-        inside = this->call({.limit = limit}, waiting.calls);
+        inside = call({.limit = limit}, waiting.calls);
         EXPECT_GT(waiting.started, 0);
         EXPECT_EQ(waiting.started, waiting.ended);
         return inside;
       });
       EXPECT_EQ(told, cause());
-      if constexpr (std::same_as<TypeParam, use_all_settled>) {
+      if (GetParam().settles) {
         EXPECT_TRUE(inside) << "some were skipped, or failed";
       } else {
         EXPECT_EQ(inside, errc::canceled) << "E1: not what came of it";
@@ -492,7 +534,7 @@ TYPED_TEST(Joins, C2_cancelled_from_above_all_that_began_has_ended) {
   }
 }
 
-TYPED_TEST(Joins, E1_a_deadline_is_the_cause_of_what_fails_because_of_it) {
+TEST_P(Joins, E1_a_deadline_is_the_cause_of_what_fails_because_of_it) {
   watchdog const guard("a join with a deadline");
   for (int const limit : {errgroup::unlimited, 1, 3}) {
     for (bool const fails : {true, false}) {
@@ -505,9 +547,9 @@ TYPED_TEST(Joins, E1_a_deadline_is_the_cause_of_what_fails_because_of_it) {
         return 3;
       });
       error const e =
-          this->call({.limit = limit, .timeout = std::chrono::milliseconds(1)}, waiting.calls);
+          call({.limit = limit, .timeout = std::chrono::milliseconds(1)}, waiting.calls);
       EXPECT_EQ(waiting.started, waiting.ended);
-      if constexpr (std::same_as<TypeParam, use_all_settled>) {
+      if (GetParam().settles) {
         if (waiting.started == 20) {
           EXPECT_EQ(e, fails ? error(echo()) : error()) << "each has its own";
           continue;
@@ -520,89 +562,87 @@ TYPED_TEST(Joins, E1_a_deadline_is_the_cause_of_what_fails_because_of_it) {
   }
 }
 
-TYPED_TEST(Joins, a_deadline_that_has_passed_lets_nothing_run) {
+TEST_P(Joins, a_deadline_that_has_passed_lets_nothing_run) {
   tells_of_runs never(20, [](std::stop_token const&) { return 3; });
-  error const e = this->call({.timeout = std::chrono::milliseconds(0)}, never.calls);
+  error const e = call({.timeout = std::chrono::milliseconds(0)}, never.calls);
   EXPECT_EQ(e, errc::deadline_exceeded);
   EXPECT_EQ(never.started, 0);
 }
 
 // --- how many run ---
 
-TYPED_TEST(Joins, L1_never_more_than_the_limit_run_at_once) {
+TEST_P(Joins, L1_never_more_than_the_limit_run_at_once) {
   watchdog const guard("a join with a limit");
   for (int const limit : {1, 2, 3}) {
     support::highest at_once;
-    std::vector<std::function<int()>> calls(100, [&] {
+    fallible calls(100, [&](auto const&) {
       at_once.up();
       dawdle();
       at_once.down();
       return 3;
     });
-    EXPECT_FALSE(this->call({.limit = limit}, calls));
+    EXPECT_FALSE(call({.limit = limit}, calls));
     EXPECT_LE(at_once.most(), limit);
-    EXPECT_FALSE(this->call({.limit = limit, .queue = 1}, calls));
+    EXPECT_FALSE(call({.limit = limit, .queue = 1}, calls));
     EXPECT_LE(at_once.most(), limit);
   }
 }
 
-TYPED_TEST(Joins, L4_it_may_be_nested_in_itself_at_any_limit) {
+TEST_P(Joins, L4_it_may_be_nested_in_itself_at_any_limit) {
   watchdog const guard("nested joins");
   for (int const outside : {errgroup::unlimited, 1, 2}) {
     for (int const within : {errgroup::unlimited, 1, 2}) {
       SCOPED_TRACE(testing::Message() << "limits " << outside << ", " << within);
-      std::vector<std::function<int()>> leaves(10, [] { return 3; });
-      auto branch = [&] {
+      fallible leaves(10, [](auto const&) { return 3; });
+      auto branch = [&](auto const&) {
         for (std::size_t const queue : {std::size_t{0}, errgroup::npos}) {
-          error const e = this->call({.limit = within, .queue = queue}, leaves);
-          EXPECT_TRUE(!e || (TestFixture::takes_one && e == errc::canceled)) << e;
+          error const e = call({.limit = within, .queue = queue}, leaves);
+          EXPECT_TRUE(!e || (GetParam().takes_one && e == errc::canceled)) << e;
         }
         return 3;
       };
-      std::vector<std::function<int()>> branches(10, branch);
-      EXPECT_FALSE(this->call({.limit = outside}, branches));
-      EXPECT_FALSE(this->call({.limit = outside, .queue = 0}, branches));
+      fallible branches(10, branch);
+      EXPECT_FALSE(call({.limit = outside}, branches));
+      EXPECT_FALSE(call({.limit = outside, .queue = 0}, branches));
       group in{{.limit = 1}};
-      in.run([&] { EXPECT_FALSE(this->call({.limit = outside}, branches)); });
+      in.run([&] { EXPECT_FALSE(call({.limit = outside}, branches)); });
       EXPECT_FALSE(in.wait());
     }
   }
 }
 
-TYPED_TEST(Joins, W2_without_workers_it_finishes) {
+TEST_P(Joins, W2_without_workers_it_finishes) {
   watchdog const guard("a join without workers");
   tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
   for (int const limit : {errgroup::unlimited, 1, 3}) {
-    std::vector<std::function<int()>> calls(100, [] { return 3; });
-    EXPECT_FALSE(this->call({.limit = limit}, calls));
-    std::thread([&] { EXPECT_FALSE(this->call({.limit = limit}, calls)); }).join();
+    fallible calls(100, [](auto const&) { return 3; });
+    EXPECT_FALSE(call({.limit = limit}, calls));
+    std::thread([&] { EXPECT_FALSE(call({.limit = limit}, calls)); }).join();
     group outer;
-    EXPECT_FALSE(outer.run_and_wait([&] { EXPECT_FALSE(this->call({.limit = limit}, calls)); }));
-    fallible failing(100, []() -> result<int> { throw cause(); });
-    EXPECT_EQ(this->call({.limit = limit}, failing), cause());
+    EXPECT_FALSE(outer.run_and_wait([&] { EXPECT_FALSE(call({.limit = limit}, calls)); }));
+    fallible failing(100, [](auto const&) -> result<int> { throw cause(); });
+    EXPECT_EQ(call({.limit = limit}, failing), cause());
   }
 }
 
-TYPED_TEST(Joins, W1_losers_are_stopped_and_joined) {
-  if constexpr (TestFixture::takes_one) {
-    watchdog const guard("a join with losers");
-    for (int const limit : {errgroup::unlimited, 3}) {
-      for (int round = 0; round != 20; ++round) {
-        tells_of_runs losers(19, [&](std::stop_token const& token) -> result<int> {
-          await([&] { return token.stop_requested(); }, "losers to be stopped");
-          return echo();
-        });
-        // The winner is the last: in its own thread, if the others are all taken by losers.
-        std::atomic<bool> done{false};
-        std::vector<std::function<result<int>(std::stop_token)>> calls = losers.calls;
-        calls.insert(calls.begin(), [&](std::stop_token const&) {
-          done = true;
-          return 3;
-        });
-        EXPECT_FALSE(this->call({.limit = limit}, calls));
-        EXPECT_TRUE(done);
-        EXPECT_EQ(losers.started, losers.ended);
-      }
+TEST_P(JoinsOfOne, W1_losers_are_stopped_and_joined) {
+  watchdog const guard("a join with losers");
+  for (int const limit : {errgroup::unlimited, 3}) {
+    for (int round = 0; round != 20; ++round) {
+      tells_of_runs losers(19, [&](std::stop_token const& token) -> result<int> {
+        await([&] { return token.stop_requested(); }, "losers to be stopped");
+        return echo();
+      });
+      // The winner is the last: in its own thread, if the others are all taken by losers.
+      std::atomic<bool> done{false};
+      fallible calls = losers.calls;
+      calls.insert(calls.begin(), [&](std::stop_token const&) {
+        done = true;
+        return 3;
+      });
+      EXPECT_FALSE(call({.limit = limit}, calls));
+      EXPECT_TRUE(done);
+      EXPECT_EQ(losers.started, losers.ended);
     }
   }
 }

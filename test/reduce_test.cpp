@@ -186,67 +186,100 @@ TEST_F(Reduce, what_cannot_be_is_refused_in_words) {
 
 // --- failures --------------------------------------------------------------------------------
 
-/// Calls `body(f)` with functions that fail with `failure()`, each in its own way, if `fails(i)`.
-template <class Fails, class Body>
-void in_all_kinds(Fails fails, Body body) {
-  {
-    SCOPED_TRACE("a result");
-    body([fails](long sum, int i) -> result<long> {
-      if (fails(i)) {
-        return failure();
-      }
-      return sum + i;
+/// What most of the tests below call: one type, so that reduce is compiled for it only once for
+/// each kind of range.
+using function = std::function<long(long, int, std::stop_token const&)>;
+
+/// reduce of a range of some kind. A test whose body is given this is compiled once.
+using loop = std::function<result<long>(options const&, function const&,
+                                        std::function<long(long, long)> const&)>;
+
+/// Calls `body(loop)` with the numbers from 0 to n - 1 in some ranges.
+void in_some_ranges(int n, std::function<void(loop const&)> const& body) {
+  with_some_ranges(n, [&](auto&& range) {
+    body([&](options const& opts, function const& f,
+             std::function<long(long, long)> const& combine) {
+      return errgroup::reduce(opts, range, 0L, f, combine);
     });
-  }
-  {
-    SCOPED_TRACE("an expected, with a token");
-    body([fails](long sum, int i, std::stop_token const&) -> tl::expected<long, std::error_code> {
-      if (fails(i)) {
-        return tl::make_unexpected(failure());
-      }
-      return sum + i;
+  });
+}
+
+/// reduce of some range with a function of some kind, its error, and the line of that call.
+class kind {
+ public:
+  template <class Range, class F>
+  kind(Range& range, F f)
+      : call_([this, &range, f](options const& opts) {
+          line_ = std::source_location::current().line() + 1;
+          auto const r = errgroup::reduce(opts, range, 0L, f, std::plus<>());
+          return r ? error() : r.error();
+        }) {}
+  kind(kind const&) = delete;
+  kind& operator=(kind const&) = delete;
+  ~kind() = default;
+
+  error operator()(options const& opts) { return call_(opts); }
+  [[nodiscard]] unsigned line() const { return line_; }
+
+ private:
+  unsigned line_ = 0;
+  std::function<error(options const&)> call_;
+};
+
+/// Calls `body(kind)` with functions that fail with `failure()`, each in its own way, if
+/// `fails(i)`, for the numbers from 0 to n - 1 in some ranges.
+void in_all_kinds(int n, std::function<bool(int)> const& fails,
+                  std::function<void(kind&)> const& body) {
+  auto const with = [&](char const* what, auto const& f) {
+    SCOPED_TRACE(what);
+    with_some_ranges(n, [&](auto&& range) {
+      kind one(range, f);
+      body(one);
     });
-  }
-  {
-    SCOPED_TRACE("an exception");
-    body([fails](long sum, int i) {
-      if (fails(i)) {
-        throw std::system_error(failure());
-      }
-      return sum + i;
-    });
-  }
+  };
+  with("a result", [fails](long sum, int i) -> result<long> {
+    if (fails(i)) {
+      return failure();
+    }
+    return sum + i;
+  });
+  with("an expected, with a token",
+       [fails](long sum, int i, std::stop_token const&) -> tl::expected<long, std::error_code> {
+         if (fails(i)) {
+           return tl::make_unexpected(failure());
+         }
+         return sum + i;
+       });
+  with("an exception", [fails](long sum, int i) {
+    if (fails(i)) {
+      throw std::system_error(failure());
+    }
+    return sum + i;
+  });
 }
 
 TEST_F(Reduce, the_error_says_which_element_and_where) {
   watchdog const guard("reduce");
   for (int const bad : {0, 57, 99}) {
-    in_all_kinds([bad](int i) { return i == bad; },
-                 [bad](auto f) {
-                   with_all_options([&](options const& opts) {
-                     with_some_ranges(100, [&](auto&& range) {
-                       auto const line = std::source_location::current().line() + 1;
-                       auto const r = errgroup::reduce(opts, range, 0L, f, std::plus<>());
-                       ASSERT_FALSE(r);
-                       EXPECT_EQ(r.error().code(), failure());
-                       EXPECT_EQ(r.error().origin().index, static_cast<std::size_t>(bad));
-                       EXPECT_EQ(r.error().origin().where.line(), line);
-                     });
-                   });
-                 });
+    with_all_options([bad](options const& opts) {
+      in_all_kinds(
+          100, [bad](int i) { return i == bad; },
+          [&](kind& one) {
+            error const e = one(opts);
+            ASSERT_TRUE(e);
+            EXPECT_EQ(e.code(), failure());
+            EXPECT_EQ(e.origin().index, static_cast<std::size_t>(bad));
+            EXPECT_EQ(e.origin().where.line(), one.line());
+          });
+    });
   }
 }
 
 TEST_F(Reduce, all_fail) {
-  in_all_kinds([](int) { return true; },
-               [](auto f) {
-                 with_all_options([&](options const& opts) {
-                   with_some_ranges(50, [&](auto&& range) {
-                     auto const r = errgroup::reduce(opts, range, 0L, f, std::plus<>());
-                     EXPECT_EQ(r.error().code(), failure());
-                   });
-                 });
-               });
+  with_all_options([](options const& opts) {
+    in_all_kinds(
+        50, [](int) { return true; }, [&](kind& one) { EXPECT_EQ(one(opts).code(), failure()); });
+  });
 }
 
 TEST_F(Reduce, E5_keep_going_calls_all_with_whole_values_and_tells_the_first) {
@@ -328,12 +361,12 @@ TEST_F(Reduce, an_iterator_that_throws_is_an_error) {
 
 TEST_F(Reduce, when_it_has_returned_nothing_runs) {
   with_all_options([](options const& opts) {
-    with_some_ranges(200, [&](auto&& range) {
+    in_some_ranges(200, [&](loop const& reduce) {
       std::atomic<int> running{0};
       std::atomic<int> calls{0};
-      auto const r = errgroup::reduce(
-          opts, range, 0L,
-          [&](long sum, int i) {
+      auto const r = reduce(
+          opts,
+          [&](long sum, int i, auto const&) {
             ++running;
             support::dawdle(2);
             --running;
@@ -356,10 +389,10 @@ TEST_F(Reduce, stopped_before_it_begins_nothing_runs) {
   source.request_stop();
   with_all_options(
       [](options const& opts) {
-        with_some_ranges(10, [&](auto&& range) {
-          auto const r = errgroup::reduce(
-              opts, range, 0L,
-              [](long sum, int) {
+        in_some_ranges(10, [&](loop const& reduce) {
+          auto const r = reduce(
+              opts,
+              [](long sum, int, auto const&) {
                 ADD_FAILURE();
                 return sum;
               },
@@ -373,12 +406,12 @@ TEST_F(Reduce, stopped_before_it_begins_nothing_runs) {
 TEST_F(Reduce, stopped_in_the_middle_it_is_an_error) {
   watchdog const guard("reduce with a stop token");
   with_all_options([](options opts) {
-    with_some_ranges(1000, [&](auto&& range) {
+    in_some_ranges(1000, [&](loop const& reduce) {
       std::stop_source source;
       opts.stop = source.get_token();
       std::atomic<int> calls{0};
-      auto const r = errgroup::reduce(
-          opts, range, 0L,
+      auto const r = reduce(
+          opts,
           [&](long sum, int i, std::stop_token const& token) {
             if (++calls == 3) {
               source.request_stop();
@@ -432,9 +465,9 @@ TEST_F(Reduce, a_timeout_is_the_error) {
   watchdog const guard("reduce with a timeout");
   with_all_options(
       [](options const& opts) {
-        with_some_ranges(20, [&](auto&& range) {
-          auto const r = errgroup::reduce(
-              opts, range, 0L,
+        in_some_ranges(20, [&](loop const& reduce) {
+          auto const r = reduce(
+              opts,
               [](long sum, int i, std::stop_token const& token) {
                 await([&] { return token.stop_requested(); }, "the token to be stopped");
                 return sum + i;
@@ -450,11 +483,11 @@ TEST_F(Reduce, a_timeout_is_the_error) {
 
 TEST_F(Reduce, L1_never_more_than_the_limit_at_once) {
   for (int const limit : {1, 2, 3}) {
-    with_some_ranges(200, [limit](auto&& range) {
+    in_some_ranges(200, [limit](loop const& reduce) {
       support::highest inside;
-      auto const r = errgroup::reduce(
-          {.limit = limit}, range, 0L,
-          [&](long sum, int i) {
+      auto const r = reduce(
+          {.limit = limit},
+          [&](long sum, int i, auto const&) {
             inside.up();
             support::dawdle(2);
             inside.down();

@@ -733,43 +733,41 @@ TEST_F(Retry, any_of_those_that_all_fail_tells_all) {
 }
 
 TEST_F(Retry, during_a_pause_in_a_task_its_thread_does_other_work) {
-  if (tbb::this_task_arena::max_concurrency() == 1) {
-    GTEST_SKIP() << "there is one thread, which looks on";
-  }
   watchdog const guard("other work during a pause");
-  global_control const two(global_control::max_allowed_parallelism, 2);
-  test_clock c;
-  gate paused("the first attempt to have failed");
-  gate ran("other work to run");
-  std::thread::id mine;
-  std::thread::id others;
-  result<int> r(0);
-  int n = 0;
-  group outer;
-  // This thread only looks on, so there is one other.
-  outer.run([&] {
-    mine = std::this_thread::get_id();
-    r = retry({.attempts = 2, .delay = hours(1)}, [&]() -> result<int> {
-      if (++n == 1) {
-        paused.open();
-        return cause();
-      }
-      return 5;
+  support::with_workers(1, [&] {
+    test_clock c;
+    gate paused("the first attempt to have failed");
+    gate ran("other work to run");
+    std::thread::id mine;
+    std::thread::id others;
+    result<int> r(0);
+    int n = 0;
+    group outer;
+    // This thread only looks on, so there is one other.
+    outer.run([&] {
+      mine = std::this_thread::get_id();
+      r = retry({.attempts = 2, .delay = hours(1)}, [&]() -> result<int> {
+        if (++n == 1) {
+          paused.open();
+          return cause();
+        }
+        return 5;
+      });
     });
+    paused.wait();
+    tbb::task_group raw;
+    raw.run([&] {
+      others = std::this_thread::get_id();
+      ran.open();
+    });
+    ran.wait();
+    c.advance(hours(1));
+    EXPECT_FALSE(outer.wait());
+    raw.wait();
+    EXPECT_EQ(r.value(), 5);
+    EXPECT_EQ(mine, others);
+    EXPECT_NE(mine, std::this_thread::get_id());
   });
-  paused.wait();
-  tbb::task_group raw;
-  raw.run([&] {
-    others = std::this_thread::get_id();
-    ran.open();
-  });
-  ran.wait();
-  c.advance(hours(1));
-  EXPECT_FALSE(outer.wait());
-  raw.wait();
-  EXPECT_EQ(r.value(), 5);
-  EXPECT_EQ(mine, others);
-  EXPECT_NE(mine, std::this_thread::get_id());
 }
 
 // --- retrying --------------------------------------------------------------------------------

@@ -952,22 +952,26 @@ TEST_F(Spawn, L7_an_arena_of_the_options_runs_it) {
 
 TEST_F(Spawn, W2_a_wait_from_outside_runs_what_comes_from_where_nobody_comes) {
   watchdog const guard("a handle of what an arena without workers sent");
-  if (tbb::this_task_arena::max_concurrency() == 1) {
-    GTEST_SKIP() << "this thread would run a task that waits for it";
-  }
-  tbb::task_arena alone(1);
-  for (int round = 0; round != 50; ++round) {
-    group g;
-    gate comes("the task from the arena without workers to run");
-    auto h = spawn(g, [&] { comes.wait(); });
-    std::thread other([&] {
-      support::dawdle(round);
-      alone.execute([&] { g.run([&] { comes.open(); }); });
-    });
-    EXPECT_TRUE(h.get());
-    other.join();
-    EXPECT_FALSE(g.wait());
-  }
+  support::with_workers(1, [&] {
+    tbb::task_arena alone(1);
+    for (int round = 0; round != 50; ++round) {
+      group g;
+      gate comes("the task from the arena without workers to run");
+      gate started("a worker to run the task that waits");  // this thread must not run it
+      auto h = spawn(g, [&] {
+        started.open();
+        comes.wait();
+      });
+      started.wait();
+      std::thread other([&] {
+        support::dawdle(round);
+        alone.execute([&] { g.run([&] { comes.open(); }); });
+      });
+      EXPECT_TRUE(h.get());
+      other.join();
+      EXPECT_FALSE(g.wait());
+    }
+  });
 }
 
 TEST_F(Spawn, W2_without_workers_from_another_thread) {
@@ -1026,46 +1030,45 @@ TEST_F(Spawn, a_wait_from_outside_ends_with_the_task) {
 }
 
 TEST_F(Spawn, waits_from_outside_do_not_hold_up_one_another) {
-  if (tbb::this_task_arena::max_concurrency() < 3) {
-    GTEST_SKIP() << "two tasks have to run while three threads look on";
-  }
   watchdog const guard("waits from outside");
-  for (int const limit : {2, 3}) {
-    SCOPED_TRACE(limit);
-    constexpr std::size_t n = 2;
-    std::array<gate, n> go;
-    std::array<gate, n> ended;
-    support::rendezvous running(static_cast<int>(n) + 1);
-    group g{{.limit = limit}};
-    std::vector<handle<void>> all(n);
-    for (std::size_t i = 0; i != n; ++i) {
-      all[i] = spawn(g, [&, i] {
-        running.arrive_and_wait();
-        go[i].wait();
-      });
+  support::with_workers(3, [&] {
+    for (int const limit : {2, 3}) {
+      SCOPED_TRACE(limit);
+      constexpr std::size_t n = 2;
+      std::array<gate, n> go;
+      std::array<gate, n> ended;
+      support::rendezvous running(static_cast<int>(n) + 1);
+      group g{{.limit = limit}};
+      std::vector<handle<void>> all(n);
+      for (std::size_t i = 0; i != n; ++i) {
+        all[i] = spawn(g, [&, i] {
+          running.arrive_and_wait();
+          go[i].wait();
+        });
+      }
+      running.arrive_and_wait();
+      std::vector<std::thread> waiters;
+      std::atomic<int> about{0};
+      for (std::size_t i = 0; i != n; ++i) {
+        waiters.emplace_back([&, i] {
+          ++about;
+          all[i].wait();
+          ended[i].open();
+        });
+      }
+      await([&] { return about == int(n); }, "threads to start");
+      support::let_others_work();
+      // The second task ends, and so does the wait for it, before the first; and the other way.
+      go[1].open();
+      ended[1].wait();
+      go[0].open();
+      ended[0].wait();
+      for (auto& t : waiters) {
+        t.join();
+      }
+      EXPECT_FALSE(g.wait());
     }
-    running.arrive_and_wait();
-    std::vector<std::thread> waiters;
-    std::atomic<int> about{0};
-    for (std::size_t i = 0; i != n; ++i) {
-      waiters.emplace_back([&, i] {
-        ++about;
-        all[i].wait();
-        ended[i].open();
-      });
-    }
-    await([&] { return about == int(n); }, "threads to start");
-    support::let_others_work();
-    // The second task ends, and so does the wait for it, before the first; and the other way.
-    go[1].open();
-    ended[1].wait();
-    go[0].open();
-    ended[0].wait();
-    for (auto& t : waiters) {
-      t.join();
-    }
-    EXPECT_FALSE(g.wait());
-  }
+  });
 }
 
 TEST_F(Spawn, nested_in_itself) {

@@ -215,83 +215,111 @@ TEST_F(Transform, what_cannot_be_is_refused_in_words) {
 
 // --- failures --------------------------------------------------------------------------------
 
-/// Calls `body(f)` with functions that fail with `failure()`, each in its own way, if `fails(i)`.
-template <class Fails, class Body>
-void in_all_kinds(Fails fails, Body body) {
-  {
-    SCOPED_TRACE("a result");
-    body([fails](int i) -> result<int> {
-      if (fails(i)) {
-        return failure();
-      }
-      return i;
+/// What most of the tests below call: one type, so that transform is compiled for it only once for
+/// each kind of range.
+using function = std::function<result<value>(int, std::stop_token const&)>;
+
+/// transform over a range of some kind. A test whose body is given this is compiled once.
+using loop = std::function<result<std::vector<value>>(options const&, function const&)>;
+
+/// Calls `body(loop)` with the numbers from 0 to n - 1 in some ranges.
+void in_some_ranges(int n, std::function<void(loop const&)> const& body) {
+  with_some_ranges(n, [&](auto&& range) {
+    body([&](options const& opts, function const& f) {
+      return errgroup::transform(opts, range, f);
     });
-  }
-  {
-    SCOPED_TRACE("an expected");
-    body([fails](int i) -> tl::expected<value, std::error_code> {
-      if (fails(i)) {
-        return tl::make_unexpected(failure());
-      }
-      return value(i);
+  });
+}
+
+/// transform over some range with a function of some kind, its error, and the line of that call.
+class kind {
+ public:
+  template <class Range, class F>
+  kind(Range& range, F f)
+      : call_([this, &range, f](options const& opts) {
+          line_ = std::source_location::current().line() + 1;
+          auto const r = errgroup::transform(opts, range, f);
+          return r ? error() : r.error();
+        }) {}
+  kind(kind const&) = delete;
+  kind& operator=(kind const&) = delete;
+  ~kind() = default;
+
+  error operator()(options const& opts) { return call_(opts); }
+  [[nodiscard]] unsigned line() const { return line_; }
+
+ private:
+  unsigned line_ = 0;
+  std::function<error(options const&)> call_;
+};
+
+/// Calls `body(kind)` with functions that fail with `failure()`, each in its own way, if
+/// `fails(i)`, for the numbers from 0 to n - 1 in some ranges.
+void in_all_kinds(int n, std::function<bool(int)> const& fails,
+                  std::function<void(kind&)> const& body) {
+  auto const with = [&](char const* what, auto const& f) {
+    SCOPED_TRACE(what);
+    with_some_ranges(n, [&](auto&& range) {
+      kind one(range, f);
+      body(one);
     });
-  }
-  {
-    SCOPED_TRACE("an exception, with plain values");
-    body([fails](int i) {
-      if (fails(i)) {
-        throw std::system_error(failure());
-      }
-      return i;
-    });
-  }
-  {
-    SCOPED_TRACE("an exception, with values that are moved");
-    body([fails](int i, std::stop_token const&) {
-      if (fails(i)) {
-        throw std::system_error(failure());
-      }
-      return value(i);
-    });
-  }
+  };
+  with("a result", [fails](int i) -> result<int> {
+    if (fails(i)) {
+      return failure();
+    }
+    return i;
+  });
+  with("an expected", [fails](int i) -> tl::expected<value, std::error_code> {
+    if (fails(i)) {
+      return tl::make_unexpected(failure());
+    }
+    return value(i);
+  });
+  with("an exception, with plain values", [fails](int i) {
+    if (fails(i)) {
+      throw std::system_error(failure());
+    }
+    return i;
+  });
+  with("an exception, with values that are moved", [fails](int i, std::stop_token const&) {
+    if (fails(i)) {
+      throw std::system_error(failure());
+    }
+    return value(i);
+  });
 }
 
 TEST_F(Transform, the_error_says_which_element_and_where) {
   watchdog const guard("transform");
   for (int const bad : {0, 57, 99}) {
-    in_all_kinds([bad](int i) { return i == bad; },
-                 [bad](auto f) {
-                   with_all_options([&](options const& opts) {
-                     with_some_ranges(100, [&](auto&& range) {
-                       auto const line = std::source_location::current().line() + 1;
-                       auto const r = errgroup::transform(opts, range, f);
-                       ASSERT_FALSE(r);
-                       EXPECT_EQ(r.error().code(), failure());
-                       EXPECT_EQ(r.error().origin().index, static_cast<std::size_t>(bad));
-                       EXPECT_EQ(r.error().origin().where.line(), line);
-                     });
-                   });
-                 });
+    with_all_options([bad](options const& opts) {
+      in_all_kinds(
+          100, [bad](int i) { return i == bad; },
+          [&](kind& one) {
+            error const e = one(opts);
+            ASSERT_TRUE(e);
+            EXPECT_EQ(e.code(), failure());
+            EXPECT_EQ(e.origin().index, static_cast<std::size_t>(bad));
+            EXPECT_EQ(e.origin().where.line(), one.line());
+          });
+    });
   }
 }
 
 TEST_F(Transform, all_fail) {
-  in_all_kinds([](int) { return true; },
-               [](auto f) {
-                 with_all_options([&](options const& opts) {
-                   with_some_ranges(50, [&](auto&& range) {
-                     EXPECT_EQ(errgroup::transform(opts, range, f).error().code(), failure());
-                   });
-                 });
-               });
+  with_all_options([](options const& opts) {
+    in_all_kinds(
+        50, [](int) { return true; }, [&](kind& one) { EXPECT_EQ(one(opts).code(), failure()); });
+  });
 }
 
 TEST_F(Transform, E5_keep_going_makes_all_and_tells_the_first) {
   with_all_options(
       [](options const& opts) {
-        with_some_ranges(90, [&](auto&& range) {
+        in_some_ranges(90, [&](loop const& transform) {
           std::atomic<int> calls{0};
-          auto const r = errgroup::transform(opts, range, [&](int i) -> result<value> {
+          auto const r = transform(opts, [&](int i, auto const&) -> result<value> {
             ++calls;
             if (i % 3 == 0) {
               return failure();
@@ -312,17 +340,17 @@ TEST_F(Transform, E5_keep_going_makes_all_and_tells_the_first) {
 
 TEST_F(Transform, when_it_has_returned_nothing_runs) {
   with_all_options([](options const& opts) {
-    with_some_ranges(200, [&](auto&& range) {
+    in_some_ranges(200, [&](loop const& transform) {
       std::atomic<int> running{0};
       std::atomic<int> calls{0};
-      auto const r = errgroup::transform(opts, range, [&](int i) {
+      auto const r = transform(opts, [&](int i, auto const&) {
         ++running;
         support::dawdle(2);
         --running;
         if (++calls == 20) {
           throw std::runtime_error("enough");
         }
-        return std::to_string(i);
+        return value(i);
       });
       EXPECT_EQ(running, 0);
       EXPECT_EQ(r.error().what(), "enough");
@@ -381,10 +409,10 @@ TEST_F(Transform, stopped_before_it_begins_nothing_runs) {
   source.request_stop();
   with_all_options(
       [](options const& opts) {
-        with_some_ranges(10, [&](auto&& range) {
-          auto const r = errgroup::transform(opts, range, [](int i) {
+        in_some_ranges(10, [&](loop const& transform) {
+          auto const r = transform(opts, [](int i, auto const&) {
             ADD_FAILURE();
-            return i;
+            return value(i);
           });
           EXPECT_EQ(r.error(), errc::canceled);
         });
@@ -395,11 +423,11 @@ TEST_F(Transform, stopped_before_it_begins_nothing_runs) {
 TEST_F(Transform, stopped_in_the_middle_is_an_error) {
   watchdog const guard("transform with a stop token");
   with_all_options([](options opts) {
-    with_some_ranges(1000, [&](auto&& range) {
+    in_some_ranges(1000, [&](loop const& transform) {
       std::stop_source source;
       opts.stop = source.get_token();
       std::atomic<int> calls{0};
-      auto const r = errgroup::transform(opts, range, [&](int i, std::stop_token const& token) {
+      auto const r = transform(opts, [&](int i, std::stop_token const& token) {
         if (++calls == 3) {
           source.request_stop();
         }
@@ -417,10 +445,10 @@ TEST_F(Transform, a_timeout_is_the_error) {
   watchdog const guard("transform with a timeout");
   with_all_options(
       [](options const& opts) {
-        with_some_ranges(20, [&](auto&& range) {
-          auto const r = errgroup::transform(opts, range, [](int i, std::stop_token const& token) {
+        in_some_ranges(20, [&](loop const& transform) {
+          auto const r = transform(opts, [](int i, std::stop_token const& token) {
             await([&] { return token.stop_requested(); }, "the token to be stopped");
-            return i;
+            return value(i);
           });
           EXPECT_EQ(r.error(), errc::deadline_exceeded);
         });
@@ -432,13 +460,13 @@ TEST_F(Transform, a_timeout_is_the_error) {
 
 TEST_F(Transform, L1_never_more_than_the_limit_at_once) {
   for (int const limit : {1, 2, 3}) {
-    with_some_ranges(200, [limit](auto&& range) {
+    in_some_ranges(200, [limit](loop const& transform) {
       support::highest inside;
-      auto const r = errgroup::transform({.limit = limit}, range, [&](int i) {
+      auto const r = transform({.limit = limit}, [&](int i, auto const&) {
         inside.up();
         support::dawdle(2);
         inside.down();
-        return i;
+        return value(i);
       });
       EXPECT_TRUE(r);
       EXPECT_LE(inside.most(), limit);

@@ -5,6 +5,7 @@
 
 #include "support/callables.hpp"
 #include "support/gate.hpp"
+#include "support/sanitizers.hpp"
 #include "support/watchdog.hpp"
 #include <errgroup/group.hpp>
 #include <errgroup/spawn.hpp>
@@ -39,13 +40,7 @@ using support::counted;
 using support::rendezvous;
 using support::watchdog;
 
-#if defined(__SANITIZE_THREAD__)
-constexpr int slow = 10;
-#elif defined(__SANITIZE_ADDRESS__)
-constexpr int slow = 4;
-#else
-constexpr int slow = 1;
-#endif
+constexpr int slow = support::thread_sanitizer ? 10 : support::address_sanitizer ? 4 : 1;
 
 std::error_code cause() { return std::make_error_code(std::errc::no_space_on_device); }
 

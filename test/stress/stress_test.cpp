@@ -7,7 +7,9 @@
 #include "support/callables.hpp"
 #include "support/census.hpp"
 #include "support/gate.hpp"
+#include "support/sanitizers.hpp"
 #include "support/watchdog.hpp"
+#include "support/ways.hpp"
 #include <errgroup/group.hpp>
 #include <errgroup/scope.hpp>
 
@@ -558,29 +560,25 @@ TEST_F(Stress, Long_queues_are_filled_and_taken_by_many_while_workers_come_and_g
 // oneTBB may overlook a task that is spawned while its last worker turns away. Each group is one
 // chance to meet that moment; without the second look it was met in less than 10^5.
 TEST_F(Stress, L3_What_comes_from_outside_starts_though_nobody_waits) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  constexpr int groups = 10'000;
-#else
-  constexpr int groups = 100'000;
-#endif
-  if (tbb::this_task_arena::max_concurrency() == 1) {
-    GTEST_SKIP() << "there are no others";
-  }
-  many_rounds(3, [](dice& d) {
-    group lasting;
-    for (int i = 0; i != groups; ++i) {
-      group passing;
-      group& g = d.one_in(2) ? lasting : passing;
-      std::atomic<bool> ran{false};
-      g.run([&ran] { ran = true; });
-      while (!ran) {
-        std::this_thread::yield();
+  support::with_workers(1, [&] {
+    constexpr int groups =
+        support::thread_sanitizer || support::address_sanitizer ? 10'000 : 100'000;
+    many_rounds(3, [](dice& d) {
+      group lasting;
+      for (int i = 0; i != groups; ++i) {
+        group passing;
+        group& g = d.one_in(2) ? lasting : passing;
+        std::atomic<bool> ran{false};
+        g.run([&ran] { ran = true; });
+        while (!ran) {
+          std::this_thread::yield();
+        }
+        for (int n = d.below(20'000); n != 0; --n) {
+          std::atomic_signal_fence(std::memory_order_seq_cst);
+        }
       }
-      for (int n = d.below(20'000); n != 0; --n) {
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-      }
-    }
-    EXPECT_FALSE(lasting.wait());
+      EXPECT_FALSE(lasting.wait());
+    });
   });
 }
 

@@ -8,12 +8,11 @@
 #include <errgroup/group.hpp>
 
 #include <gtest/gtest.h>
-#include <tbb/global_control.h>  // global_control
-#include <tbb/task_arena.h>      // task_arena
 
 #include <array>         // array
 #include <atomic>        // atomic
 #include <cstddef>       // ptrdiff_t
+#include <functional>    // function
 #include <iterator>      // default_sentinel_t, input_iterator_tag
 #include <list>          // list
 #include <numeric>       // iota
@@ -23,7 +22,6 @@
 #include <string>        // string, to_string
 #include <system_error>  // errc, error_code
 #include <thread>        // yield
-#include <utility>       // forward
 #include <vector>        // vector
 
 namespace support {
@@ -31,34 +29,8 @@ namespace support {
 inline std::error_code failure() { return std::make_error_code(std::errc::no_space_on_device); }
 
 /// Calls `body(options)` for each way that elements take to a thread.
-template <class Body>
-void with_all_options(Body body, errgroup::options base = {}) {
-  auto const with = [&](char const* what, auto change) {
-    SCOPED_TRACE(what);
-    errgroup::options opts = base;
-    change(opts);
-    body(opts);
-  };
-  with("no limit", [](auto&) {});
-  with("a limit of 1", [](auto& o) { o.limit = 1; });
-  with("a limit of 3", [](auto& o) { o.limit = 3; });
-  with("a limit of 2, no queue", [](auto& o) {
-    o.limit = 2;
-    o.queue = 0;
-  });
-  with("isolated", [](auto& o) { o.isolated = true; });
-  with("isolated, a limit of 2", [](auto& o) {
-    o.isolated = true;
-    o.limit = 2;
-  });
-  tbb::task_arena arena(2);
-  with("an arena", [&](auto& o) { o.arena = &arena; });
-  {
-    tbb::global_control const alone(tbb::global_control::max_allowed_parallelism, 1);
-    with("without workers", [](auto&) {});
-    with("without workers, a limit of 2", [](auto& o) { o.limit = 2; });
-  }
-}
+void with_all_options(std::function<void(errgroup::options const&)> const& body,
+                      errgroup::options const& base = {});
 
 /// Numbers that can be read once, and are given away.
 class read_once {

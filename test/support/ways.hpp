@@ -5,61 +5,29 @@
 // The ways a task takes to a thread: through the group's queue, or straight to oneTBB.
 
 #include "support/gate.hpp"
+#include <errgroup/error.hpp>
 #include <errgroup/group.hpp>
 
-#include <gtest/gtest.h>
-#include <tbb/task_group.h>  // task_group
-
-#include <cstddef>  // size_t
-#include <thread>   // thread
-#include <utility>  // move
-#include <vector>   // vector
+#include <cstddef>     // size_t
+#include <functional>  // function
+#include <thread>      // thread
+#include <vector>      // vector
 
 namespace support {
 
 /// Calls `body` with a fresh group, for each way that a task takes to a thread. `body` runs and
 /// waits; it is given the group's options with a limit or without, and may be called in a task.
-template <class Body>
-void on_every_way(Body body, errgroup::options base = {}) {
-  auto const here = [&body, base](char const* where) {
-    SCOPED_TRACE(where);
-    errgroup::options opts = base;
-    {
-      SCOPED_TRACE("no limit");
-      errgroup::group g(opts);
-      body(g);
-    }
-    {
-      SCOPED_TRACE("a limit of 1");
-      opts.limit = 1;
-      errgroup::group g(opts);
-      body(g);
-    }
-  };
-  here("made and used outside of any task");
-  {
-    errgroup::group outer;
-    auto const err = outer.run_and_wait([&] { here("made and used in a task"); });
-    EXPECT_FALSE(err) << err;
-  }
-  {
-    errgroup::group outer{{.limit = 1}};
-    auto const err =
-        outer.run_and_wait([&] { here("made and used in a task of a limited group"); });
-    EXPECT_FALSE(err) << err;
-  }
-  {
-    tbb::task_group outer;
-    outer.run_and_wait([&] { here("made and used in a raw task"); });
-  }
-  {
-    SCOPED_TRACE("made outside and used in a task of another group");
-    errgroup::group g(base);
-    errgroup::group outer;
-    auto const err = outer.run_and_wait([&] { body(g); });
-    EXPECT_FALSE(err) << err;
-  }
-}
+///
+/// Not a template: it would compile seven submissions for each test that calls it.
+void on_every_way(std::function<void(errgroup::group&)> const& body,
+                  errgroup::options const& base = {});
+
+/// Calls `body` where oneTBB has `n` workers beside the calling thread, on a machine with any
+/// number of CPUs: the process may have as many, and the arena that `body` is called in has room
+/// for them.
+///
+/// A thread that `body` starts has an arena of its own, whose size follows the machine's CPUs.
+void with_workers(int n, std::function<void()> const& body);
 
 /// Threads that wait for a group: as many of its tasks run at once, on any machine and with any
 /// number of oneTBB's workers. The tasks have to be submitted first.
