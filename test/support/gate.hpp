@@ -14,8 +14,9 @@
 
 namespace support {
 
-/// Nothing that a test waits for takes so long, on one CPU and under a sanitizer included.
-inline constexpr std::chrono::seconds patience{50};
+/// Nothing that a test waits for takes so long, on one CPU, under a sanitizer and on a busy machine
+/// included: there each `yield` of a test may cost a time slice of every other program.
+inline constexpr std::chrono::seconds patience{110};
 
 [[noreturn]] inline void give_up(char const* what) {
   std::fprintf(stderr, "the test has waited %d seconds for this, in vain: %s\n",
