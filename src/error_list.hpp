@@ -42,8 +42,8 @@ class error_list {
   void take_others(error& first) noexcept;
   /// Gives `first`, the group's first error, all others so far.
   void give_others(error& first) noexcept;
-  /// Forgets them, and gives them to the caller: their destructors are user code, which the caller
-  /// runs when it holds no lock. Copies that were handed out keep their errors.
+  /// Empties the list and returns its contents. The caller destroys them without holding a lock,
+  /// because the destructors of exceptions are user code. Copies that were handed out keep theirs.
   [[nodiscard]] note_ptr clear() noexcept;
 
  private:

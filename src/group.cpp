@@ -21,7 +21,7 @@ namespace errgroup {
 
 // --- life ---
 
-group::group(options const& opts) : group(opts.detached) {
+group::group(options const& opts) : group(parentage{.belongs = !opts.detached}, nullptr) {
   if (opts.limit == 0) {
     throw std::invalid_argument(
         "errgroup::options::limit is 0: a group with no slot could never run a task; give it 1 or "
@@ -216,8 +216,8 @@ void group::reset() {
     t->deadline.store(clock::time_point::max(), std::memory_order_relaxed);
     t->expired = false;
   }
-  // What is forgotten is destroyed at the end, when other threads may use the group again: the
-  // destructors of exceptions are user code, which may do so, too.
+  // The old errors are destroyed last, when the door is open: the destructor of an exception may
+  // use the group.
   forgotten errors;
   bool const closed = idle && close_door();
   if (closed) {
@@ -723,29 +723,31 @@ error group::wait() {
   return outcome();
 }
 
-error group::run_here_and_wait(thread_state& self, void (*task)(void*, bool runs) noexcept,
-                               void* argument) {
+error group::run_here_and_wait(thread_state& self, tbb::task_handle (*make)(group&, void*),
+                               void* task) {
   waiting here(*this, self);
   if (tie_.load(std::memory_order_acquire) != tie::bound) {
     prepare_engine(self, tbb::task::current_context(), true);
   }
-  // oneTBB counts this task while it runs. Other waiters have to ask oneTBB, too.
+  auto is_unqueued = [this]() noexcept {
+    queue const* const q = queue_.load(std::memory_order_acquire);
+    return q == nullptr || queued(*q) == 0;
+  };
+  bool const was_unqueued = is_unqueued();
+  // oneTBB counts the task from here on until its callable is destroyed, whether it runs or not.
+  // `spawned_` makes other waiters ask oneTBB.
+  tbb::task_handle handle = make(*this, task);
   spawned_.store(true, std::memory_order_relaxed);
   note_spawn(self);
   std::uint64_t const before = spawns();
-  bool ran = false;
-  auto body = [&]() noexcept {
-    ran = true;
+  engine_wait(&handle);
+  if (tie_.load(std::memory_order_relaxed) != tie::bound) {
     spawned_first();
-    task(argument, true);
-  };
-  engine_wait(&body);
-  if (!ran) {
-    spawned_first();
-    task(argument, false);
   }
   note_joined(before);
-  if (is_joined()) {
+  // With a queue, a task of it may have spawned another one, which nobody counts but oneTBB, just
+  // after oneTBB's count was zero.
+  if (was_unqueued && is_unqueued() && is_joined()) {
     notice_cancellation();
   } else {
     join();
@@ -781,8 +783,8 @@ void group::join() noexcept {
   notice_cancellation();
 }
 
-// oneTBB tells nobody that it cancelled a context: records it as the group's error, and stops the
-// group.
+// If oneTBB cancelled the context, records `errc::canceled` and stops the group. oneTBB has no
+// callback for that.
 void group::notice_cancellation() noexcept {
   if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
     record(errc::canceled, true);

@@ -15,16 +15,17 @@
 #include <tbb/task_arena.h>     // task_arena
 #include <tbb/task_group.h>     // task_group_status
 
-#include <atomic>      // atomic
-#include <cstddef>     // size_t
-#include <cstdint>     // uint32_t
-#include <mutex>       // mutex
-#include <new>         // bad_alloc
-#include <optional>    // optional
-#include <stop_token>  // stop_callback, stop_source, stop_token
-#include <string>      // string
-#include <thread>      // yield
-#include <utility>     // exchange
+#include <atomic>       // atomic
+#include <cstddef>      // size_t
+#include <cstdint>      // uint32_t
+#include <mutex>        // mutex
+#include <new>          // bad_alloc
+#include <optional>     // optional
+#include <stop_token>   // stop_callback, stop_source, stop_token
+#include <string>       // string
+#include <thread>       // yield
+#include <type_traits>  // is_same_v
+#include <utility>      // exchange, move
 
 namespace errgroup {
 
@@ -161,9 +162,10 @@ void insist(F const& f) noexcept {
 
 }  // namespace detail
 
-// oneTBB's own wait, after running `body` in the group's context if there is one.
+// oneTBB's own wait, after running `body`, a function or a task of this group, in the group's
+// context if there is one.
 template <class Body>
-void group::engine_wait(Body const* body) noexcept {
+void group::engine_wait(Body* body) noexcept {
   if (made_pool_.of == nullptr || detail::this_thread().top->pool == made_pool_ ||
       !engine_wait_in_pool(body)) [[likely]] {
     engine_wait_here(body);
@@ -173,7 +175,7 @@ void group::engine_wait(Body const* body) noexcept {
 // What was spawned inside a limited group sits in that group's arena, which has no threads but
 // those that enter it: so one that waits elsewhere enters it, too. False if that group is done.
 template <class Body>
-bool group::engine_wait_in_pool(Body const* body) noexcept {
+bool group::engine_wait_in_pool(Body* body) noexcept {
   detail::queue_guest const guest(made_pool_);
   if (!guest) {
     return false;
@@ -190,10 +192,16 @@ bool group::engine_wait_in_pool(Body const* body) noexcept {
 }
 
 template <class Body>
-void group::engine_wait_here(Body const* body) noexcept {
+void group::engine_wait_here(Body* body) noexcept {
   tbb::task_group_status status = tbb::canceled;
   try {
-    status = body != nullptr ? engine_.tasks.run_and_wait(*body) : engine_.tasks.wait();
+    if (body == nullptr) {
+      status = engine_.tasks.wait();
+    } else if constexpr (std::is_same_v<Body, tbb::task_handle>) {
+      status = engine_.tasks.run_and_wait(std::move(*body));
+    } else {
+      status = engine_.tasks.run_and_wait(*body);
+    }
   } catch (...) {
     // Our tasks do not throw. An algorithm that was given context() did, and left it there.
   }

@@ -4,7 +4,7 @@
 #include <tbb/task.h>        // current_context
 #include <tbb/task_arena.h>  // task_arena
 
-#include <cstddef>  // size_t
+#include <cstddef>  // nullptr_t, size_t
 #include <memory>   // construct_at, destroy_at
 #include <mutex>    // defer_lock, mutex, unique_lock
 #include <new>      // nothrow
@@ -24,21 +24,22 @@
 
 namespace errgroup {
 
-group::group() : group(false) {}
+group::group() : group(parentage{.belongs = true}, nullptr) {}
 
-group::group(bool detached) {
+group::group(parentage place, std::nullptr_t) {
   thread_state& self = detail::this_thread();
   maker_ = &self;
   made_in_ = self.top;
   std::uint64_t const task = self.top->task.load(std::memory_order_relaxed);
   made_task_.store(task, std::memory_order_relaxed);
-  made_under_ = detached ? nullptr : tbb::task::current_context();
+  made_under_ = place.belongs ? tbb::task::current_context() : nullptr;
   bool const is_root = made_under_ == nullptr;
-  // What oneTBB runs here is the task of the top frame only if the contexts are the same. Otherwise
-  // it is the body of an algorithm, or a raw task, which may belong to anything: a thread that
-  // waits in a task takes on whatever its arena has.
-  is_child_ =
-      !is_root && task != 0 && made_under_ == self.top->context.load(std::memory_order_relaxed);
+  // If the current context is the top frame's, this is the top frame's task. Otherwise it is the
+  // body of an algorithm or a raw task, perhaps an unrelated one that this thread took on while it
+  // waited. Both are null where the callable of a skipped task is destroyed outside of any task.
+  bool const belongs = place.belongs && task != 0 &&
+                       made_under_ == self.top->context.load(std::memory_order_relaxed);
+  is_child_ = belongs && !is_root;
   made_pool_ = is_root ? queue_life{} : self.top->pool;
   tie_.store(is_root ? tie::bound : tie::none, std::memory_order_relaxed);
   unlinks_at_wait_ = !is_root;
@@ -62,8 +63,9 @@ group::group(bool detached) {
   }
   std::construct_at(&engine_,
                     is_root ? tbb::task_group_context::isolated : tbb::task_group_context::bound);
-  if (!is_root && !is_child_) {
-    bind(self, made_under_);  // now: nothing but oneTBB knows what runs here
+  if (belongs && self.top->owner.load(std::memory_order_relaxed)->is_stopped()) {
+    // Also where oneTBB's context does not tell: in the callable of a skipped task.
+    record(errc::canceled, true);
   }
 }
 

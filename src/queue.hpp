@@ -9,16 +9,18 @@
 
 #include <tbb/task_group.h>  // task_group, task_handle
 
-#include <array>     // array
-#include <atomic>    // atomic
-#include <cstddef>   // size_t
-#include <cstdint>   // uint32_t, uint64_t
-#include <limits>    // numeric_limits
-#include <new>       // bad_alloc
-#include <optional>  // optional
-#include <span>      // span
-#include <utility>   // exchange, move
-#include <vector>    // vector
+#include <algorithm>  // min
+#include <array>      // array
+#include <atomic>     // atomic
+#include <bit>        // popcount
+#include <cstddef>    // size_t
+#include <cstdint>    // uint32_t, uint64_t
+#include <limits>     // numeric_limits
+#include <new>        // bad_alloc
+#include <optional>   // optional
+#include <span>       // span
+#include <utility>    // exchange, move
+#include <vector>     // vector
 
 namespace errgroup::detail {
 
@@ -305,6 +307,20 @@ struct alignas(64) queue {
     batches.store(&b, std::memory_order_relaxed);
     take(page::capacity - std::exchange(head_at, std::uint8_t{0}));
     return true;
+  }
+
+  /// So many tasks of batches have finished, at least, and are still counted in `unfinished`. A
+  /// thread that takes a task from its batch has finished the task before that.
+  [[nodiscard]] std::size_t finished_in_batches() const noexcept {
+    std::size_t n = 0;
+    for (batch const* b = batches.load(std::memory_order_relaxed); b != nullptr; b = b->next_) {
+      std::uint32_t const claimed =
+          std::min(b->page_->claimed.load(std::memory_order_acquire), page::capacity);
+      auto const stolen = static_cast<std::uint32_t>(std::popcount(b->stolen_));
+      std::uint32_t const taken = claimed - b->first_ - stolen;
+      n += taken > 1 ? taken - 1 : 0;
+    }
+    return n;
   }
 
   /// Gives back a batch all of whose tasks were taken, and those that its own thread took have

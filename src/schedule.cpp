@@ -166,9 +166,10 @@ group::path group::route(thread_state& self) {
   // those that come through that group, so another group's task could stay there for ever.
   // If that one is done, nobody comes for what is left in its arena. Nor for what is left in the
   // deque of a thread that goes away, if there are no workers.
-  bool const direct = !counted_ && in_task && top.pool == made_pool_ &&
-                      (made_pool_.of == nullptr || made_in_lives()) && !self.is_alone &&
-                      !detail::has_no_workers(self);
+  bool const direct =
+      !counted_ && in_task && top.pool == made_pool_ &&
+      (made_pool_.of == nullptr || made_in_lives()) && !self.is_alone &&
+      !(made_under_ == nullptr ? detail::nobody_comes(self) : detail::has_no_workers(self));
   if (t != tie::bound) {
     prepare_engine(self, here, direct);
   }
@@ -259,10 +260,11 @@ bool group::reserve(thread_state& self) {
     (void)route(self);
   }
   queue& q = *queue_.load(std::memory_order_acquire);
-  // With an unbounded queue a free slot decides.
+  // If the queue is unbounded, `try_run` needs a free slot, not room in the queue.
   bool const needs_slot = extras_->queue == npos && extras_->limit != unlimited;
-  std::size_t const room = needs_slot ? static_cast<std::size_t>(extras_->limit) : q.room;
   lock_type lock(q.lock);
+  std::size_t const room =
+      needs_slot ? static_cast<std::size_t>(extras_->limit) + q.finished_in_batches() : q.room;
   if (q.closed || q.unfinished >= room) {
     return false;
   }
@@ -386,8 +388,8 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       detail::sleeper s(helps(), detail::sleeper::room);
       lock.acquire(q.lock);
       if (q.unfinished >= q.room && !q.closed && !q.may_start()) {
-        // The group's own cancellation wakes this thread. oneTBB tells nobody that it cancelled the
-        // group's context, because what the group was made in was cancelled.
+        // `cancel` wakes this thread. A cancellation of the parent does not: oneTBB has no callback
+        // for it, so the timer's thread polls the context.
         bool const is_watched =
             made_under_ != nullptr || context_given_.load(std::memory_order_relaxed);
         sleep(q, lock, s, is_watched);
@@ -397,7 +399,7 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
 }
 
 // Sleeps in the queue until a thread wakes `s`, with the lock before and after. `is_watched`: the
-// timer's thread looks for what nobody tells, and wakes `s` then.
+// timer's thread polls for a cancellation from above, and wakes `s` then.
 void group::sleep(queue& q, lock_type& lock, detail::sleeper& s, bool is_watched) noexcept {
   q.enlist(s);
   lock.release();
@@ -406,7 +408,7 @@ void group::sleep(queue& q, lock_type& lock, detail::sleeper& s, bool is_watched
     try {
       watch.emplace(*this, q, s);
     } catch (std::system_error const&) {
-      // The timer cannot start its thread: the caller looks again and again by itself.
+      // Without a timer thread the caller polls: wake `s` at once.
       detail::wake_list awake;
       lock.acquire(q.lock);
       q.wake(awake, s);

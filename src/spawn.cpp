@@ -17,7 +17,8 @@ void refuse_handle() {
 group* single_task::begin() {
   std::scoped_lock const held(lock_);
   own_.emplace(options{.exceptions = group_.exceptions()});
-  if (is_canceled_) {
+  // The group may be cancelled while this runs beside oneTBB's cancellation, in a task that waits.
+  if (is_canceled_ || group_.is_canceling()) {
     own_->cancel();
   }
   return &*own_;
@@ -63,9 +64,12 @@ void single_task::skip() noexcept {
   }
 }
 
-// The group may end when its task has, so that does not before one who cancels it here is done.
+// The group may end when its task has ended. So the task waits for a thread that cancels it and is
+// destroying its callable. It does not wait for its own thread: the callable's destructor waits for
+// something below, and this thread took the task on there.
 void single_task::await_canceler() noexcept {
-  if (claimed_.load(std::memory_order_acquire) == claim::drop) {
+  if (claimed_.load(std::memory_order_acquire) == claim::drop &&
+      canceler_.load(std::memory_order_relaxed) != std::this_thread::get_id()) {
     while (!is_ready()) {
       std::this_thread::yield();
     }
@@ -126,7 +130,9 @@ void single_task::cancel() noexcept {
   if (own != nullptr) {
     own->cancel();
   } else if (take(claim::drop)) {
+    canceler_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     group_.discard_inside([this]() noexcept { clear(); });
+    canceler_.store(std::thread::id(), std::memory_order_relaxed);
     drop(errc::canceled);
   }
 }

@@ -233,6 +233,157 @@ TEST_F(Callable, W5_W3_the_callable_of_a_handle_that_is_cancelled_is_destroyed_i
   EXPECT_FALSE(g.wait());
 }
 
+TEST_F(Callable, W5_C2_a_group_made_in_the_destructor_of_a_skipped_callable_is_cancelled) {
+  watchdog const ends("a group made in the destructor of a skipped callable");
+  for (bool const in_task : {false, true}) {
+    group g{{.limit = 1}};
+    gate began("the first task to begin");
+    gate go_on("the test to cancel");
+    std::unique_ptr<group> kept;
+    std::atomic<int> asked{0};
+    g.run([&] {
+      began.open();
+      go_on.wait();
+    });
+    std::thread waiter([&] { EXPECT_EQ(g.wait(), errc::canceled); });
+    began.wait();
+    g.run([end = at_end([&] {
+             kept = std::make_unique<group>();
+             EXPECT_TRUE(kept->is_canceling());
+             kept->run([] { ADD_FAILURE() << "a task below a cancelled one has run"; });
+             EXPECT_EQ(kept->wait(), errc::canceled);
+             group detached{{.detached = true}};
+             detached.run([&] { ++asked; });
+             EXPECT_FALSE(detached.wait());
+           })] {});
+    if (in_task) {
+      group canceler;
+      EXPECT_FALSE(canceler.run_and_wait([&] { g.cancel(); }));
+    } else {
+      g.cancel();
+    }
+    EXPECT_EQ(asked, 1);
+    go_on.open();
+    waiter.join();
+    // It holds no link to a task that is over.
+    kept->reset();
+    kept->run([&] { ++asked; });
+    EXPECT_FALSE(kept->wait());
+    EXPECT_EQ(asked, 2);
+  }
+}
+
+TEST_F(Callable, W5_the_task_of_a_handle_that_a_destructor_waits_for_is_not_run_when_cancelled) {
+  watchdog const ends("a destructor that waits for a cancelled handle");
+  group g{{.limit = 1}};
+  gate began("the first task to begin");
+  gate cancelled("the group to be cancelled");
+  std::optional<errgroup::handle<int>> handle;
+  std::optional<error> told;
+  g.run([&, end = at_end([&] { told = handle->get().error(); })] {
+    began.open();
+    cancelled.wait();
+  });
+  // Claimed by the destructor, not by the queue: the task that waits is skipped only later.
+  handle = errgroup::spawn(g, [] {
+    ADD_FAILURE() << "a task of a cancelled group has run";
+    return 1;
+  });
+  std::thread waiter([&] { EXPECT_EQ(g.wait(), errc::canceled); });
+  began.wait();
+  g.context().cancel_group_execution();
+  cancelled.open();
+  waiter.join();
+  ASSERT_TRUE(told);
+  EXPECT_EQ(*told, errc::canceled);
+}
+
+TEST_F(Callable, E3_a_handle_s_task_is_not_run_by_its_waiter_in_another_group_when_cancelled) {
+  tbb::global_control const alone(tbb::global_control::max_allowed_parallelism, 1);
+  group g;
+  group other;
+  error told;
+  EXPECT_EQ(g.run_and_wait([&] {
+    auto handle = errgroup::spawn(g, [] {
+      ADD_FAILURE() << "a task of a cancelled group has run";
+      return 1;
+    });
+    EXPECT_FALSE(other.run_and_wait([&] {
+      g.context().cancel_group_execution();
+      told = handle.get().error();
+    }));
+  }),
+            errc::canceled);
+  EXPECT_EQ(told, errc::canceled);
+}
+
+TEST_F(Callable, W5_a_cancelled_callable_may_wait_for_another_group_and_meet_its_own_task) {
+  watchdog const ends("the destructor of a cancelled callable that waits");
+  tbb::global_control const alone(tbb::global_control::max_allowed_parallelism, 1);
+  group other;
+  gate began("the other group's task to begin");
+  std::atomic<bool> waits{false};
+  std::thread runner([&] {
+    EXPECT_FALSE(other.run_and_wait([&] {
+      began.open();
+      support::await([&] { return waits.load(); }, "the destructor to begin");
+      for (int i = 0; i != 1000; ++i) {
+        std::this_thread::yield();  // the waiting thread takes the cancelled task on meanwhile
+      }
+    }));
+  });
+  began.wait();
+  group outer;
+  EXPECT_FALSE(outer.run_and_wait([&] {
+    group g;
+    auto handle = errgroup::spawn(g, [end = at_end([&] {
+                                        waits = true;
+                                        EXPECT_FALSE(other.wait());
+                                      })] { return 1; });
+    handle.cancel();
+    EXPECT_EQ(handle.get().error(), errc::canceled);
+    EXPECT_FALSE(g.wait());
+  }));
+  runner.join();
+}
+
+TEST_F(Callable, W1_wait_covers_the_callable_of_a_run_and_wait_that_is_skipped) {
+  watchdog const ends("a wait beside a run_and_wait that is skipped");
+  for (bool const in_task : {false, true}) {
+    auto const test = [] {
+      group g;
+      gate dying("the callable to be destroyed");
+      gate go_on("the waiter to be about to wait");
+      std::atomic<bool> dead{false};
+      auto die = [&] {
+        dying.open();
+        go_on.wait();
+        for (int i = 0; i != 1000; ++i) {
+          std::this_thread::yield();
+        }
+        dead = true;
+      };
+      g.context().cancel_group_execution();
+      std::thread runner([&] {
+        EXPECT_EQ(
+            g.run_and_wait([end = at_end(die)] { ADD_FAILURE() << "a skipped task has run"; }),
+            errc::canceled);
+      });
+      dying.wait();
+      go_on.open();
+      EXPECT_EQ(g.wait(), errc::canceled);
+      EXPECT_TRUE(dead);
+      runner.join();
+    };
+    if (in_task) {
+      group outer;
+      EXPECT_FALSE(outer.run_and_wait(test));
+    } else {
+      test();
+    }
+  }
+}
+
 TEST_F(Callable, W1_wait_covers_the_callable_of_a_run_and_wait_on_another_thread) {
   watchdog const ends("a wait beside run_and_wait");
   for (bool in_task : {false, true}) {

@@ -266,6 +266,49 @@ TEST(GroupLimit, Queue_without_a_bound_admits_a_try_only_to_a_free_slot) {
   }
 }
 
+TEST(GroupLimit, Queue_without_a_bound_admits_a_try_while_a_thread_has_a_page_of_tasks) {
+  watchdog const guard("a task that waits for others of its page to be admitted");
+  tbb::global_control const alone(tbb::global_control::max_allowed_parallelism, 1);
+  group g{{.limit = 4}};
+  gate blocked("the sixth task to begin");
+  gate end;
+  std::atomic<int> ran{0};
+  // A page of six, which the waiter takes as a whole, and one more.
+  for (int i = 0; i != 7; ++i) {
+    g.run([&, i] {
+      if (i == 5) {
+        blocked.open();
+        end.wait();
+      }
+      ++ran;
+    });
+  }
+  std::thread waiter([&] { EXPECT_FALSE(g.wait()); });
+  blocked.wait();
+  // Two tasks are unfinished: the sixth and the seventh.
+  EXPECT_TRUE(g.try_run([&] { ++ran; }));
+  EXPECT_TRUE(g.try_run([&] { ++ran; }));
+  EXPECT_FALSE(g.try_run([&] { ++ran; }));
+  end.open();
+  waiter.join();
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(ran, 9);
+}
+
+TEST(GroupLimit, Options_are_given_in_any_braces) {
+  int const limit = 1;
+  group a{{}};
+  group b({limit});
+  group c{{.limit = limit}};
+  group d{options{}};
+  for (group* g : {&a, &b, &c, &d}) {
+    g->run([] {});
+    EXPECT_FALSE(g->wait());
+  }
+  EXPECT_TRUE(b.try_run([] {}));
+  EXPECT_FALSE(b.wait());
+}
+
 TEST(GroupLimit, Queue_without_a_bound_admits_no_try_inside_beyond_the_slots) {
   watchdog const guard("a task that tries to submit to its own group");
   group g{{.limit = 1}};

@@ -17,12 +17,13 @@
 #include <tbb/task_group.h>      // task_group
 
 #include <atomic>        // atomic
-#include <chrono>        // hours
+#include <chrono>        // hours, milliseconds
+#include <cstddef>       // size_t
 #include <memory>        // make_unique, unique_ptr
 #include <optional>      // optional
-#include <string>        // string
 #include <system_error>  // errc, error_code, make_error_code
 #include <thread>        // thread
+#include <vector>        // vector
 
 namespace {
 
@@ -149,16 +150,34 @@ TEST_F(GroupPlace, C2_groups_in_a_thousand_bodies_of_an_algorithm_are_cancelled_
   });
 }
 
-TEST_F(GroupPlace, E3_an_idle_group_of_a_raw_task_that_is_cancelled_says_so) {
-  tbb::task_group raw;
-  error of_child;
-  raw.run_and_wait([&] {
-    raw.cancel();
-    group child;
-    EXPECT_TRUE(child.is_canceling());
-    of_child = child.wait();
-  });
-  EXPECT_EQ(of_child, errc::canceled);
+TEST_F(GroupPlace, C3_a_group_made_in_an_algorithm_and_first_used_later_belongs_to_none) {
+  watchdog const ends("groups that were made in an algorithm");
+  std::vector<std::unique_ptr<group>> made(8);
+  {
+    group outer;
+    EXPECT_FALSE(outer.run_and_wait([&] {
+      tbb::parallel_for(std::size_t{0}, made.size(),
+                        [&](std::size_t i) { made[i] = std::make_unique<group>(); });
+    }));
+  }
+  // Strangers, whose contexts may be where those of the algorithm were.
+  for (int i = 0; i != 3; ++i) {
+    group stranger;
+    EXPECT_EQ(stranger.run_and_wait([&] {
+      tbb::parallel_for(0, 8, [&](int n) {
+        if (n == 3) {
+          stranger.cancel();
+        }
+      });
+    }),
+              errc::canceled);
+  }
+  std::atomic<int> ran{0};
+  for (auto& g : made) {
+    g->run([&] { ++ran; });
+    EXPECT_FALSE(g->wait());
+  }
+  EXPECT_EQ(ran, 8);
 }
 
 // --- options::detached ---
@@ -240,6 +259,25 @@ TEST_F(GroupPlace, C2_a_child_of_a_detached_group_is_cancelled_with_that) {
   });
   EXPECT_FALSE(err);
   EXPECT_EQ(of_child, errc::canceled);
+}
+
+TEST_F(GroupPlace, W2_a_detached_group_fed_where_no_worker_comes_is_found_by_its_waiter) {
+  watchdog const ends("a detached group that was fed in an arena of one thread");
+  tbb::global_control const two(tbb::global_control::max_allowed_parallelism, 2);
+  std::optional<group> own;
+  std::atomic<int> ran{0};
+  tbb::task_arena alone(1);
+  alone.execute([&] {
+    group outer;
+    EXPECT_FALSE(outer.run_and_wait([&] {
+      own.emplace(options{.detached = true});
+      for (int i = 0; i != 5; ++i) {
+        own->run([&] { ++ran; });
+      }
+    }));
+    std::thread([&] { EXPECT_FALSE(own->wait()); }).join();
+  });
+  EXPECT_EQ(ran, 5);
 }
 
 // --- a submitter that waits for room ---

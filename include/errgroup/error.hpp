@@ -129,8 +129,8 @@ struct task_origin {
   /// Where `run`, or whichever function the task was given to, was called. Line 0: unknown.
   std::source_location where = {};
   /// The names of the groups above, the outermost first, and of the task: "job/decode/frame 17".
-  /// What has no name is left out, and what is above a raw oneTBB task or the body of an algorithm
-  /// in which a group was made.
+  /// Groups without a name are left out. If a group was made in a raw oneTBB task or in the body of
+  /// an algorithm, the path begins at that group.
   std::string path = {};
 };
 

@@ -13,12 +13,12 @@
 
 #include <tbb/task.h>        // current_context
 #include <tbb/task_arena.h>  // task_arena
-#include <tbb/task_group.h>  // task_group, task_group_context, task_group_status
+#include <tbb/task_group.h>  // task_group, task_group_context, task_group_status, task_handle
 #include <tbb/version.h>     // TBB_INTERFACE_VERSION
 
 #include <atomic>           // atomic
 #include <chrono>           // duration, nanoseconds, time_point
-#include <cstddef>          // size_t
+#include <cstddef>          // nullptr_t, size_t
 #include <cstdint>          // uint32_t, uint64_t
 #include <memory>           // construct_at, destroy_at, unique_ptr
 #include <new>              // launder
@@ -118,8 +118,9 @@ struct options {
   on_exception exceptions = on_exception::as_error;
   /// A group that is made in a task, but belongs to none: it is not cancelled with the task, the
   /// end of the task does not wait for it, and it may outlive the task while it is busy. It is as
-  /// if the group had been made outside of any task. Waiting in its tasks for a group whose task
-  /// waits for it is not answered `errc::would_deadlock`: nothing connects the two.
+  /// if the group had been made outside of any task. Suppose a task of group A waits for a detached
+  /// group D, and a task of D waits for A. That is a deadlock, which errgroup does not detect,
+  /// because D has no parent.
   bool detached = false;
 };
 
@@ -209,10 +210,11 @@ class group {
 
   /// Runs `f` if a slot is free for it, or if there is room in a bounded queue.
   ///
-  /// False if the group is cancelled, or if it is full: with `options::limit` alone, if as many
-  /// tasks as the limit are unfinished; with `options::queue`, if `run` would have to make room.
-  /// `f` was not touched then, and nothing is counted. A group with neither is never full.
-  /// So `while (g.try_run(worker)) {}` starts as many workers as there are slots.
+  /// False if the group is cancelled. With `options::limit` alone, false if as many tasks as the
+  /// limit are unfinished. With `options::queue`, false if `run` would have to make room. `f` was
+  /// not touched then, and nothing is counted. Without both, a group is never full. A task that
+  /// calls `try_run` on its own group counts itself. So `while (g.try_run(worker)) {}` starts as
+  /// many workers as there are slots.
   ///
   /// Throws what `run` throws.
   template <class F>
@@ -278,7 +280,8 @@ class group {
   ///
   /// In the body of an oneTBB algorithm that the task called, on another thread than the task's:
   /// true with `options::limit` and without `options::arena`, false otherwise. oneTBB does not tell
-  /// to whom such a body belongs. docs/guarantees.md lists all cases.
+  /// to whom such a body belongs. False in the tasks of a group that was made in such a body, on
+  /// another thread. docs/guarantees.md lists all cases.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API bool is_inside() const;
 
   /// Inside the group: runs `f` now, in this thread, as a task of it, on the slot that the caller
@@ -291,13 +294,14 @@ class group {
                    &f, where);
   }
 
-  /// Runs `f`, which does not throw, in this thread as a part of a task of this group that will not
-  /// run. For those who make handles to single tasks: to destroy the callable of one that is
-  /// cancelled, whose destructor is inside the group. Threads: any, while that task is unfinished.
+  /// Runs `f` in this thread as part of a task that was cancelled before it ran. `f` must not
+  /// throw. A handle uses it to destroy the callable inside the group. The task must stay
+  /// unfinished until this returns. Threads: any.
   template <class F>
   void discard_inside(F&& f) noexcept {
     detail::thread_state& self = detail::this_worker();
-    detail::task_scope inside(self, *this, engine_.context, self.top->pool);
+    // The context of what runs here: a group that `f` makes belongs to this frame.
+    detail::task_scope inside(self, *this, tbb::task::current_context(), self.top->pool);
     std::forward<F>(f)();
   }
 
@@ -438,7 +442,11 @@ class group {
   ERRGROUP_API tbb::task_group_context& context() noexcept;
 
  private:
-  explicit group(bool detached);
+  // Of two parameters, so that no user's initializer fits.
+  struct parentage {
+    bool belongs;  // to the task that it is made in, if there is one
+  };
+  group(parentage place, std::nullptr_t);
 
   friend class detail::task_scope;
   friend error check() noexcept;
@@ -577,10 +585,11 @@ class group {
 
     void skip() noexcept { std::exchange(group_, nullptr)->discard(kept_); }
 
-    /// oneTBB has not taken it: it is no task.
+    /// oneTBB refused the task. Destroys the callable outside of any task; `run` throws.
     void drop() noexcept {
-      group_ = nullptr;
-      std::destroy_at(&kept_);
+      if (std::exchange(group_, nullptr) != nullptr) {
+        std::destroy_at(&kept_);
+      }
     }
 
    private:
@@ -598,7 +607,7 @@ class group {
       g.run_due();
     }
 
-    mutable group* group_;  // null: `kept_` is destroyed
+    mutable group* group_;  // null: `kept_` was destroyed or moved out
     std::size_t index_;
     union {
       mutable detail::held<K> kept_;
@@ -786,7 +795,7 @@ class group {
   ERRGROUP_API void run_inside_now(error (*call)(void*) noexcept, void* argument,
                                    std::source_location where) noexcept;
   ERRGROUP_API error run_here_and_wait(detail::thread_state& self,
-                                       void (*task)(void*, bool runs) noexcept, void* argument);
+                                       tbb::task_handle (*make)(group&, void*), void* task);
 
   // group.cpp
   bool record(error const& e, bool stop_too) noexcept;
@@ -821,11 +830,11 @@ class group {
   void join() noexcept;
   void notice_cancellation() noexcept;
   template <class Body>
-  void engine_wait(Body const* body) noexcept;
+  void engine_wait(Body* body) noexcept;
   template <class Body>
-  bool engine_wait_in_pool(Body const* body) noexcept;
+  bool engine_wait_in_pool(Body* body) noexcept;
   template <class Body>
-  void engine_wait_here(Body const* body) noexcept;
+  void engine_wait_here(Body* body) noexcept;
   void await_maker(detail::thread_state const& self) const noexcept;
   [[nodiscard]] error recorded() const noexcept;
   [[nodiscard]] error outcome() noexcept;
@@ -1108,13 +1117,8 @@ error group::start_and_wait(Label&& label, F&& f) {
   spawned<K> here(*this, submitted(), std::forward<Label>(label), std::forward<F>(f));
   return run_here_and_wait(
       self,
-      [](void* p, bool runs) noexcept {
-        auto& task = *static_cast<spawned<K>*>(p);
-        if (runs) {
-          task();
-        } else {
-          task.skip();
-        }
+      [](group& g, void* task) {
+        return g.engine_.tasks.defer(std::move(*static_cast<spawned<K>*>(task)));
       },
       &here);
 }

@@ -14,6 +14,7 @@
 #include <mutex>            // mutex
 #include <optional>         // optional
 #include <source_location>  // source_location
+#include <thread>           // thread
 #include <type_traits>      // decay_t
 #include <utility>          // exchange, forward, move
 
@@ -66,6 +67,7 @@ class ERRGROUP_API single_task {
   std::optional<group> own_;  // what is started inside belongs to this
   bool is_canceled_ = false;
   std::atomic<claim> claimed_{claim::none};
+  std::atomic<std::thread::id> canceler_{};  // the thread in `cancel` that destroys the callable
   std::atomic<bool> ready_{false};
   std::atomic<int> waiters_{0};
 };

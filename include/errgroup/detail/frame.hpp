@@ -111,13 +111,17 @@ class task_scope {
  public:
   task_scope(thread_state& self, group& owner, tbb::task_group_context& context,
              queue_life pool) noexcept
+      : task_scope(self, owner, &context, pool) {}
+  /// `context` is what oneTBB runs here, which may be nothing.
+  task_scope(thread_state& self, group& owner, tbb::task_group_context* context,
+             queue_life pool) noexcept
       : self_(self) {
     frame* f = self.top->above;
     if (f == nullptr) [[unlikely]] {
       f = grow_frames(self);
     }
     f->owner.store(&owner, std::memory_order_relaxed);
-    f->context.store(&context, std::memory_order_relaxed);
+    f->context.store(context, std::memory_order_relaxed);
     f->pool = pool;
     // Release: a thread that finds the number finds what was written before.
     f->task.store(++self.next_task, std::memory_order_release);
