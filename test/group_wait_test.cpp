@@ -14,10 +14,12 @@
 #include <tbb/task_group.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -414,6 +416,44 @@ TEST(GroupWait, W3_is_known_on_every_thread_of_a_limited_group) {
   }
   EXPECT_FALSE(g.wait());
   EXPECT_EQ(right, 120);
+}
+
+// Known, and disabled: where no worker comes, a call for help that nobody has answered is sent
+// again for another group. It keeps the tag of the region in which it was spawned, and a later
+// region may have the same tag, which is an address on the stack.
+TEST(GroupWait, DISABLED_W4_a_task_submitted_outside_of_an_isolated_region_does_not_run_in_it) {
+  tbb::global_control const alone(tbb::global_control::max_allowed_parallelism, 1);
+  // A thread of its own, with an empty deque.
+  std::thread([] {
+    errgroup::group g;
+    bool in_region = false;
+    bool ran_in_region = false;
+    std::function<void()> const leave_a_call = [] {
+      errgroup::group other;
+      other.run([] {});
+      EXPECT_FALSE(other.wait());
+    };
+    std::function<void()> const wait_in_region = [&] {
+      in_region = true;
+      tbb::task_group raw;
+      tbb::task_handle handle = raw.defer([] {});
+      std::thread ends([&handle] {
+        support::dawdle(1000);
+        tbb::task_handle(std::move(handle));
+      });
+      raw.wait();
+      ends.join();
+      in_region = false;
+    };
+    for (auto const* region : {&leave_a_call, &wait_in_region}) {
+      if (region == &wait_in_region) {
+        g.run([&] { ran_in_region = in_region; });
+      }
+      tbb::this_task_arena::isolate(*region);
+    }
+    EXPECT_FALSE(g.wait());
+    EXPECT_FALSE(ran_in_region);
+  }).join();
 }
 
 TEST(GroupWait, W4_an_isolated_wait_never_meets_a_sibling) {
