@@ -406,7 +406,6 @@ TEST_F(GroupTimed, L3_a_task_that_is_due_and_blocks_strands_no_task_of_a_page) {
 
 TEST_F(GroupTimed, L3_a_task_that_is_due_and_blocks_strands_no_task_that_was_spawned) {
   support::watchdog const guard("spawned tasks beside one that is due and blocks");
-  tbb::global_control const two(tbb::global_control::max_allowed_parallelism, 2);
   test_clock c;
   group g;
   support::rendezvous both_start(2, "two threads to run spawned tasks");
@@ -415,7 +414,7 @@ TEST_F(GroupTimed, L3_a_task_that_is_due_and_blocks_strands_no_task_that_was_spa
   std::atomic<int> begun{0};
   std::atomic<int> missing{40};
   g.run_after(hours(1), [&] { all_ran.wait(); });
-  std::thread waiter([&] {
+  auto run_and_wait = [&] {
     g.run([&] {
       for (int i = 0; i != 40; ++i) {
         g.run([&] {
@@ -430,7 +429,8 @@ TEST_F(GroupTimed, L3_a_task_that_is_due_and_blocks_strands_no_task_that_was_spa
       }
     });
     EXPECT_FALSE(g.wait());
-  });
+  };
+  std::thread waiter([&] { support::with_workers(1, run_and_wait); });
   await([&] { return begun >= 2; }, "two spawned tasks to start");
   c.advance(hours(1));
   go.open();
