@@ -15,9 +15,9 @@ namespace errgroup::detail {
 
 namespace {
 
-// A thread stays that long without a cleanup: starting one takes some 50 us.
+// An idle thread stays for this time: starting a thread takes some 50 us.
 constexpr std::chrono::milliseconds lingers{100};
-// A queue of cleanups that has not moved for that long needs another thread.
+// If no thread takes a cleanup for this time, while some wait, another thread is needed.
 constexpr std::chrono::milliseconds stuck_after{1};
 
 }  // namespace
@@ -33,10 +33,10 @@ struct cleanup_threads {
   cleanup* first = nullptr;
   cleanup* last = nullptr;
   std::size_t threads = 0;  // started, and not ended
-  std::size_t idle = 0;     // of those, so many wait for a cleanup
-  bool starting = false;    // one of them has not begun yet
-  std::uint64_t taken = 0;  // cleanups
-  // Of the timer's thread: how many were taken when it last looked, and when that changed.
+  std::size_t idle = 0;     // threads that wait for a cleanup
+  bool starting = false;    // a started thread has not begun yet
+  std::uint64_t taken = 0;  // cleanups that threads have taken so far
+  // For the timer's thread: `taken` when it last looked, and the time of the last change.
   std::uint64_t seen_taken = 0;
   std::chrono::steady_clock::time_point seen_at{};
 

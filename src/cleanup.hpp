@@ -11,10 +11,11 @@ namespace errgroup::detail {
 /// to the cleanup threads.
 ///
 /// A cleanup thread takes cleanups in the order in which they were handed over. The first cleanup
-/// starts it. It ends when no cleanup has come for a while. Usually there is one.
+/// starts the first thread. A thread ends when no cleanup has come for 0.1 s. Usually there is one
+/// thread.
 ///
-/// User code may block, and may even wait for a later cleanup. So a further thread is started when
-/// cleanups wait and no thread has taken one for 1 ms. The timer's thread checks that every 0.25 ms
+/// User code may block, and may even wait for a later cleanup. So if cleanups wait, and no thread
+/// has taken one for 1 ms, another thread is started. The timer's thread checks that every 0.25 ms
 /// while a cleanup waits. Many short cleanups therefore share one or two threads, and each thread
 /// that blocks delays the cleanups behind it by about 1 ms.
 class cleanup {
@@ -28,7 +29,8 @@ class cleanup {
   cleanup& operator=(cleanup const&) = delete;
 
   /// Has a cleanup thread call the function. If this cleanup waits for its call already, nothing
-  /// changes. If the process has no cleanup thread and cannot start one, calls it now.
+  /// changes. If the process has no cleanup thread and cannot start one, the caller runs all
+  /// cleanups that wait, now.
   ///
   /// Threads: the timer's, or a cleanup thread. The caller holds no lock.
   void hand_over() noexcept;

@@ -111,8 +111,7 @@ error error_access::alone(error const& e) noexcept {
 
 namespace {
 
-/// Writes a context before those that `text` has. Throws `std::bad_alloc`; `text` is as before
-/// then.
+/// Puts `context` before the contexts in `text`. Throws `std::bad_alloc`; then `text` is unchanged.
 void prepend(std::string& text, std::string_view context) {
   if (!context.empty()) {
     std::string both(context);
@@ -135,8 +134,8 @@ void copy_note(error_note& note, error const& e) {
 error error_access::in_context(error const& one, std::string_view context) {
   note_ptr const note(new error_note);
   copy_note(*note.get(), one);
-  // The message tells what it learned last first. An origin that is learned later stands before
-  // what is inner now.
+  // The message begins with the latest addition. If the error has no origin yet, a later origin
+  // stands before this context, so the context is an inner one.
   bool const has_path = !note->origin.path.empty() || !note->origin.name.empty();
   prepend(has_path ? note->outer_context : note->inner_context, context);
   error e = alone(one);
@@ -157,7 +156,7 @@ void error_access::give_note(error& e, error_note& note) noexcept {
   error_note const* const known = e.note_ != nullptr ? e.note_->one : nullptr;
   if (known != nullptr && note.inner_context.empty() && note.outer_context.empty()) {
     try {
-      // The note has an origin that `e` had not: it stands before all that `e` says.
+      // The new note brings an origin, which stands before all contexts of `e`.
       note.inner_context = known->inner_context;
       prepend(note.inner_context, known->outer_context);
     } catch (std::bad_alloc const&) {
@@ -178,7 +177,7 @@ void error_access::set_attempts(error& e, std::size_t n) noexcept {
   try {
     copy_note(*note.get(), e);
   } catch (std::bad_alloc const&) {
-    // it tells the number without the place
+    // Without memory, the error keeps the number of attempts, but may lose its origin and contexts.
   }
   note->attempts = n;
   give_note(e, *note.get());
@@ -248,7 +247,7 @@ contexts contexts_of(error const& e) noexcept {
                          : contexts{note->one->outer_context, note->one->inner_context};
 }
 
-/// Appends what stands before other words.
+/// Appends `words` and ": ", unless they are empty.
 void append_before(std::string& text, std::string_view words) {
   if (!words.empty()) {
     text.append(words).append(": ");
@@ -278,14 +277,14 @@ error error::with_context(std::string_view context) const noexcept {
       each.push_back(detail::error_access::in_context(one, context));
     }
     error e = combine(each);
-    if (e.others_ == others_) {  // else there was no memory for them
+    if (e.others_ == others_) {  // otherwise `combine` had no memory for some of them
       e.skipped_ = skipped_;
       e.dropped_ = dropped_;
       e.echoes_ = echoes_;
       return e;
     }
   } catch (std::bad_alloc const&) {
-    // as it is
+    // The error stays as it is.
   }
   return *this;
 }
@@ -331,7 +330,7 @@ void append_failure(std::string& text, error const& e, bool in_one_line, bool st
   std::size_t const begin = text.size();
   auto const [outer, inner] = contexts_of(e);
   append_before(text, outer);
-  // Without memory for its path, it has a name only.
+  // If there was no memory for its path, the origin has only a name.
   task_origin const& from = e.origin();
   append_before(text, from.path.empty() ? from.name : from.path);
   append_before(text, inner);

@@ -43,7 +43,8 @@ class error_list {
   /// Gives `first`, the group's first error, all others so far.
   void give_others(error& first) noexcept;
   /// Empties the list and returns its contents. The caller destroys them without holding a lock,
-  /// because the destructors of exceptions are user code. Copies that were handed out keep theirs.
+  /// because the destructors of exceptions are user code. Errors that were handed out keep their
+  /// others.
   [[nodiscard]] note_ptr clear() noexcept;
 
  private:

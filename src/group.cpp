@@ -216,8 +216,8 @@ void group::reset() {
     t->deadline.store(clock::time_point::max(), std::memory_order_relaxed);
     t->expired = false;
   }
-  // The old errors are destroyed last, when the door is open: the destructor of an exception may
-  // use the group.
+  // The old errors are destroyed at the end of this function, when the door is open again: the
+  // destructor of an exception may use the group.
   forgotten errors;
   bool const closed = idle && close_door();
   if (closed) {
@@ -745,8 +745,8 @@ error group::run_here_and_wait(thread_state& self, tbb::task_handle (*make)(grou
     spawned_first();
   }
   note_joined(before);
-  // With a queue, a task of it may have spawned another one, which nobody counts but oneTBB, just
-  // after oneTBB's count was zero.
+  // A task of the queue may have spawned another task just after oneTBB's count was zero. Only
+  // oneTBB counts that task, so a group with queued tasks waits again, in `join`.
   if (was_unqueued && is_unqueued() && is_joined()) {
     notice_cancellation();
   } else {

@@ -162,8 +162,8 @@ void insist(F const& f) noexcept {
 
 }  // namespace detail
 
-// oneTBB's own wait, after running `body`, a function or a task of this group, in the group's
-// context if there is one.
+// oneTBB's own wait. If there is a `body`, which is a function or a task of this group, it runs
+// first, in the group's context.
 template <class Body>
 void group::engine_wait(Body* body) noexcept {
   if (made_pool_.of == nullptr || detail::this_thread().top->pool == made_pool_ ||

@@ -34,9 +34,10 @@ group::group(parentage place, std::nullptr_t) {
   made_task_.store(task, std::memory_order_relaxed);
   made_under_ = place.belongs ? tbb::task::current_context() : nullptr;
   bool const is_root = made_under_ == nullptr;
-  // If the current context is the top frame's, this is the top frame's task. Otherwise it is the
-  // body of an algorithm or a raw task, perhaps an unrelated one that this thread took on while it
-  // waited. Both are null where the callable of a skipped task is destroyed outside of any task.
+  // If the current context is the top frame's, oneTBB runs the top frame's task here. Otherwise it
+  // runs the body of an algorithm or a raw task, perhaps an unrelated one that this thread took on
+  // while it waited. If a skipped callable is destroyed outside of any task, both contexts are
+  // null.
   bool const belongs = place.belongs && task != 0 &&
                        made_under_ == self.top->context.load(std::memory_order_relaxed);
   is_child_ = belongs && !is_root;
@@ -64,7 +65,8 @@ group::group(parentage place, std::nullptr_t) {
   std::construct_at(&engine_,
                     is_root ? tbb::task_group_context::isolated : tbb::task_group_context::bound);
   if (belongs && self.top->owner.load(std::memory_order_relaxed)->is_stopped()) {
-    // Also where oneTBB's context does not tell: in the callable of a skipped task.
+    // oneTBB's context need not be cancelled in the destructor of a skipped callable, so the owner
+    // of the frame is asked.
     record(errc::canceled, true);
   }
 }

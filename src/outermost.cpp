@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#define ERRGROUP_BUILDS_OUTERMOST  // without exceptions: see below
+#define ERRGROUP_BUILDS_OUTERMOST  // compiled without exceptions: see below
 #include <errgroup/detail/outermost.hpp>
 
 // This file is compiled without unwind information (see CMakeLists.txt). An exception that gets

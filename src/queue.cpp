@@ -13,7 +13,7 @@ queue* free_queues = nullptr;
 
 // Of a queue's nodes, so many are kept for the next groups, 64 KiB; the others go back to the heap.
 constexpr std::size_t most_kept_nodes = 1024;
-// Memory for so many due tasks is kept in a free queue, 1.5 KiB.
+// A free queue keeps memory for at most so many due tasks, 1.5 KiB.
 constexpr std::size_t most_kept_due = 64;
 
 }  // namespace

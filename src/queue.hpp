@@ -250,16 +250,16 @@ struct alignas(64) queue {
     return std::span(tail->of).subspan(first, tail_at - first);
   }
 
-  /// Takes the lock when there is memory for one more due task. Throws `std::bad_alloc`, without
-  /// the lock. `memory` is to be destroyed after the lock is released.
+  /// Takes the lock, with memory for one more due task. Throws `std::bad_alloc`, without the lock.
+  /// The caller destroys `memory` after it has released the lock.
   void acquire_for_due(spin_mutex::scoped_lock& held, std::vector<timed_task>& memory);
   /// After `acquire_for_due`.
   void push_due(timed_task const& t) noexcept;
   /// The task that has been due for the longest time; null if none is due.
   [[nodiscard]] node* pop_due() noexcept;
 
-  /// The next task: one that is due, or the oldest. (Where any number may run, one that is in
-  /// nobody's batch is preferred.)
+  /// The next task: the one that has been due for the longest time, or else the oldest. (If any
+  /// number may run, a task that is in no batch is preferred.)
   [[nodiscard]] node* pop() noexcept {
     if (due.load(std::memory_order_relaxed) != 0) [[unlikely]] {
       return pop_due();
@@ -290,7 +290,7 @@ struct alignas(64) queue {
 
   /// Takes the rest of the first page, if there is another. Not where somebody may wait for room:
   /// what a batch has finished is counted when it is given back. And one batch at a time where
-  /// tasks start in order. And no batch while a task is due.
+  /// tasks start in order. While a task is due, no batch is taken.
   [[nodiscard]] bool pop(batch& b) noexcept {
     if (head == tail || head_at == page::capacity || due.load(std::memory_order_relaxed) != 0 ||
         room != static_cast<std::size_t>(-1) ||
@@ -309,8 +309,8 @@ struct alignas(64) queue {
     return true;
   }
 
-  /// So many tasks of batches have finished, at least, and are still counted in `unfinished`. A
-  /// thread that takes a task from its batch has finished the task before that.
+  /// At least so many tasks of batches have finished but are still counted in `unfinished`. Before
+  /// a thread takes a task from its batch, it has finished its previous one.
   [[nodiscard]] std::size_t finished_in_batches() const noexcept {
     std::size_t n = 0;
     for (batch const* b = batches.load(std::memory_order_relaxed); b != nullptr; b = b->next_) {

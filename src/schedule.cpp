@@ -398,8 +398,8 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
   }
 }
 
-// Sleeps in the queue until a thread wakes `s`, with the lock before and after. `is_watched`: the
-// timer's thread polls for a cancellation from above, and wakes `s` then.
+// Sleeps in the queue until a thread wakes `s`, with the lock before and after. If `is_watched`,
+// the timer's thread polls for a cancellation from above, and wakes `s` when it finds one.
 void group::sleep(queue& q, lock_type& lock, detail::sleeper& s, bool is_watched) noexcept {
   q.enlist(s);
   lock.release();
@@ -903,7 +903,7 @@ void group::drain(queue& q, session& s) noexcept {
     n->consume(*n, this);
     s.done += is_task(*n) ? 1U : 0U;
     if (has_due() && s.batch) [[unlikely]] {
-      run_due();  // before this thread takes another task of its batch: other threads may take it
+      run_due();  // first: a due task may block, and a task that this thread has taken would wait
     }
     s.next = s.batch.next();
     if (s.next != nullptr) {

@@ -17,7 +17,8 @@ void refuse_handle() {
 group* single_task::begin() {
   std::scoped_lock const held(lock_);
   own_.emplace(options{.exceptions = group_.exceptions()});
-  // The group may be cancelled while this runs beside oneTBB's cancellation, in a task that waits.
+  // The group may be cancelled already: a wait in a task of another group can run this task in a
+  // context that oneTBB has not cancelled.
   if (is_canceled_ || group_.is_canceling()) {
     own_->cancel();
   }
@@ -64,9 +65,10 @@ void single_task::skip() noexcept {
   }
 }
 
-// The group may end when its task has ended. So the task waits for a thread that cancels it and is
-// destroying its callable. It does not wait for its own thread: the callable's destructor waits for
-// something below, and this thread took the task on there.
+// The group may be destroyed as soon as its task has ended. So if a thread in `cancel` is
+// destroying the callable, the task waits for that thread. The task may run on that very thread:
+// the callable's destructor waits, and the wait took this task on. Then the task must not wait for
+// its own thread.
 void single_task::await_canceler() noexcept {
   if (claimed_.load(std::memory_order_acquire) == claim::drop &&
       canceler_.load(std::memory_order_relaxed) != std::this_thread::get_id()) {

@@ -96,7 +96,7 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
   skip(1);
 }
 
-// Takes a task that is due already, as submit() takes others: in a bounded queue it needs room.
+// Submits a task that is due already. In a bounded queue it needs room, as in submit().
 void group::submit_due(thread_state& self, detail::node* n, clock::time_point due) {
   queue& q = *queue_.load(std::memory_order_acquire);
   std::vector<detail::timed_task> spare;
@@ -127,8 +127,8 @@ void group::submit_due(thread_state& self, detail::node* n, clock::time_point du
   append_due(q, lock, {due, q.pushed.load(std::memory_order_relaxed), n});
 }
 
-// Under the lock, which it releases: puts a task that is counted in `unfinished` before the tasks
-// that wait, and has a thread come for it.
+// Under the lock, which it releases: puts a task, which `unfinished` counts already, before the
+// tasks that wait, and calls a thread for it.
 void group::append_due(queue& q, lock_type& lock, detail::timed_task const& task) noexcept {
   detail::wake_list awake;
   q.push_due(task);
@@ -259,7 +259,8 @@ void group::set_deadline_at(clock::time_point at) {
   }
 }
 
-// One search through all tokens of the process serves the deadlines that passed before it.
+// Has a cleanup thread search through all tokens of the process. One search serves all deadlines
+// that passed before it.
 void group::fire_tokens_later() noexcept {
   static constinit detail::cleanup all([](detail::cleanup&) noexcept { tokens::fire(); });
   all.hand_over();
@@ -292,11 +293,11 @@ void group::expire(timed& t) noexcept {
   }
   leave(one_visitor, false);
   if (has_tokens) {
-    fire_tokens_later();  // groups made in its tasks may have one
+    fire_tokens_later();  // groups that were made in its tasks may have tokens
   }
 }
 
-// Closes the queue if no callable waits in it. False, and nothing is done, if one does.
+// If no callable waits in the queue, closes it. Otherwise does nothing, and returns false.
 bool group::close_empty_queue() noexcept {
   // seq_cst: with make_queue(), as in mark_stopped().
   queue* const q = queue_.load(std::memory_order_seq_cst);

@@ -15,7 +15,8 @@ namespace errgroup {
 
 /// What a group has that has to do with time: its deadline, and the tasks that are not due yet.
 struct group::timed final : detail::alarm {
-  /// What a passed deadline leaves to run on a cleanup thread, which is a visitor meanwhile.
+  /// The user code that a passed deadline leaves. The cleanup thread that runs it is a visitor of
+  /// the group meanwhile.
   struct leftover : detail::cleanup {
     explicit leftover(group& g) noexcept
         : cleanup([](cleanup& c) noexcept { static_cast<leftover&>(c).owner.clean_up(); }),

@@ -186,7 +186,8 @@ struct timer {
     return replaced.load(std::memory_order_relaxed) ? latest : std::min(latest, heap.front()->due_);
   }
 
-  // Threads that `f` starts, oneTBB's among them, block the signals that this one's starter did.
+  // Threads that `f` starts, oneTBB's workers among them, block only the signals that the starter
+  // of this thread blocked.
   template <class F>
   void with_signals(F const& f) {
     pthread_sigmask(SIG_SETMASK, &signals, nullptr);

@@ -159,7 +159,7 @@ struct ERRGROUP_API error_note {
   error const* all = nullptr;  // of several errors: these
   std::exception_ptr exception;
   task_origin origin;
-  // What `error::with_context` has added: before the origin was known, and since then.
+  // What `error::with_context` has added: inner before the origin was known, outer afterwards.
   std::string inner_context;
   std::string outer_context;
   std::size_t attempts = 0;
@@ -306,14 +306,15 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
   /// context stands in `what()`, in `message()`, and in what is made of these: `<<`, `std::format`,
   /// the `what()` of an `exception_group`. If there are `others()`, each failure gets the context.
   /// The rest of the error stays as it is: `code()`, `==`, `get_if`, `origin()`, `stack()`, the
-  /// counts, `attempts()`. So does `exception()`: what `raise()` throws is what the task threw, and
-  /// knows no context.
+  /// counts, `attempts()`. So does `exception()`: `raise()` throws what the task threw, without the
+  /// context.
   ///
   /// Success stays success. An empty context changes nothing.
   ///
   /// Throws: nothing. If there is no memory for the context, the error is returned without it: the
   ///     lack of memory must not take the place of the failure.
-  /// Cost: on success, that of a copy. The text is the caller's to make; see below.
+  /// Cost: on success, that of a copy. The caller pays for the text also then, unless it gives a
+  ///     callable; see below.
   [[ERRGROUP_NODISCARD_COPY]] ERRGROUP_API error
   with_context(std::string_view context) const noexcept;
   /// The same with the text that `make()` returns. `make` is called for a failure only, so success
@@ -350,7 +351,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
   ///
   /// Cost: a rethrow for each exception that it looks at.
   ///
-  /// Of a temporary error it does not compile: what it returns would be gone when it is used.
+  /// Of a temporary error it does not compile: the pointer would dangle.
   template <class E>
   [[ERRGROUP_NODISCARD_ANSWER]] E const* get_if() const& noexcept {
     for (error const& one : all()) {
@@ -370,7 +371,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
   }
 
   /// The first in `all()` for which `pred(error const&)` is true, or null. Valid as long as
-  /// `all()`; of a temporary error it does not compile either.
+  /// `all()`. Of a temporary error it does not compile either.
   template <class Pred>
   [[ERRGROUP_NODISCARD_ANSWER]] error const* find_if(Pred pred) const& {
     for (error const& one : all()) {
@@ -392,7 +393,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
   /// that a task gets from an inner group and returns says which task of that one it was.
   ///
   /// Valid as long as this object, or a copy of it, lives. Of a temporary error it is a copy, so
-  /// `auto const& from = g.wait().origin();` is fine; copying throws `std::bad_alloc`.
+  /// `auto const& from = g.wait().origin();` is fine. Making that copy may throw `std::bad_alloc`.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API task_origin const& origin() const& noexcept;
   [[ERRGROUP_NODISCARD_ANSWER]] task_origin origin() const&& { return origin(); }
 

@@ -28,7 +28,7 @@ class ERRGROUP_API exception_group : public std::runtime_error {
 
   /// The first error, which has the others.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error const& error() const& noexcept { return all_; }
-  /// Of a temporary exception it is the error itself, and not a reference.
+  /// The same by value, for a temporary exception.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() const&& noexcept { return all_; }
 
   /// The exception of each, the first one first. Throws `std::bad_alloc`.

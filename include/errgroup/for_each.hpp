@@ -93,19 +93,18 @@ error for_each_in(options const& opts, F const& f, std::source_location where, R
 ///
 /// Of other ranges, threads take turns in taking a few elements under a lock:
 ///
-/// - Under the lock: copies, increments and comparisons of the range's iterators. Each iterator is
-///   incremented once. So the predicate of a `views::filter` is called once for each element, by
+/// - Under the lock, the iterators of the range are copied, incremented and compared. Each iterator
+///   is incremented once. So the predicate of a `views::filter` is called once for each element, by
 ///   one thread at a time.
-/// - A range that can be read more than once gives an iterator for each element. The thread that
-///   calls `f` dereferences that iterator once, without the lock, beside other threads. So the
-///   function of a `views::transform` runs in parallel, as `f` does. (Where a `views::filter`
-///   stands behind it, its predicate dereferences the iterator, too: once more, under the lock.)
-/// - A range that can be read once is dereferenced under the lock. Its elements are taken out of
-/// it,
-///   and `f` gets those: by reference, if the range gives references, else as rvalues.
+/// - If the range can be read more than once, it gives an iterator for each element. The thread
+///   which calls `f` dereferences that iterator once, without the lock, beside other threads. So
+///   the function of a `views::transform` runs in parallel, as `f` does. (If a `views::filter`
+///   follows the `views::transform`, the filter dereferences once more, under the lock.)
+/// - If the range can be read only once, its iterator is dereferenced under the lock, and `f` gets
+///   the elements themselves: by reference, if the range gives references, else as rvalues.
 ///
-/// Where elements are done quickly, some are taken before the first of them is worked on, up to
-/// 1024: a range must not wait for what `f` does with elements that it has given out.
+/// If elements are done quickly, a thread takes up to 1024 of them before it works on the first: a
+/// range must not wait for what `f` does with elements that it has given out.
 ///
 /// Call it as `errgroup::for_each`: with arguments from `std`, the bare name finds
 /// `std::for_each` as well.
@@ -114,9 +113,9 @@ error for_each_in(options const& opts, F const& f, std::source_location where, R
 ///     `std::function`; what the range's `begin`, `end` and `size` throw; `std::bad_alloc`. What
 ///     its iterators throw later is an error.
 /// Threads: any, tasks of a group included.
-/// Cost: that of `tbb::parallel_for`; of a range without random access besides, a lock for each few
-///     elements, and memory for up to 1024 iterators or elements for each thread. Whether the group
-///     was cancelled is looked at every few microseconds; see perf/bulk.
+/// Cost: that of `tbb::parallel_for`. A range without random access costs besides a lock for every
+///     few elements, and memory for up to 1024 iterators or elements for each thread. Each thread
+///     looks every few microseconds whether the group was cancelled; see perf/bulk.
 ///
 /// `where` is the place of the call, for `error::origin`.
 template <std::ranges::input_range R, class F>

@@ -116,11 +116,11 @@ struct options {
   tbb::task_arena* arena = nullptr;
   /// What happens when a task throws.
   on_exception exceptions = on_exception::as_error;
-  /// A group that is made in a task, but belongs to none: it is not cancelled with the task, the
-  /// end of the task does not wait for it, and it may outlive the task while it is busy. It is as
-  /// if the group had been made outside of any task. Suppose a task of group A waits for a detached
-  /// group D, and a task of D waits for A. That is a deadlock, which errgroup does not detect,
-  /// because D has no parent.
+  /// The group belongs to no task, even if it is made in one: it is not cancelled with the task,
+  /// the end of the task does not wait for it, and it may outlive the task while it is busy. It is
+  /// as if the group had been made outside of any task. Suppose a task of group A waits for a
+  /// detached group D, and a task of D waits for A. That is a deadlock, which errgroup does not
+  /// detect, because D has no parent.
   bool detached = false;
 };
 
@@ -145,7 +145,8 @@ struct options {
 /// asked; see docs/guarantees.md.) With `options::detached` it belongs to none in either case.
 ///
 /// A callable belongs to its task until it is destroyed: its destructor runs inside the task, on
-/// its slot, before the task counts as finished. So it may submit, and make groups.
+/// the task's slot, before the task counts as finished. So the destructor may submit tasks and make
+/// groups.
 ///
 /// Threads: every member function may be called from any thread at any time, also from tasks of the
 /// group, unless it says otherwise; of course not beside the destructor.
@@ -185,7 +186,7 @@ class group {
   /// A task of a limited group starts as soon as a slot and a thread are free, without anybody
   /// waiting; so does one from outside in a group without a limit, if its arena has workers. Tasks
   /// of a limited group start in the order of their submission if they come from one thread. If
-  /// there is no room in a bounded queue, a caller inside a task of this group runs the oldest
+  /// there is no room in a bounded queue, a caller inside a task of this group runs the next
   /// waiting task (or `f`, if none waits) itself, so that `run` never waits for a slot there; a
   /// caller outside helps the group until there is room, or the group is cancelled. So do not hold
   /// a lock that tasks of the group take.
@@ -210,11 +211,12 @@ class group {
 
   /// Runs `f` if a slot is free for it, or if there is room in a bounded queue.
   ///
-  /// False if the group is cancelled. With `options::limit` alone, false if as many tasks as the
-  /// limit are unfinished. With `options::queue`, false if `run` would have to make room. `f` was
-  /// not touched then, and nothing is counted. Without both, a group is never full. A task that
-  /// calls `try_run` on its own group counts itself. So `while (g.try_run(worker)) {}` starts as
-  /// many workers as there are slots.
+  /// Returns false if the group is cancelled. With `options::limit` alone, it returns false if as
+  /// many tasks as the limit are unfinished. With `options::queue`, it returns false if `run` would
+  /// have to make room. If it returns false, `f` was not touched, and nothing is counted. Without a
+  /// limit and a queue, a group is never full. If a task calls `try_run` on its own group, that
+  /// task is one of the unfinished ones. So `while (g.try_run(worker)) {}` starts as many workers
+  /// as there are slots.
   ///
   /// Throws what `run` throws.
   template <class F>
@@ -276,12 +278,12 @@ class group {
   }
 
   /// True in a task of this group (in its call, and in the destructor of its callable), in what the
-  /// task calls on the same thread, and in the tasks of groups that were made below it.
+  /// task calls on the same thread, and in the tasks of groups that were made in such a task.
   ///
-  /// In the body of an oneTBB algorithm that the task called, on another thread than the task's:
-  /// true with `options::limit` and without `options::arena`, false otherwise. oneTBB does not tell
-  /// to whom such a body belongs. False in the tasks of a group that was made in such a body, on
-  /// another thread. docs/guarantees.md lists all cases.
+  /// If the task calls a oneTBB algorithm, and another thread runs its body: true with
+  /// `options::limit` and without `options::arena`, false otherwise, because oneTBB does not tell
+  /// which task called the algorithm. In the latter case it is also false in the tasks of a group
+  /// that was made in such a body. docs/guarantees.md lists all cases.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API bool is_inside() const;
 
   /// Inside the group: runs `f` now, in this thread, as a task of it, on the slot that the caller
@@ -294,13 +296,13 @@ class group {
                    &f, where);
   }
 
-  /// Runs `f` in this thread as part of a task that was cancelled before it ran. `f` must not
-  /// throw. A handle uses it to destroy the callable inside the group. The task must stay
-  /// unfinished until this returns. Threads: any.
+  /// Runs `f` in this thread, inside the group, as part of a task that was cancelled before it ran.
+  /// A handle uses this to destroy the callable of its task. `f` must not throw. The task must stay
+  /// unfinished until this call returns. Threads: any.
   template <class F>
   void discard_inside(F&& f) noexcept {
     detail::thread_state& self = detail::this_worker();
-    // The context of what runs here: a group that `f` makes belongs to this frame.
+    // With the current context, a group that `f` makes belongs to this frame (group::group).
     detail::task_scope inside(self, *this, tbb::task::current_context(), self.top->pool);
     std::forward<F>(f)();
   }
@@ -318,16 +320,17 @@ class group {
   /// Runs `f` as a task of this group, at `time` or as soon afterwards as there is a thread and a
   /// slot. `wait` waits for it, and cancelling drops and counts it.
   ///
-  /// A task that is due goes before all tasks of the group that wait: it starts when a thread of
-  /// the group has finished the task that it runs. Among tasks that are due the one with the
-  /// earliest time starts first, ties start in the order of their submission. A task with a time in
-  /// the past is due at once.
+  /// A task that is due goes before all tasks of the group that wait. If all threads of the group
+  /// are busy, it starts when the first of them has finished its task. Of several tasks that are
+  /// due, the one with the earliest time starts first; ties start in the order of their submission.
+  /// A task with a time in the past is due at once.
   ///
   /// `time` is of the steady clock, `errgroup::clock`, or the system's clock. Of the latter it is
   /// how far away it is now that counts, whatever is done to that clock later.
   ///
-  /// A task that is not due does not count against `options::queue`, and gets a place when it is
-  /// due. A task that is due when it is submitted needs room, as in `run`.
+  /// A task that is not due does not count against `options::queue`. When it becomes due it is
+  /// admitted, even if the queue is full. A task that is due when it is submitted needs room, as in
+  /// `run`.
   ///
   /// Throws what `run` throws, and `std::system_error` if the process's timer has no thread yet and
   ///     there is none to be had.
@@ -346,10 +349,10 @@ class group {
   /// It never runs beside itself. A run that comes late, or takes longer than `period`, is not
   /// followed by others to make up for it: the times that have passed meanwhile are left out.
   ///
-  /// A run goes before all tasks of the group that wait, but no running task makes way for it. If
-  /// all threads of the group are busy, the run starts when the first of them has finished its
-  /// task. So a run is late by that long, however many tasks wait. If that takes longer than
-  /// `period`, some runs are left out. A task that blocks all threads blocks the runs, too.
+  /// A run goes before all tasks of the group that wait, but no running task is interrupted. If all
+  /// threads of the group are busy, the run starts when the first of them has finished its task. So
+  /// the number of tasks that wait does not make the run later. If the run comes later than the
+  /// next time, that time is left out. If tasks block all threads of the group, no run starts.
   ///
   /// Until it ends, `wait` does not return. Throws what `run_at` throws, and
   /// `std::invalid_argument` for a period that is not positive.
@@ -417,8 +420,8 @@ class group {
 
   /// Has `f` called when the group is cancelled, in the thread that cancels it; at once if it is
   /// cancelled already. To wake a queue, or close a socket, that a task is blocked on. When a
-  /// deadline passes, a thread of the library calls `f`. All deadlines share such threads. `wait`
-  /// does not wait for the call.
+  /// deadline passes, a thread of the library calls `f`, and `wait` does not wait for that call.
+  /// All deadlines share such threads.
   ///
   /// It is a `std::stop_callback` of `get_stop_token()`: `f` is not called any more when it is
   /// destroyed, whose destructor waits for a call in another thread.
@@ -442,7 +445,7 @@ class group {
   ERRGROUP_API tbb::task_group_context& context() noexcept;
 
  private:
-  // Of two parameters, so that no user's initializer fits.
+  // Takes two parameters: a single `parentage` could be made from the braces of a user's options.
   struct parentage {
     bool belongs;  // to the task that it is made in, if there is one
   };
@@ -502,7 +505,7 @@ class group {
   static constexpr std::uint32_t stopped = 4;     // new tasks are skipped
   static constexpr std::uint32_t told = 8;        // somebody was told of the error
   static constexpr std::uint32_t unguarded = 16;  // on_exception::terminate
-  static constexpr std::uint32_t due_waits = 32;  // a task is due, or was a moment ago
+  static constexpr std::uint32_t due_waits = 32;  // a due task waits, or has just been taken
 
   // made_task_: no task has this number.
   static constexpr std::uint64_t no_task = 1;
@@ -593,8 +596,8 @@ class group {
     }
 
    private:
-    // Goes back to the deque first: a task that is due may block, and other threads may run this
-    // one meanwhile.
+    // Puts this task back into the deque first: a task that is due may block, and another thread
+    // may run this task meanwhile.
     [[gnu::noinline, gnu::cold]] void run_after_due() const noexcept {
       group& g = *group_;
       try {
@@ -643,10 +646,10 @@ class group {
   template <class K>
   static void reserve_again(detail::thread_state& self, K& k);
 
-  /// Runs a task of this group, in this thread, now, and destroys what keeps its callable. The
-  /// destructor of the callable belongs to the task, as its call does: what it submits, waits for
-  /// or destroys is submitted, waited for or destroyed by the task. `pool`: the queue whose arena
-  /// this thread has entered for it, if any.
+  /// Runs a task of this group, in this thread, now, and destroys `holder`, which keeps the
+  /// callable. The callable's destructor belongs to the task, as its call does: what the destructor
+  /// submits, waits for or destroys counts as done by the task. `pool`: the queue whose arena this
+  /// thread has entered for the task, if any.
   template <class Holder>
   [[gnu::always_inline]] void execute(Holder& holder, detail::queue_life const* pool,
                                       std::size_t index) noexcept {
@@ -676,7 +679,7 @@ class group {
         [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
   }
 
-  /// Skips a task of this group, and destroys what keeps its callable, as a part of the task.
+  /// Skips a task of this group, and destroys `holder` with the callable, as a part of the task.
   template <class Holder>
   [[gnu::noinline, gnu::cold]] void discard(Holder& holder) noexcept {
     skip(1);
@@ -686,7 +689,7 @@ class group {
   [[nodiscard]] bool is_stopped() const noexcept {
     return (state_.load(std::memory_order_acquire) & stopped) != 0;
   }
-  /// True if `run_due` may have something to run: written under the queue's lock.
+  /// True if `run_due` may have a task to run. The bit is written under the queue's lock.
   [[nodiscard]] bool has_due() const noexcept {
     return (state_.load(std::memory_order_relaxed) & due_waits) != 0;
   }

@@ -170,9 +170,9 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
     return *std::move(value_);
   }
 
-  /// Why there is no value; success if there is one. Of a temporary result the error itself, and
-  /// not a reference, as a `std::expected` gives: `auto const& err = f().error();` is fine. (The
-  /// value of a temporary is a reference, as there.)
+  /// Why there is no value; success if there is one. A temporary result returns the error by value,
+  /// so `auto const& err = f().error();` is fine. (`std::expected` returns a reference there. So do
+  /// `*` and `value()` of a temporary result.)
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error& error() & noexcept { return error_; }
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error const& error() const& noexcept { return error_; }
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() && noexcept { return std::move(error_); }
@@ -387,7 +387,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
   /// Throws `error().exception()` unless this is success.
   void value() const { error_.raise(); }
 
-  /// Why this is no success; success if it is one. Of a temporary result the error itself.
+  /// Why this is no success; success if it is one. A temporary result returns it by value.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error& error() & noexcept { return error_; }
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error const& error() const& noexcept { return error_; }
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() && noexcept { return std::move(error_); }

@@ -14,7 +14,7 @@
 namespace errgroup {
 namespace detail {
 
-/// Says in words what is wrong with a `Body` that cannot be that of a scope.
+/// Refuses a `Body` that cannot be the body of a scope, with a message that says why.
 template <class Body>
 constexpr void require_body() {
   static_assert(std::invocable<Body, group&>,

@@ -32,9 +32,9 @@ namespace detail {
 /// Takes the calls of a stack, one after the other.
 using frame_sink = void (*)(void* to, stack_frame const& call);
 
-/// What errgroup::stacktrace, if it is linked, reads the stack of an exception with: hands the
-/// calls to `sink(to, call)`, the innermost call first. `exception` is not null. If no task threw
-/// it, there are no calls.
+/// The function of errgroup::stacktrace that reads the stack of an exception. It hands the calls to
+/// `sink(to, call)`, the innermost call first. `exception` is not null. If no task threw it, there
+/// are no calls.
 ///
 /// It returns no vector: the caller may be compiled with `_GLIBCXX_DEBUG`, which gives vectors
 /// another layout.

@@ -183,7 +183,8 @@ inline error caught(std::error_code code = errc::exception) noexcept {
 }
 
 /// Calls `invoke`, which returns an `R`, and hands its failure, if there is one, to `fail`.
-/// Whatever it throws is a failure. If it ends its thread, that terminates the process in words.
+/// Every exception is a failure. If the call ends its thread, the process terminates with a
+/// message.
 template <class R, class Invoke, class Fail>
 void report(Invoke const& invoke, Fail const& fail) noexcept {
   try {

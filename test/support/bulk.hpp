@@ -156,7 +156,9 @@ void expect_one_walk(int n, Work work) {
   });
 }
 
-/// … and that the iterator of each element was dereferenced once.
+/// Calls `work(options, range)` for each way that elements take to a thread, with `n` numbers
+/// behind a `views::transform`, and expects that the iterator of each element was dereferenced
+/// once.
 template <class Work>
 void expect_one_reading(int n, Work work) {
   std::list<int> numbers(static_cast<std::size_t>(n));
@@ -171,8 +173,8 @@ void expect_one_reading(int n, Work work) {
   });
 }
 
-/// Calls `body(range)` with two kinds of ranges, one of each way: for what is compiled with many
-/// types.
+/// Calls `body(range)` with only two kinds of ranges, one for each way. For tests that are compiled
+/// with many types.
 template <class Body>
 void with_some_ranges(int n, Body body) {
   {

@@ -14,8 +14,8 @@
 
 namespace support {
 
-/// Nothing that a test waits for takes so long, on one CPU, under a sanitizer and on a busy machine
-/// included: there each `yield` of a test may cost a time slice of every other program.
+/// A wait of a test that takes longer has failed, also on one CPU, under a sanitizer and on a busy
+/// machine. On a busy machine each `yield` of a test may cost a time slice of every other program.
 inline constexpr std::chrono::seconds patience{110};
 
 [[noreturn]] inline void give_up(char const* what) {

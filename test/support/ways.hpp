@@ -18,7 +18,7 @@ namespace support {
 /// Calls `body` with a fresh group, for each way that a task takes to a thread. `body` runs and
 /// waits; it is given the group's options with a limit or without, and may be called in a task.
 ///
-/// Not a template: it would compile seven submissions for each test that calls it.
+/// Not a template: a template would compile seven submissions for each test that calls it.
 void on_every_way(std::function<void(errgroup::group&)> const& body,
                   errgroup::options const& base = {});
 

@@ -590,9 +590,8 @@ class bulk {
 /// A range that is gone through once, by one thread at a time, which takes out some elements and
 /// then leaves the range to the next thread.
 ///
-/// Called under the lock, each once for each element: the iterator's comparison with the end, its
-/// increment, and what the stream does to take an element (a copy of the iterator, or of the
-/// element).
+/// Under the lock, once for each element, the thread compares the iterator with the end, increments
+/// it, and takes the element: a copy of the iterator, or the element itself.
 template <class R>
 class stream_base {
  public:

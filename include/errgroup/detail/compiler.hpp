@@ -2,8 +2,8 @@
 #ifndef ERRGROUP_DETAIL_COMPILER_HPP
 #define ERRGROUP_DETAIL_COMPILER_HPP
 
-// What errgroup needs of the compiler, said in words before anything else fails, and what the
-// compiler says where a result is ignored. Every header reads this one first.
+// What errgroup needs of the compiler, checked here before another line can fail, and what the
+// compiler says if a result is ignored. Every header includes this one first.
 
 #if !defined(__cplusplus) || __cplusplus < 202002L
 #error "errgroup needs C++20: compile with -std=c++20 or later (CMAKE_CXX_STANDARD 20)"
@@ -14,7 +14,7 @@
 #error "errgroup needs exceptions, to carry errors out of tasks: compile without -fno-exceptions"
 #endif
 
-// A reason for each kind of result. Each says what is lost, and what to do.
+// A [[nodiscard]] for each kind of result. Its text says what is lost, and what to do.
 #define ERRGROUP_NODISCARD_ERROR                                                            \
   nodiscard(                                                                                \
       "errgroup: nothing else tells what failed: look at it, `if (auto err = ...)`; if no " \

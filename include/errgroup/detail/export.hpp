@@ -12,14 +12,13 @@
 // else's shared library, and what that one exports is its owner's choice.
 //
 // What crosses the boundary of the library. A program that is compiled with _GLIBCXX_DEBUG may use
-// an errgroup that was not, and the other way round. That macro gives std::vector, list, deque,
-// map, set and their like another layout. So none of these is an argument, a result or a member of
-// anything that has a definition in src/. Functions that give out a container are inline here, and
-// are
-// [[gnu::always_inline]] if they are no templates: their name in an object file does not tell which
-// container they return, so a copy from a file that was compiled in the other way would be taken
-// for theirs. std::string, std::string_view, std::span, std::function, std::optional and std::array
-// are the same types with the macro, and may cross.
+// an errgroup that was not, and the other way round. That macro changes the layout of std::vector,
+// list, deque, map, set and similar containers. So no function or class with a definition in src/
+// has one of these as an argument, a result or a member. Functions that return a container are
+// inline in the headers. If such a function is no template, it is always_inline: its name in an
+// object file does not contain the container's type, so the linker could take the copy of a file
+// that was compiled in the other way. std::string, std::string_view, std::span, std::function,
+// std::optional and std::array are the same types with the macro, and may cross.
 #if defined(ERRGROUP_SHARED)
 #define ERRGROUP_API __attribute__((visibility("default")))
 #else

@@ -7,11 +7,11 @@
 /// glibc's `pthread_exit`, and a `pthread_cancel` that takes effect, unwind the stack of the thread
 /// with an exception of their own. A `catch (...)` catches it, and must throw it again. errgroup
 /// cannot: the task's group would wait for ever, and oneTBB's worker would be gone. So each place
-/// that calls user's code and catches what that throws has a handler for it, which terminates the
-/// process with words. A handler costs nothing while nothing is thrown.
+/// that calls user code and catches its exceptions has a handler for this exception, too, which
+/// terminates the process with a message. A handler costs nothing while nothing is thrown.
 ///
-/// A function that is `noexcept`, such as a destructor, is not left in this way: the C++ runtime
-/// terminates the process there, without words of errgroup.
+/// This exception cannot leave a `noexcept` function, such as a destructor: the C++ runtime
+/// terminates the process there, without a message of errgroup.
 
 #include <errgroup/detail/export.hpp>
 
@@ -25,8 +25,8 @@ namespace errgroup::detail {
 #if defined(__GLIBCXX__)
 using forced_unwind = abi::__forced_unwind;
 #else
-/// libc++ has no name for it: the handlers compile, and catch nothing. Then glibc terminates the
-/// process at the end of the `catch (...)`, with words of its own.
+/// libc++ has no name for this exception: the handlers compile, and catch nothing. Then glibc
+/// terminates the process at the end of the `catch (...)`, with its own message.
 class forced_unwind {
  public:
   forced_unwind() = delete;

@@ -112,7 +112,7 @@ class task_scope {
   task_scope(thread_state& self, group& owner, tbb::task_group_context& context,
              queue_life pool) noexcept
       : task_scope(self, owner, &context, pool) {}
-  /// `context` is what oneTBB runs here, which may be nothing.
+  /// `context` is the context of the task that oneTBB runs here, or null if it runs none.
   task_scope(thread_state& self, group& owner, tbb::task_group_context* context,
              queue_life pool) noexcept
       : self_(self) {

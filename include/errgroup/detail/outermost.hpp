@@ -13,9 +13,9 @@ namespace errgroup::detail {
 ERRGROUP_API void call_outermost(void (*f)(void*), void* argument);
 
 #if defined(__cpp_exceptions)  // not in src/outermost.cpp
-/// The same for anything that is called without arguments. If it ends its thread, that terminates
-/// the process in words: without this handler, the thread would be gone without a trace. (The
-/// search for a handler of another exception passes this one.)
+/// The same for anything that is called without arguments. If `body` ends its thread, the process
+/// terminates with a message: without this handler, the thread would be gone without a trace. (For
+/// other exceptions nothing changes: the handler does not match, so their stack is not unwound.)
 template <class Body>
 void call_outermost(Body& body) {
   call_outermost(

@@ -127,7 +127,8 @@ class range_of {
   std::conditional_t<borrows, std::vector<call*>, std::deque<call>> calls_;
 };
 
-/// For the overloads without options, so that these do not take options for a callable.
+/// Excludes options as the first argument from the overloads without options, which would take them
+/// for a callable.
 template <class... A>
 inline constexpr bool begins_with_options = false;
 template <class First, class... Rest>
@@ -142,7 +143,7 @@ auto source_of(A&... a) {
       "std::stop_token if it takes one, and not as a const object if it is mutable: capture "
       "what else it needs");
   if constexpr (!calls<A...>) {
-    // Any will do: so the compiler says no more than the words above.
+    // Any valid source: so the compiler reports no error but the assertion above.
     static int (*none)() = nullptr;
     return pack_of_calls<int (*)()>(none);
   } else if constexpr ((result_call<A> && ...)) {
