@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "group_parts.hpp"
 #include "timed.hpp"
+#include <errgroup/lost_error.hpp>
 
 #include <tbb/task.h>  // current_context
 
@@ -152,21 +153,11 @@ void group::tidy_up(thread_state& self) noexcept {
   delete extras_;
 }
 
-namespace {
-
-std::atomic<lost_error_handler> tell_lost_error{nullptr};
-
-}  // namespace
-
-lost_error_handler set_lost_error_handler(lost_error_handler handler) noexcept {
-  return tell_lost_error.exchange(handler, std::memory_order_acq_rel);
-}
-
 void group::hand_over_lost_error() noexcept {
-  if ((state_.load(std::memory_order_relaxed) & (published | told)) != published) {
+  if (!first_.is_taken() || (state_.load(std::memory_order_relaxed) & told) != 0) {
     return;
   }
-  lost_error_handler const tell = tell_lost_error.load(std::memory_order_acquire);
+  lost_error_handler const tell = detail::current_lost_error_handler();
   if (tell == nullptr) {
     return;
   }
@@ -254,10 +245,8 @@ void group::reset() {
 
 // Moves the errors of the group to `into`.
 void group::forget_errors(forgotten& into) noexcept {
-  if ((state_.fetch_and(unguarded, std::memory_order_acquire) & published) != 0) {
-    into.first = std::move(first_);
-    std::destroy_at(&first_);
-  }
+  state_.fetch_and(unguarded, std::memory_order_acquire);
+  into.first = first_.take();
   if (extras_) {
     if (extras_->all) {
       into.others.emplace(extras_->all->clear());
@@ -268,8 +257,7 @@ void group::forget_errors(forgotten& into) noexcept {
 
 void group::fail(error e, submission const& from) noexcept {
   detail::error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
-  bool late = (state_.load(std::memory_order_relaxed) & claimed) != 0 &&
-              (policy_ == on_error::keep_going || is_stopped());
+  bool late = first_.is_taken() && (policy_ == on_error::keep_going || is_stopped());
   if ((!late || all != nullptr) && !is_stopped() &&
       (is_canceled_itself() || is_canceled_from_above())) {
     record(errc::canceled, true);  // that came first, and may be why the task failed
@@ -359,18 +347,13 @@ error group::describe(error e, std::size_t index, std::source_location where) co
 // True if it was the first.
 bool group::record(error const& e, bool stop_too) noexcept {
   eventful_.store(true, std::memory_order_relaxed);
-  // The first to claim the slot fills it. Publish before the cancellation: a task that reacts to
-  // the cancellation by failing must not take the slot from what caused it.
-  bool const is_first = (state_.load(std::memory_order_relaxed) & claimed) == 0 &&
-                        (state_.fetch_or(claimed, std::memory_order_relaxed) & claimed) == 0;
-  if (is_first) {
-    std::construct_at(&first_, e);
+  // Publish the error before the cancellation: a task that reacts to the cancellation by failing
+  // must not take the place of the cause.
+  bool const is_first = first_.offer(e, [this](error& mine) noexcept {
     if (extras_ && extras_->all) {
-      extras_->all->take_others(first_);
+      extras_->all->take_others(mine);
     }
-    // Release: pairs with the acquire in outcome().
-    state_.fetch_or(published, std::memory_order_release);
-  }
+  });
   if (!is_first && stop_too) {
     note_cause(e);
   }
@@ -408,7 +391,7 @@ error group::cause() const noexcept {
       return extras_->cause;
     }
   }
-  error e = recorded();
+  error e = first_.get();
   return e ? e : errc::canceled;  // without an error: by its destructor
 }
 
@@ -514,32 +497,18 @@ bool group::is_joined() const noexcept {
 }
 
 error group::first_error() const noexcept {
-  error e = recorded();
+  error e = first_.get();
   return e || !is_canceling() ? e : errc::canceled;
 }
 
-// What somebody has recorded, and nothing that nobody has noticed yet.
-error group::recorded() const noexcept {
-  std::uint32_t state = state_.load(std::memory_order_acquire);
-  if ((state & claimed) == 0) {
-    return {};
-  }
-  while ((state & published) == 0) {
-    std::this_thread::yield();  // whoever claimed the slot is about to fill it
-    state = state_.load(std::memory_order_acquire);
-  }
-  return first_;
-}
-
 error group::outcome() noexcept {
-  std::uint32_t const state = state_.load(std::memory_order_acquire);
-  if ((state & claimed) == 0) {
+  error e = first_.get();
+  if (!e) {
     return {};
   }
-  if ((state & told) == 0) {
+  if ((state_.load(std::memory_order_relaxed) & told) == 0) {
     state_.fetch_or(told, std::memory_order_relaxed);
   }
-  error e = recorded();
   if (extras_ && extras_->all) {
     extras_->all->give_others(e);
   }
@@ -705,7 +674,7 @@ error group::wait() {
       if (!is_stopped() && made_under_->is_group_execution_cancelled()) {
         record(errc::canceled, true);
       }
-      if ((state_.load(std::memory_order_acquire) & claimed) == 0) {
+      if (!first_.is_taken()) {
         maker_waits_.store(others, std::memory_order_release);
         return {};
       }

@@ -10,6 +10,7 @@
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
 #include <errgroup/group.hpp>
+#include <errgroup/lost_error.hpp>
 #include <errgroup/testing.hpp>
 
 #include <gtest/gtest.h>

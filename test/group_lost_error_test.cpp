@@ -6,6 +6,7 @@
 #include "support/gate.hpp"
 #include "support/ways.hpp"
 #include <errgroup/group.hpp>
+#include <errgroup/lost_error.hpp>
 #include <errgroup/scope.hpp>
 
 #include <gtest/gtest.h>

@@ -13,6 +13,8 @@
 #include <errgroup/fwd.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/join.hpp>
+#include <errgroup/lost_error.hpp>
+#include <errgroup/options.hpp>
 #include <errgroup/reduce.hpp>
 #include <errgroup/result.hpp>
 #include <errgroup/retry.hpp>

@@ -4,11 +4,13 @@
 
 #include <errgroup/clock.hpp>
 #include <errgroup/detail/export.hpp>
+#include <errgroup/detail/first_error.hpp>
 #include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/fwd.hpp>
+#include <errgroup/options.hpp>
 #include <errgroup/task.hpp>
 
 #include <tbb/task.h>        // current_context
@@ -38,91 +40,6 @@ class wake_list;
 struct timed_task;
 
 }  // namespace detail
-
-/// No limit to the tasks running at once.
-inline constexpr int unlimited = -1;
-
-/// What a group does when one of its tasks fails.
-enum class on_error {
-  cancel,      ///< cancels itself: running tasks are told, waiting ones are skipped
-  keep_going,  ///< runs every task; `wait` tells the first error
-};
-
-/// Which errors a group keeps.
-enum class keep {
-  first,  ///< the first one
-  all,    ///< all of them: the first one has the rest as `error::others()`
-};
-
-/// What a group does when a task throws.
-enum class on_exception {
-  /// It is an error like one that was returned.
-  as_error,
-  /// Nothing: the exception leaves the task, which terminates the process. The stack of the place
-  /// that threw is as it was, for a debugger or a crash dump to show. Go's errgroup leaves panics
-  /// alone for that reason, after it had passed them on to `Wait` for a while (x/sync, 2025).
-  terminate,
-};
-
-/// What `set_lost_error_handler` sets.
-using lost_error_handler = void (*)(error const&);
-
-/// Sets who is told of errors that nobody was told of: of a group that had failed, and was
-/// destroyed without a `wait` that returned the error. Returns who was told until now. Null, as at
-/// the start of the program: nobody.
-///
-/// So a test suite can make them fatal:
-///
-///     errgroup::set_lost_error_handler([](errgroup::error const& e) {
-///       std::cerr << "lost: " << e << '\n';
-///       std::abort();
-///     });
-///
-/// It is called in the group's destructor, when its tasks are done: an exception from it
-/// terminates. (`reset` forgets an error without a word.) A cancellation alone, by `cancel()`, from
-/// above, or by the destructor itself, is not an error that could be lost; a cause that was given
-/// to `cancel` is one.
-///
-/// Threads: any. The handler may be called by several threads at once.
-ERRGROUP_API lost_error_handler set_lost_error_handler(lost_error_handler handler) noexcept;
-
-/// How a group behaves. To be written with designated initializers: `group g{{.limit = 8}}`. New
-/// options are appended, never inserted.
-struct options {
-  /// Tasks running at once, from 1; or `unlimited`.
-  int limit = unlimited;
-  /// Tasks accepted beyond those that hold a slot. With a bound, at most `limit + queue` tasks are
-  /// accepted and unfinished; a `run` beyond that makes room first. Without a limit the slots are
-  /// the arena's `max_concurrency()`.
-  std::size_t queue = npos;
-  /// What happens when a task fails.
-  on_error policy = on_error::cancel;
-  /// Which errors `wait` tells.
-  keep errors = keep::first;
-  /// So many of them are kept under `keep::all`, from 1; the others are counted. They take memory
-  /// when they occur.
-  std::size_t max_errors = 64;
-  /// Stopping it cancels the group.
-  std::stop_token stop = {};
-  /// So long after it was made, or reset, the group is cancelled with `errc::deadline_exceeded`.
-  std::optional<std::chrono::nanoseconds> timeout = {};
-  /// A wait inside a task runs only this group's work: a task that holds a mutex while it waits
-  /// never meets a task that wants it, and the stack stays shallow.
-  bool isolated = false;
-  /// Stands before the message of an error of this group. Copied.
-  std::string_view name = {};
-  /// Run the tasks here: a NUMA node, a priority, the host's own arena. It has to outlive the
-  /// group. A `limit` then only counts tasks; threads are the arena's own affair.
-  tbb::task_arena* arena = nullptr;
-  /// What happens when a task throws.
-  on_exception exceptions = on_exception::as_error;
-  /// The group belongs to no task, even if it is made in one: it is not cancelled with the task,
-  /// the end of the task does not wait for it, and it may outlive the task while it is busy. It is
-  /// as if the group had been made outside of any task. Suppose a task of group A waits for a
-  /// detached group D, and a task of D waits for A. That is a deadlock, which errgroup does not
-  /// detect, because D has no parent.
-  bool detached = false;
-};
 
 /// Runs tasks on oneTBB, keeps the first error, cancels the rest, holds the number of running tasks
 /// to a limit, and joins.
@@ -500,8 +417,6 @@ class group {
   enum class path : std::uint8_t { queue, spawn };
 
   // state_
-  static constexpr std::uint32_t claimed = 1;     // somebody's error is the first
-  static constexpr std::uint32_t published = 2;   // … and can be read
   static constexpr std::uint32_t stopped = 4;     // new tasks are skipped
   static constexpr std::uint32_t told = 8;        // somebody was told of the error
   static constexpr std::uint32_t unguarded = 16;  // on_exception::terminate
@@ -839,7 +754,6 @@ class group {
   template <class Body>
   void engine_wait_here(Body* body) noexcept;
   void await_maker(detail::thread_state const& self) const noexcept;
-  [[nodiscard]] error recorded() const noexcept;
   [[nodiscard]] error outcome() noexcept;
   void start_timeout();
   [[nodiscard]] bool is_joined() const noexcept;
@@ -936,9 +850,7 @@ class group {
   extras* extras_ = nullptr;
   detail::queue_life const* pool_ = nullptr;  // of a group with an arena of its own: its queue
 
-  union {
-    error first_;  // there once state_ says so
-  };
+  detail::first_error first_;
   union {
     engine engine_;
   };

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_DETAIL_FIRST_ERROR_HPP
+#define ERRGROUP_DETAIL_FIRST_ERROR_HPP
+
+#include <errgroup/detail/sync.hpp>
+#include <errgroup/error.hpp>
+
+#include <atomic>   // memory_order
+#include <cstdint>  // uint8_t
+#include <memory>   // construct_at, destroy_at
+#include <utility>  // move
+
+namespace errgroup::detail::inline ERRGROUP_PART {
+
+/// Keeps the first of many errors that threads offer at the same time.
+///
+/// Invariants:
+/// - `state_` goes from empty to claimed to published. Only `take` goes back to empty.
+/// - The thread that changes it from empty to claimed writes the error, and no other thread does.
+/// - The error is read only after published was seen.
+///
+/// Locks: none. A reader that comes between claim and publication waits for the claimant, which
+/// only copies an error meanwhile (a reference count).
+///
+/// Destroyed when no thread is in a member function. `take` belongs to a thread that is alone with
+/// it, too.
+class first_error {
+ public:
+  first_error() noexcept {}  // NOLINT(modernize-use-equals-default): the union has no default
+  first_error(first_error const&) = delete;
+  first_error& operator=(first_error const&) = delete;
+  ~first_error() {
+    if (state_.load(std::memory_order_acquire) == published) {
+      std::destroy_at(&error_);
+    }
+  }
+
+  /// Keeps `e` if it is the first. True then: a thread that has seen that `offer` returned, and
+  /// every thread that it tells, finds the error by `get`. `prepare` is given the copy before any
+  /// other thread can see it, and does not throw.
+  template <class Prepare>
+  bool offer(error const& e, Prepare const& prepare) noexcept {
+    // Relaxed: a thread that loses needs nothing of the winner's.
+    std::uint8_t expected = empty;
+    if (state_.load(std::memory_order_relaxed) != empty ||
+        !state_.compare_exchange_strong(expected, claimed, std::memory_order_relaxed)) {
+      return false;
+    }
+    prepare(*std::construct_at(&error_, e));
+    state_.store(published, std::memory_order_release);  // with the acquire in `get`
+    return true;
+  }
+
+  bool offer(error const& e) noexcept {
+    return offer(e, [](error&) noexcept {});
+  }
+
+  /// True if an error was offered, whether it can be read already or not.
+  [[nodiscard]] bool is_taken() const noexcept {
+    return state_.load(std::memory_order_relaxed) != empty;
+  }
+
+  /// The error; success if none was offered.
+  [[nodiscard]] error get() const noexcept {
+    for (;;) {
+      switch (state_.load(std::memory_order_acquire)) {
+        case empty:
+          return {};
+        case published:
+          return error_;
+        default:
+          yield();
+      }
+    }
+  }
+
+  /// Gives the error away, and is empty again.
+  [[nodiscard]] error take() noexcept {
+    if (state_.load(std::memory_order_acquire) != published) {
+      return {};
+    }
+    error e = std::move(error_);
+    std::destroy_at(&error_);
+    state_.store(empty, std::memory_order_release);
+    return e;
+  }
+
+ private:
+  static constexpr std::uint8_t empty = 0;
+  static constexpr std::uint8_t claimed = 1;
+  static constexpr std::uint8_t published = 2;
+
+  atomic<std::uint8_t> state_{empty};
+  union {
+    error error_;
+  };
+};
+
+}  // namespace errgroup::detail::inline ERRGROUP_PART
+
+#endif  // ERRGROUP_DETAIL_FIRST_ERROR_HPP
