@@ -317,7 +317,10 @@ void group::describe(error& e, submission const& from) const noexcept {
     add_names(names);
     add_name(names,
              from.note != nullptr ? std::string_view(from.note->origin.name) : std::string_view());
-    if (!names.starts_with(known.path)) {
+    bool const is_on_the_way =
+        names.starts_with(known.path) && (known.path.empty() || names.size() == known.path.size() ||
+                                          names[known.path.size()] == '/');
+    if (!is_on_the_way) {
       names = known.path;  // of a group further in
     }
   } catch (std::bad_alloc const&) {

@@ -7,14 +7,14 @@
 #include <tbb/task.h>                        // current_context
 #include <tbb/task_arena.h>                  // enqueue, isolate, max_concurrency, task_arena
 
-#include <algorithm>     // max, min
-#include <cstdint>       // uint64_t
-#include <memory>        // allocator, construct_at
-#include <new>           // launder
-#include <optional>      // optional
-#include <system_error>  // system_error
-#include <thread>        // yield
-#include <utility>       // exchange, move
+#include <algorithm>  // max, min
+#include <cstdint>    // uint64_t
+#include <exception>  // exception
+#include <memory>     // allocator, construct_at
+#include <new>        // launder
+#include <optional>   // optional
+#include <thread>     // yield
+#include <utility>    // exchange, move
 
 // How a task gets to a thread.
 //
@@ -407,7 +407,7 @@ void group::sleep(queue& q, lock_type& lock, detail::sleeper& s, bool is_watched
   if (is_watched) {
     try {
       watch.emplace(*this, q, s);
-    } catch (std::system_error const&) {
+    } catch (std::exception const&) {
       // Without a timer thread the caller polls: wake `s` at once.
       detail::wake_list awake;
       lock.acquire(q.lock);

@@ -339,6 +339,18 @@ TEST(ErrorOrigin, the_index_is_unique_however_many_threads_submit_from_outside) 
 
 // --- the path --------------------------------------------------------------------------------
 
+TEST(ErrorOrigin, a_name_that_another_one_begins_with_is_not_taken_for_that) {
+  for (char const* const outer : {"disk", "disk 2", "job"}) {
+    errgroup::group inner{{.name = "disk"}};
+    inner.cancel(errgroup::make_error("is full"));
+    error const stopped = inner.wait();
+    errgroup::group g{{.name = outer}};
+    g.run("copy", [&] { return stopped; });
+    // The group further in is the origin, unless it is this one.
+    EXPECT_EQ(g.wait().origin().path, std::string_view(outer) == "disk" ? "disk/copy" : "disk");
+  }
+}
+
 TEST(ErrorOrigin, the_path_names_the_groups_above_and_leaves_out_what_has_no_name) {
   for (int const limit : {errgroup::unlimited, 1, 3}) {
     SCOPED_TRACE(limit);

@@ -350,6 +350,12 @@ TEST(MakeError, of_a_text_says_the_text_in_a_task_as_anywhere) {
   EXPECT_EQ(coded.what(), "disk is full");
 }
 
+TEST(MakeError, of_a_null_pointer_says_what_its_code_says) {
+  EXPECT_EQ(errgroup::make_error(nullptr, not_found()).what(), not_found().message());
+  char const* const no_text = nullptr;
+  EXPECT_EQ(errgroup::make_error(no_text, not_found()).what(), not_found().message());
+}
+
 TEST(MakeError, of_a_text_keeps_a_copy_that_outlives_the_text) {
   std::string text = "disk 1 is full";
   std::string const before = text;

@@ -14,6 +14,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>  // global_control
+#include <tbb/parallel_for.h>    // parallel_for
+#include <tbb/partitioner.h>     // simple_partitioner
 #include <tbb/task.h>            // current_context
 #include <tbb/task_arena.h>      // max_concurrency, task_arena
 #include <tbb/task_group.h>      // task_group_context
@@ -32,8 +34,9 @@
 #include <memory>           // make_unique, unique_ptr
 #include <mutex>            // mutex, scoped_lock
 #include <new>              // bad_alloc
+#include <numeric>          // iota
 #include <optional>         // optional
-#include <ranges>           // iota, subrange, transform
+#include <ranges>           // filter, iota, subrange, transform
 #include <source_location>  // source_location
 #include <stdexcept>        // invalid_argument, runtime_error
 #include <stop_token>       // stop_source, stop_token
@@ -709,6 +712,44 @@ TEST_F(ForEach, iterators_are_incremented_once_and_by_one_thread_at_a_time) {
     EXPECT_FALSE(errgroup::for_each(opts, range, [&](int) { ++called; }));
     EXPECT_EQ(called, 3000);
   });
+}
+
+TEST_F(ForEach, an_iterator_that_throws_tells_the_position_of_its_element) {
+  std::list<int> numbers(5000);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  auto const fails_at = numbers | std::views::filter([](int n) {
+                          if (n == 4000) {
+                            throw std::runtime_error("element 4000");
+                          }
+                          return true;
+                        });
+  for (on_error const policy : {on_error::cancel, on_error::keep_going}) {
+    auto range = fails_at;
+    error const e = errgroup::for_each({.limit = 1, .policy = policy}, range, [](int) {});
+    EXPECT_EQ(e, errc::exception);
+    EXPECT_EQ(e.origin().index, 4000U);
+  }
+}
+
+TEST_F(ForEach, W4_an_iterator_may_run_an_algorithm_under_the_lock) {
+  watchdog const guard("iterators that run algorithms");
+  tbb::global_control const threads(tbb::global_control::max_allowed_parallelism, 4);
+  tbb::task_arena arena(4);
+  std::list<int> const numbers(20);
+  for (int round = 0; round != 10; ++round) {
+    arena.execute([&] {
+      errgroup::group g;
+      g.run([&] {
+        auto range =
+            numbers | std::views::filter([](int) {
+              tbb::parallel_for(0, 16, [](int) { support::dawdle(); }, tbb::simple_partitioner());
+              return true;
+            });
+        EXPECT_FALSE(errgroup::for_each(range, [](int) { support::dawdle(); }));
+      });
+      EXPECT_FALSE(g.wait());
+    });
+  }
 }
 
 TEST_F(ForEach, each_element_is_read_once) {

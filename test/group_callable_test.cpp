@@ -77,7 +77,7 @@ TEST_F(Callable, W5_L4_destructors_submit_at_a_full_queue_again_and_again) {
   std::function<void(int)> chain = [&](int left) {
     ++ran;
     if (left > 0) {
-      g.run([&chain, end = at_end([&chain, left] { chain(left - 1); })] {});
+      g.run([end = at_end([&chain, left] { chain(left - 1); })] {});
     }
   };
   g.run([end = at_end([&] { chain(100); })] {});
@@ -169,13 +169,12 @@ TEST_F(Callable, W5_a_handle_is_waited_for_in_a_destructor) {
   watchdog const ends("a destructor to get the result of another task");
   for (int limit : {errgroup::unlimited, 1}) {
     group g{{.limit = limit}};
-    auto answer = std::make_shared<std::optional<errgroup::handle<int>>>();
+    gate has_handle("the handle");
+    std::optional<errgroup::handle<int>> handle;
     int got = 0;
-    g.run([answer, end = at_end([&, answer] { got = *(*answer)->get(); })] {
-      // `answer` is set by the submitter, which may come later.
-      support::await([&] { return answer->has_value(); }, "the handle");
-    });
-    *answer = errgroup::spawn(g, [] { return 7; });
+    g.run([&, end = at_end([&] { got = *handle->get(); })] { has_handle.wait(); });
+    handle = errgroup::spawn(g, [] { return 7; });
+    has_handle.open();
     EXPECT_FALSE(g.wait());
     EXPECT_EQ(got, 7);
   }

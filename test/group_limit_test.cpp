@@ -531,8 +531,9 @@ TEST(GroupLimit, L3_a_group_that_outlives_its_limited_group_s_task_needs_no_slot
   watchdog const guard("a group made in a task of a limited group that is busy");
   for (int const outer_limit : {1, 2}) {
     for (int const limit : {errgroup::unlimited, 1, 2, 1000}) {
-      // Workers may run the outer group's tasks; one more is left for the inner group.
-      support::with_workers(outer_limit + 1, [=] {
+      // Workers may run the outer group's tasks, and oneTBB may keep one for each arena that has
+      // had work; one more is left for the inner group.
+      support::with_workers(2 * outer_limit + 2, [=] {
         SCOPED_TRACE(testing::Message() << limit << " in " << outer_limit);
         std::optional<group> inner;
         group outer{{.limit = outer_limit}};

@@ -3,6 +3,8 @@
 // What a group belongs to: the task in which it was made, a raw oneTBB task, or nothing.
 
 #include "support/callables.hpp"
+#include "support/census.hpp"
+#include "support/failing_new.hpp"
 #include "support/gate.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
@@ -20,6 +22,7 @@
 #include <chrono>        // hours, milliseconds
 #include <cstddef>       // size_t
 #include <memory>        // make_unique, unique_ptr
+#include <new>           // bad_alloc
 #include <optional>      // optional
 #include <system_error>  // errc, error_code, make_error_code
 #include <thread>        // thread
@@ -333,6 +336,37 @@ TEST_F(GroupPlace, C2_L4_a_submitter_outside_is_woken_when_the_parent_times_out)
 TEST_F(GroupPlace, C2_L4_a_submitter_outside_to_an_isolated_group_is_woken) {
   wake_blocked_submitter({.limit = 1, .queue = 0, .isolated = true},
                          [](group& outer) { outer.cancel(); });
+}
+
+TEST_F(GroupPlace, E6_L4_a_submitter_that_sleeps_needs_no_memory_for_it) {
+  watchdog const ends("a submitter without memory");
+  for (int n = 0; n != 8; ++n) {
+    group outer;
+    gate full("the child to be full");
+    gate back("the submitter to be about to sleep");
+    std::optional<group> child;
+    std::thread submitter([&] {
+      full.wait();
+      back.open();
+      support::failing_new const fails(n);
+      try {
+        child->run([] {});
+      } catch (std::bad_alloc const&) {
+      }
+    });
+    EXPECT_FALSE(outer.run_and_wait([&] {
+      child.emplace(options{.limit = 1, .queue = 0});
+      child->run([&] {
+        full.open();
+        back.wait();
+        support::dawdle(100);
+      });
+      EXPECT_FALSE(child->wait());
+      submitter.join();
+      EXPECT_FALSE(child->wait());
+      child.reset();
+    }));
+  }
 }
 
 TEST_F(GroupPlace, C2_L4_a_submitter_outside_is_woken_when_a_raw_task_is_cancelled) {

@@ -437,6 +437,26 @@ TEST_F(GroupTimed, L3_a_task_that_is_due_and_blocks_strands_no_task_that_was_spa
   waiter.join();
 }
 
+TEST_F(GroupTimed, W2_run_and_wait_runs_its_task_in_this_thread_beside_one_that_is_due) {
+  support::watchdog const guard("a task of run_and_wait beside one that is due");
+  for (std::size_t const threads : {1U, 2U}) {
+    tbb::global_control const few(tbb::global_control::max_allowed_parallelism, threads);
+    group g;
+    gate ran("the task of run_and_wait to run");
+    std::thread::id runner;
+    g.run_after(nanoseconds(0), [&] {
+      if (!ran.is_open()) {
+        ran.wait();
+      }
+    });
+    EXPECT_FALSE(g.run_and_wait([&] {
+      runner = std::this_thread::get_id();
+      ran.open();
+    }));
+    EXPECT_EQ(runner, std::this_thread::get_id());
+  }
+}
+
 TEST_F(GroupTimed, W1_all_waiters_are_woken_when_a_spawned_task_has_run_the_last_that_is_due) {
   support::watchdog const guard("a wait that ends with a task that is due");
   tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);

@@ -461,6 +461,47 @@ TEST_F(Reduce, C2_it_is_cancelled_with_the_task_that_it_was_called_in) {
   });
 }
 
+/// A value whose move assignment throws, at the time that `assignments` counts down to.
+struct throws_when_assigned {
+  explicit throws_when_assigned(int* n) : assignments(n) {}
+  throws_when_assigned(throws_when_assigned const&) = default;
+  throws_when_assigned(throws_when_assigned&&) noexcept = default;
+  throws_when_assigned& operator=(throws_when_assigned const&) = default;
+  throws_when_assigned& operator=(throws_when_assigned&& other) {
+    if (--*other.assignments == 0) {
+      throw std::runtime_error("a value cannot be assigned");
+    }
+    assignments = other.assignments;
+    return *this;
+  }
+  ~throws_when_assigned() = default;
+
+  int* assignments;
+};
+
+TEST_F(Reduce, E5_no_element_is_made_up_when_a_value_cannot_be_assigned) {
+  std::vector<int> const numbers(10);
+  for (on_error const policy : {on_error::cancel, on_error::keep_going}) {
+    bool failed = true;
+    for (int at = 1; failed; ++at) {
+      ASSERT_LT(at, 100);
+      int left = at;
+      int calls = 0;
+      auto const sum = errgroup::reduce(
+          {.limit = 1, .policy = policy}, numbers, throws_when_assigned(&left),
+          [&](throws_when_assigned value, int const& element) {
+            EXPECT_GE(&element, numbers.data());
+            EXPECT_LT(&element, numbers.data() + numbers.size());
+            ++calls;
+            return value;
+          },
+          [](throws_when_assigned a, throws_when_assigned const&) { return a; });
+      EXPECT_LE(calls, 10);
+      failed = !sum;
+    }
+  }
+}
+
 TEST_F(Reduce, a_timeout_is_the_error) {
   watchdog const guard("reduce with a timeout");
   with_all_options(

@@ -7,7 +7,7 @@
 #include <errgroup/stack.hpp>
 
 #include <atomic>           // atomic
-#include <cstddef>          // size_t
+#include <cstddef>          // nullptr_t, size_t
 #include <exception>        // exception, exception_ptr
 #include <iosfwd>           // ostream
 #include <memory>           // make_shared, shared_ptr
@@ -66,7 +66,8 @@ std::string words_of(E const& e, std::error_code code) {
   std::string words;
   if constexpr (std::is_pointer_v<E> && std::is_convertible_v<E const&, std::string_view>) {
     words = e != nullptr ? std::string_view(e) : std::string_view();
-  } else if constexpr (std::is_convertible_v<E const&, std::string_view>) {
+  } else if constexpr (std::is_convertible_v<E const&, std::string_view> &&
+                       !std::is_same_v<E, std::nullptr_t>) {
     words = std::string_view(e);
   } else if constexpr (requires { std::string(e.what()); }) {
     if constexpr (std::is_convertible_v<decltype(e.what()), char const*>) {

@@ -469,7 +469,8 @@ class group {
 
   /// A task as oneTBB gets it: small, moved without throwing, called as const, dropped without a
   /// call if the group was cancelled.
-  template <class K>
+  /// `Waits`: the caller waits for it, so it runs at once, also before tasks that are due.
+  template <class K, bool Waits = false>
   class spawned {
    public:
     template <class Label, class F>
@@ -493,9 +494,11 @@ class group {
     }
 
     void operator()() const noexcept {
-      if (group_->has_due()) [[unlikely]] {
-        run_after_due();
-        return;
+      if constexpr (!Waits) {
+        if (group_->has_due()) [[unlikely]] {
+          run_after_due();
+          return;
+        }
       }
       group& g = *std::exchange(group_, nullptr);
       g.execute(kept_, nullptr, index_);
@@ -1029,11 +1032,12 @@ error group::start_and_wait(Label&& label, F&& f) {
   if (refuse()) {
     return wait();
   }
-  spawned<K> here(*this, submitted(), std::forward<Label>(label), std::forward<F>(f));
+  using task_here = spawned<K, true>;
+  task_here here(*this, submitted(), std::forward<Label>(label), std::forward<F>(f));
   return run_here_and_wait(
       self,
       [](group& g, void* task) {
-        return g.engine_.tasks.defer(std::move(*static_cast<spawned<K>*>(task)));
+        return g.engine_.tasks.defer(std::move(*static_cast<task_here*>(task)));
       },
       &here);
 }

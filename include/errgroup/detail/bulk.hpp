@@ -274,10 +274,10 @@ class bulk {
     return go_on;
   }
 
-  /// Calls `f()`, whose exceptions are those of the element at `index`. Those that the options ask
-  /// to leave alone terminate the process.
+  /// Calls `f()`, whose exceptions are those of the element at `index`, which `f` may change. Those
+  /// that the options ask to leave alone terminate the process.
   template <class F>
-  bool guarded(F&& f, std::size_t index) noexcept {
+  bool guarded(F&& f, std::size_t const& index) noexcept {
     if (leaves_exceptions()) {
       try {
         f();
@@ -428,8 +428,8 @@ class bulk {
           }
           done = walk(i, last, at, step);
         } catch (...) {
-          if (resumes) {
-            fail_caught(i - 1);
+          if (resumes || i == last) {
+            fail_caught(i - 1);  // the step's `resume`, or its `end` after the last element, threw
           } else {
             again = resumes = fail_caught(i++);
           }
@@ -607,7 +607,18 @@ class stream_base {
   /// Calls `add(iterator)` for the next elements, at most `wanted`, and says how many there were.
   template <class Add>
   std::size_t take_some(bulk& b, std::size_t wanted, std::size_t& first, Add const& add) {
-    std::scoped_lock const guard(mutex_);
+    // Isolated: the iterator's own code may wait in oneTBB, for a `parallel_for` say. Without that,
+    // the wait could take on another lane of this call, which would want the mutex, too.
+    return tbb::this_task_arena::isolate([&] {
+      std::scoped_lock const guard(mutex_);
+      return take_next(b, wanted, first, add);
+    });
+  }
+
+ private:
+  /// Under the lock.
+  template <class Add>
+  std::size_t take_next(bulk& b, std::size_t wanted, std::size_t& first, Add const& add) {
     first = taken_;
     if (over_ || broken_) {
       return 0;
@@ -636,7 +647,6 @@ class stream_base {
     return taken_ - first;
   }
 
- private:
   static constexpr std::size_t most = 1024;
 
   static std::size_t size_of(R& range) {
