@@ -271,6 +271,9 @@ class group {
   /// the number of tasks that wait does not make the run later. If the run comes later than the
   /// next time, that time is left out. If tasks block all threads of the group, no run starts.
   ///
+  /// If the runs of a group's periodic tasks take all the time of its threads, its other tasks do
+  /// not start: nothing but the length of the runs makes room for them.
+  ///
   /// Until it ends, `wait` does not return. Throws what `run_at` throws, and
   /// `std::invalid_argument` for a period that is not positive.
   template <class Rep, class Period, class F>
