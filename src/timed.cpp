@@ -86,9 +86,7 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
     throw;
   }
   if (n == nullptr) {
-    if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
-      record(errc::canceled, true);
-    }
+    notice_cancellation();
     return;
   }
   drop(*n);
@@ -484,9 +482,7 @@ bool group::wait_until_at(clock::time_point until) {
     }
     lock.release();
   }
-  if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
-    record(errc::canceled, true);
-  }
+  notice_cancellation();
   return true;
 }
 

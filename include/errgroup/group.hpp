@@ -504,6 +504,13 @@ class group {
         }
       }
       group& g = *std::exchange(group_, nullptr);
+      if constexpr (Waits) {
+        // By running this task, oneTBB has bound the context. Say so before the task submits
+        // others, which would bind it by hand.
+        if (g.tie_.load(std::memory_order_relaxed) != tie::bound) {
+          g.spawned_first();
+        }
+      }
       g.execute(kept_, nullptr, index_);
     }
 
