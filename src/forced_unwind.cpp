@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errgroup/detail/forced_unwind.hpp>
-#include <errgroup/detail/frame.hpp>
+#include <errgroup/detail/thread_state.hpp>
 
 namespace errgroup::detail {
 

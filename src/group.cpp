@@ -5,8 +5,7 @@
 
 #include <tbb/task.h>  // current_context
 
-#include <array>      // array
-#include <memory>     // construct_at, destroy_at, make_unique
+#include <memory>     // make_unique
 #include <mutex>      // scoped_lock
 #include <new>        // bad_alloc, nothrow
 #include <optional>   // optional
@@ -15,14 +14,16 @@
 #include <thread>     // yield
 #include <utility>    // move
 
-// Life, errors, cancellation and waiting. How tasks get to threads is in schedule.cpp; what a group
-// belongs to is in lineage.cpp.
+// Life, errors, cancellation and waiting. How tasks get to threads is in schedule.cpp; the task to
+// which a group belongs is in place.cpp.
 
 namespace errgroup {
 
 // --- life ---
 
-group::group(options const& opts) : group(parentage{.belongs = !opts.detached}, nullptr) {
+group::group() : group(place(true), nullptr) { attach(); }
+
+group::group(options const& opts) : group(place(!opts.detached), nullptr) {
   if (opts.limit == 0) {
     throw std::invalid_argument(
         "errgroup::options::limit is 0: a group with no slot could never run a task; give it 1 or "
@@ -39,7 +40,7 @@ group::group(options const& opts) : group(parentage{.belongs = !opts.detached}, 
   }
   policy_ = opts.policy;
   if (opts.exceptions == on_exception::terminate) {
-    state_.store(unguarded, std::memory_order_relaxed);
+    node_.state.fetch_or(unguarded, std::memory_order_relaxed);
   }
   counted_ =
       opts.limit != unlimited || opts.queue != npos || opts.isolated || opts.arena != nullptr;
@@ -51,6 +52,7 @@ group::group(options const& opts) : group(parentage{.belongs = !opts.detached}, 
   }
   if (!counted_ && opts.policy == on_error::cancel && opts.errors == keep::first &&
       opts.name.empty() && !opts.stop.stop_possible() && !opts.timeout) {
+    attach();
     return;
   }
   extras_ = new extras;
@@ -68,6 +70,7 @@ group::group(options const& opts) : group(parentage{.belongs = !opts.detached}, 
     extras_->on_stop.emplace(opts.stop, extras::stopper{this});
   }
   extras_->timeout = opts.timeout;
+  attach();
   start_timeout();
 }
 
@@ -79,28 +82,19 @@ void group::start_timeout() {
 
 group::~group() noexcept {
   thread_state& self = detail::this_thread();
-  detail::tether* t = tether_.load(std::memory_order_acquire);
-  bool const at_home = &self == maker_ && made_in_lives();
-  if (&self != maker_ || eventful_.load(std::memory_order_acquire) ||
-      visitors_.load(std::memory_order_acquire) != 0 || !is_joined()) {
+  bool const is_plain = &self == maker_ && !eventful_.load(std::memory_order_acquire) &&
+                        others_wait_.load(std::memory_order_acquire) == 0 && is_joined();
+  if (!is_plain) {
     end(self);
-    if (t != nullptr && !at_home && !hold_tether(*t)) {
-      t = nullptr;
-    }
-    tidy_up(self);
+    await_waiters(self);
+  }
+  // A canceller of the parent that finds the node pins it, under the frame's lock.
+  node_.detach();
+  if (!is_plain || node_.is_pinned()) {
+    tidy_up();
   }
   if (queue* q = queue_.load(std::memory_order_relaxed)) {
     detail::put_queue(self, *q);
-  }
-  if (tie_.load(std::memory_order_relaxed) != tie::gone) {
-    std::destroy_at(&engine_);
-  }
-  // Not before the engine: its parent may go right after.
-  if (t != nullptr) {
-    t->of.store(nullptr, std::memory_order_release);
-    if (at_home) {
-      detail::drop_loose_ends(self, *made_in_);
-    }
   }
 }
 
@@ -118,29 +112,24 @@ void group::end(thread_state& self) noexcept {
   }
 }
 
-void group::tidy_up(thread_state& self) noexcept {
+void group::tidy_up() noexcept {
   timed* const t = timed_.load(std::memory_order_acquire);
   if (t != nullptr) {
     {
-      // A visitor that cancels the group may still be about to set its alarm anew.
+      // A thread that cancels the group may still be about to set its alarm anew.
       std::scoped_lock const held(t->lock);
       t->ended = true;
     }
     t->stop();
   }
-  await_maker(self);
   token_link* const link = token_.load(std::memory_order_acquire);
-  if (link != nullptr) {
-    std::scoped_lock guard(tokens::lock);
-    tokens::remove(*link);
+  if (link != nullptr && is_bound_) {
+    bound_groups::remove(*link);
   }
-  // Not before that: who cancels what the group was made in finds it there, and comes in.
-  while (visitors_.load(std::memory_order_acquire) != 0) {
-    std::this_thread::yield();  // so may others
-  }
+  node_.await_unpinned();
   if (link != nullptr) {
-    if (is_stopped() && !link->fired) {
-      link->source.request_stop();  // whoever is about to has come too late
+    if (is_stopped()) {
+      link->source.request_stop();  // the canceller has a copy of the source, and may be late
     }
     delete link;
   }
@@ -154,7 +143,7 @@ void group::tidy_up(thread_state& self) noexcept {
 }
 
 void group::hand_over_lost_error() noexcept {
-  if (!first_.is_taken() || (state_.load(std::memory_order_relaxed) & told) != 0) {
+  if (!first_.is_taken() || (node_.state.load(std::memory_order_relaxed) & told) != 0) {
     return;
   }
   lost_error_handler const tell = detail::current_lost_error_handler();
@@ -168,9 +157,10 @@ void group::hand_over_lost_error() noexcept {
   tell(e);
 }
 
-// The thread that made the group may still be on its way out of a wait.
-void group::await_maker(thread_state const& self) const noexcept {
-  while (&self != maker_ && maker_waits_.load(std::memory_order_acquire) != 0) {
+// Threads that have the answer of `wait` may still be about to leave it.
+void group::await_waiters(thread_state const& self) const noexcept {
+  while (others_wait_.load(std::memory_order_acquire) != 0 ||
+         (&self != maker_ && maker_waits_.load(std::memory_order_acquire) != 0)) {
     std::this_thread::yield();
   }
 }
@@ -193,50 +183,42 @@ void group::reset() {
   if (token_.load(std::memory_order_acquire) != nullptr) {
     fresh = std::stop_source();  // before anything is changed: it may throw
   }
-  bool const idle = is_joined() && !is_inside(self);
+  if (!is_joined() || is_inside(self)) {
+    throw std::logic_error("errgroup::group::reset: tasks of the group may still run; wait first");
+  }
   // A request to stop that goes on is waited for; one that comes later, or came before, cancels
   // when its callback is there again.
-  if (idle && extras_ && extras_->on_stop) {
+  if (extras_ && extras_->on_stop) {
     extras_->on_stop.reset();
   }
-  timed* const t = timed_.load(std::memory_order_acquire);
-  if (idle && t != nullptr) {
+  if (timed* const t = timed_.load(std::memory_order_acquire)) {
     t->stop();
     std::scoped_lock const held(t->lock);
     t->next = clock::time_point::max();
     t->deadline.store(clock::time_point::max(), std::memory_order_relaxed);
     t->expired = false;
   }
-  // The old errors are destroyed at the end of this function, when the door is open again: the
-  // destructor of an exception may use the group.
+  await_waiters(self);
+  node_.await_unpinned();
+  // The old errors are destroyed at the end of this function: the destructor of an exception may
+  // use the group.
   forgotten errors;
-  bool const closed = idle && close_door();
-  if (closed) {
-    await_maker(self);
-    if (made_under_ != nullptr) {
-      destroy_engine();
-    }
-    if (tie_.load(std::memory_order_relaxed) != tie::gone) {
-      engine_.context.reset();
-    }
-    if (queue* q = queue_.load(std::memory_order_acquire)) {
-      lock_type lock(q->lock);
-      q->closed = false;
-    }
-    forget_errors(errors);
-    skipped_.store(0, std::memory_order_relaxed);
-    if (token_link* link = token_.load(std::memory_order_acquire)) {
-      std::scoped_lock guard(tokens::lock);
-      link->source = std::move(fresh);
-      link->fired = false;
-    }
-    open_door();
+  engine_.context.reset();
+  if (queue* q = queue_.load(std::memory_order_acquire)) {
+    lock_type lock(q->lock);
+    q->closed = false;
   }
-  if (extras_ && !extras_->on_stop && extras_->stop.stop_possible()) {
+  forget_errors(errors);
+  skipped_.store(0, std::memory_order_relaxed);
+  if (token_link* link = token_.load(std::memory_order_acquire)) {
+    lock_type once(cold_);
+    std::swap(link->source, fresh);
+  }
+  if (node_.restart()) {
+    record(errc::canceled, true);
+  }
+  if (extras_ && extras_->stop.stop_possible()) {
     extras_->on_stop.emplace(extras_->stop, extras::stopper{this});
-  }
-  if (!closed) {
-    throw std::logic_error("errgroup::group::reset: tasks of the group may still run; wait first");
   }
   start_timeout();
 }
@@ -245,7 +227,7 @@ void group::reset() {
 
 // Moves the errors of the group to `into`.
 void group::forget_errors(forgotten& into) noexcept {
-  state_.fetch_and(unguarded, std::memory_order_acquire);
+  node_.state.fetch_and(node_.stopped | unguarded | has_settings, std::memory_order_acquire);
   into.first = first_.take();
   if (extras_) {
     if (extras_->all) {
@@ -258,8 +240,7 @@ void group::forget_errors(forgotten& into) noexcept {
 void group::fail(error e, submission const& from) noexcept {
   detail::error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
   bool late = first_.is_taken() && (policy_ == on_error::keep_going || is_stopped());
-  if ((!late || all != nullptr) && !is_stopped() &&
-      (is_canceled_itself() || is_canceled_from_above())) {
+  if ((!late || all != nullptr) && !is_stopped() && (is_canceled_itself() || is_canceled_above())) {
     record(errc::canceled, true);  // that came first, and may be why the task failed
     late = true;
   }
@@ -278,7 +259,7 @@ void group::fail(error e, submission const& from) noexcept {
 // With keep::all: an error after the first one, of which somebody has to be told.
 void group::add_other(error const& e, bool was_stopped) noexcept {
   if (extras_->all->add(e, was_stopped)) {
-    state_.fetch_and(~told, std::memory_order_relaxed);
+    node_.state.fetch_and(~told, std::memory_order_relaxed);
   }
 }
 
@@ -292,8 +273,7 @@ void add_name(std::string& names, std::string_view name) {
 
 }  // namespace
 
-// The names of what this group was made in, and its own. What that is stays while a task of this
-// group runs, or somebody is inside a member function.
+// The names of the groups above, and its own. For a thread that may call `above`.
 void group::add_names(std::string& names) const {
   if (group const* const outer = above()) {
     outer->add_names(names);
@@ -313,6 +293,7 @@ void group::describe(error& e, submission const& from) const noexcept {
     return;
   }
   std::string names;
+  detail::parent_pin const parent(node_);
   try {
     add_names(names);
     add_name(names,
@@ -377,9 +358,10 @@ void group::note_cause(error const& e) noexcept {
 }
 
 error group::cause() const noexcept {
-  visit guest(*this, detail::this_worker());
-  if (is_canceled_from_above()) {
-    if (group const* const outer = above()) {
+  {
+    detail::parent_pin const parent(node_);
+    group const* const outer = above();
+    if (outer != nullptr && outer->is_canceling()) {
       if (error e = outer->cause()) {
         return e;
       }
@@ -399,42 +381,74 @@ error group::cause() const noexcept {
 }
 
 void group::stop() noexcept {
-  if (stop_quietly()) {
-    tokens::fire();
+  detail::stopped_nodes nodes;
+  if (node_.stop(nodes)) {
+    interrupt_all(nodes);
+    nodes.clean_up();
   }
 }
 
-// True if it was not stopped before. Then the stop tokens are to be fired: that calls the user's
-// code, and so nothing may be held meanwhile, not even a visit.
-bool group::stop_quietly() noexcept {
-  if (!mark_stopped()) {
+// Interrupts the groups in the list, and those below raw oneTBB tasks that oneTBB has cancelled
+// with them, which it adds to the list.
+void group::interrupt_all(detail::stopped_nodes& nodes) noexcept {
+  detail::cancel_node* last = nullptr;
+  for (;;) {
+    detail::cancel_node* const before = last;
+    last = nodes.interrupt(last);
+    if (last == before || bound_groups::count.load(std::memory_order_seq_cst) == 0) {
+      return;
+    }
+    bound_groups::stop_canceled(nodes);
+  }
+}
+
+// Under the lock of the parent's frame.
+void group::tree_node::mark() noexcept {
+  g_.eventful_.store(true, std::memory_order_relaxed);
+  // The error comes before the node is stopped: a task that fails because it sees the cancellation
+  // must not take its place.
+  g_.first_.offer(errc::canceled);
+}
+
+bool group::tree_node::is_busy() const noexcept { return !g_.is_joined(); }
+
+void group::tree_node::join() noexcept { g_.join(); }
+
+void group::tree_node::interrupt() noexcept {
+  g_.eventful_.store(true, std::memory_order_relaxed);
+  g_.engine_.context.cancel_group_execution();
+  // seq_cst: with make_queue(). Either this load finds the queue, or make_queue() finds the group
+  // stopped.
+  if (queue* const q = g_.queue_.load(std::memory_order_seq_cst)) {
+    detail::wake_list awake;
+    lock_type lock(q->lock);
+    q->closed = true;
+    q->wake_all(awake);
+    lock.release();
+  }
+}
+
+void group::tree_node::clean_up() noexcept {
+  if (queue* const q = g_.queue_.load(std::memory_order_seq_cst)) {
+    g_.close(*q);
+  }
+  // A copy: the group may be gone when it is unpinned, and a callback may destroy it.
+  std::stop_source own = g_.token_source();
+  unpin();
+  own.request_stop();
+}
+
+// True if `clean_up` would run user code.
+bool group::needs_clean_up() const noexcept {
+  if (token_.load(std::memory_order_seq_cst) != nullptr) {
+    return true;
+  }
+  queue* const q = queue_.load(std::memory_order_seq_cst);
+  if (q == nullptr) {
     return false;
   }
-  close_queue();
-  return true;
-}
-
-// What mark_stopped() leaves to do, which is user's code: callables are destroyed.
-void group::close_queue() noexcept {
-  // seq_cst: with make_queue(), as in mark_stopped().
-  if (queue* const q = queue_.load(std::memory_order_seq_cst)) {
-    close(*q);
-  }
-}
-
-bool group::mark_stopped() noexcept {
-  eventful_.store(true, std::memory_order_relaxed);
-  // seq_cst: with the store of tie::bound in bind(). Either that sees that the group is stopped, or
-  // the cancellation here comes after the context got its parent.
-  if ((state_.fetch_or(stopped, std::memory_order_seq_cst) & stopped) != 0) {
-    return false;
-  }
-  // Our own word comes first: tasks that start from now on see it without oneTBB's walk over all
-  // contexts of the process, which only what runs already needs.
-  if (tie_.load(std::memory_order_acquire) != tie::gone) {
-    engine_.context.cancel_group_execution();
-  }
-  return true;
+  lock_type const lock(q->lock);
+  return q->has_work() || q->timed != 0;
 }
 
 void group::cancel() noexcept { cancel(error(errc::canceled)); }
@@ -443,7 +457,7 @@ void group::cancel(error cause) noexcept {
   if (!cause) {
     cause = errc::canceled;
   }
-  enter(one_visitor);  // of every group: reset() takes back what is set here
+  node_.pin();  // reset() takes back what is set here
   describe(cause, {{}, nullptr, npos});
   bool const is_plain = cause == errc::canceled && cause.others().empty() && cause.dropped() == 0;
   if (!record(cause, false)) {
@@ -452,42 +466,29 @@ void group::cancel(error cause) noexcept {
       add_other(cause, false);
     }
   }
-  bool const fire = stop_quietly();
-  leave(one_visitor, false);
-  if (fire) {
-    tokens::fire();
+  detail::stopped_nodes nodes;
+  bool const is_first = node_.stop(nodes);
+  node_.unpin();
+  if (is_first) {
+    interrupt_all(nodes);
+    nodes.clean_up();
   }
 }
 
 void group::skip(std::size_t n) noexcept {
   skipped_.fetch_add(n, std::memory_order_relaxed);
   if (!is_stopped()) {
-    // oneTBB dropped it: something above was cancelled, or the context itself.
+    // oneTBB dropped it: the context was cancelled.
     record(errc::canceled, true);
   }
 }
 
 bool group::is_canceled_itself() const noexcept {
   return is_stopped() ||
-         (tie_.load(std::memory_order_acquire) == tie::bound &&
-          const_cast<tbb::task_group_context&>(engine_.context).is_group_execution_cancelled());
+         const_cast<tbb::task_group_context&>(engine_.context).is_group_execution_cancelled();
 }
 
-bool group::is_canceled_from_above() const noexcept {
-  if (!is_child_ || !made_in_lives()) {
-    return false;
-  }
-  tbb::task_group_context* above = made_in_->context.load(std::memory_order_relaxed);
-  return above->is_group_execution_cancelled();
-}
-
-bool group::is_canceling() const noexcept {
-  if (is_stopped()) {
-    return true;
-  }
-  visit guest(*this, detail::this_thread());
-  return is_canceled_itself() || is_canceled_from_above();
-}
+bool group::is_canceling() const noexcept { return is_canceled_itself(); }
 
 // What is counted was handed over before it was counted: a wait that begins after that covers it.
 bool group::is_joined() const noexcept {
@@ -509,8 +510,8 @@ error group::outcome() noexcept {
   if (!e) {
     return {};
   }
-  if ((state_.load(std::memory_order_relaxed) & told) == 0) {
-    state_.fetch_or(told, std::memory_order_relaxed);
+  if ((node_.state.load(std::memory_order_relaxed) & told) == 0) {
+    node_.state.fetch_or(told, std::memory_order_relaxed);
   }
   if (extras_ && extras_->all) {
     extras_->all->give_others(e);
@@ -520,49 +521,43 @@ error group::outcome() noexcept {
 }
 
 std::stop_token group::get_stop_token() const {
-  token_link* const there = token_.load(std::memory_order_acquire);
-  if (there != nullptr && tie_.load(std::memory_order_acquire) == tie::bound) {
-    std::scoped_lock guard(tokens::lock);  // reset() replaces the source
-    return there->source.get_token();
-  }
-  thread_state& self = detail::this_thread();
   auto& me = const_cast<group&>(*this);
-  auto fresh = there == nullptr ? std::make_unique<token_link>() : nullptr;
-  if (fresh) {
-    fresh->owner = &me;
-  }
-  std::stop_token token;
-  bool canceled = false;
-  {
-    visit guest(*this, self);
+  if (token_.load(std::memory_order_acquire) == nullptr) {
+    auto fresh = std::make_unique<token_link>(me);
+    token_link* mine = nullptr;
     {
       lock_type once(cold_);
-      token_link* link = token_.load(std::memory_order_relaxed);
-      if (link == nullptr) {
-        link = fresh.release();
-        std::scoped_lock guard(tokens::lock);
-        tokens::add(*link);
+      if (token_.load(std::memory_order_relaxed) == nullptr) {
         eventful_.store(true, std::memory_order_relaxed);
-        token_.store(link, std::memory_order_release);
+        mine = fresh.release();
+        // seq_cst: either a canceller finds the source, or this thread finds the group stopped.
+        token_.store(mine, std::memory_order_seq_cst);
       }
-      std::scoped_lock guard(tokens::lock);
-      token = link->source.get_token();
     }
-    // A cancellation from above reaches the token through the context: that needs its parent now.
-    if (tie_.load(std::memory_order_acquire) != tie::bound) {
-      me.rebuild();
-      me.bind(self, tbb::task::current_context());
-    }
-    canceled = is_canceled_itself() || is_canceled_from_above();
-    if (canceled && !is_stopped()) {
-      me.record(errc::canceled, false);
-      (void)me.stop_quietly();
+    if (mine != nullptr && is_bound_) {
+      if (is_unbound()) {
+        me.bind(detail::this_thread(), tbb::task::current_context());
+      }
+      bound_groups::add(*mine);
     }
   }
-  if (canceled) {
-    tokens::fire();
+  std::stop_source source = token_source();
+  if (!is_stopped() && is_canceled_itself()) {
+    me.record(errc::canceled, true);
   }
-  return token;
+  if ((node_.state.load(std::memory_order_seq_cst) & node_.stopped) != 0) {
+    source.request_stop();
+  }
+  return source.get_token();
+}
+
+std::stop_source group::token_source() const noexcept {
+  token_link const* const link = token_.load(std::memory_order_seq_cst);
+  if (link == nullptr) {
+    return std::stop_source(std::nostopstate);
+  }
+  lock_type const once(cold_);
+  return link->source;
 }
 
 error group::check_here() noexcept {
@@ -573,70 +568,30 @@ error group::check_here() noexcept {
   if (here->is_group_execution_cancelled()) {
     return errc::canceled;
   }
-  detail::frame const& top = *detail::this_thread().top;
-  group* g = top.owner.load(std::memory_order_relaxed);
-  if (g == nullptr || here != top.context.load(std::memory_order_relaxed)) {
-    return {};
-  }
-  // The groups' own word comes before oneTBB has told all contexts. What the caller is inside of
-  // stays where it is. No context is above one that was made in another arena.
-  for (; g != nullptr; g = g->made_under_ != nullptr ? g->above() : nullptr) {
-    if (g->is_stopped()) {
-      return errc::canceled;
-    }
-  }
-  return {};
+  // The group is stopped before oneTBB has told its context.
+  detail::task_frame const& top = *detail::this_thread().top;
+  detail::cancel_node const* const n = top.owner.load(std::memory_order_relaxed);
+  bool const is_in_task = n != nullptr && here == top.context.load(std::memory_order_relaxed);
+  return is_in_task && (n->is_stopped() || n->is_stopped_above()) ? errc::canceled : error();
 }
 
 error check() noexcept { return group::check_here(); }
 
-// --- stop tokens ---
+// --- groups below raw oneTBB tasks ---
 
-void group::tokens::fire() noexcept {
-  if (count.load(std::memory_order_seq_cst) == 0) {
-    return;
-  }
-  // In portions, outside of the lock: callbacks are the user's code, which may do anything.
-  for (bool more = true; more;) {
-    std::array<std::optional<std::stop_source>, 16> sources;
-    std::array<group*, 16> timed_ones{};
-    std::size_t n = 0;
-    {
-      std::scoped_lock guard(lock);
-      for (token_link* l = first; l != nullptr && n != sources.size(); l = l->next) {
-        if (!l->fired && l->owner->is_canceled_itself()) {
-          l->fired = true;
-          if (l->owner->timed_.load(std::memory_order_acquire) != nullptr &&
-              !l->owner->is_stopped() && l->owner->try_enter()) {
-            timed_ones[n] = l->owner;
-          }
-          sources[n++] = l->source;
-        }
-      }
-    }
-    for (std::size_t i = 0; i != n; ++i) {
-      if (group* const g = timed_ones[i]) {
-        // Nothing else would look at its tasks that are not due, and at who waits for them.
-        (void)g->record(errc::canceled, false);
-        (void)g->stop_quietly();
-        g->leave(one_visitor, false);
-      }
-      sources[i]->request_stop();
-    }
-    more = n == sources.size();
-  }
-}
-
-std::stop_source group::tokens::take(group& g) noexcept {
+void group::bound_groups::stop_canceled(detail::stopped_nodes& nodes) noexcept {
   std::scoped_lock const guard(lock);
-  token_link* const link = g.token_.load(std::memory_order_relaxed);
-  if (link == nullptr || std::exchange(link->fired, true)) {
-    return std::stop_source(std::nostopstate);
+  for (token_link* l = first; l != nullptr; l = l->next) {
+    group& g = l->owner;
+    if (!g.is_stopped() && g.is_canceled_itself()) {
+      (void)g.record(errc::canceled, false);
+      (void)g.node_.stop(nodes);
+    }
   }
-  return link->source;
 }
 
-void group::tokens::add(token_link& link) noexcept {
+void group::bound_groups::add(token_link& link) noexcept {
+  std::scoped_lock const guard(lock);
   link.next = first;
   if (first != nullptr) {
     first->previous = &link;
@@ -645,7 +600,8 @@ void group::tokens::add(token_link& link) noexcept {
   count.fetch_add(1, std::memory_order_seq_cst);
 }
 
-void group::tokens::remove(token_link& link) noexcept {
+void group::bound_groups::remove(token_link& link) noexcept {
+  std::scoped_lock const guard(lock);
   (link.previous != nullptr ? link.previous->next : first) = link.next;
   if (link.next != nullptr) {
     link.next->previous = link.previous;
@@ -698,8 +654,8 @@ error group::wait() {
 error group::run_here_and_wait(thread_state& self, tbb::task_handle (*make)(group&, void*),
                                void* task) {
   waiting here(*this, self);
-  if (tie_.load(std::memory_order_acquire) != tie::bound) {
-    prepare_engine(self, tbb::task::current_context(), true);
+  if (is_unbound()) {
+    bind_unless_at_home(self, tbb::task::current_context());
   }
   auto is_unqueued = [this]() noexcept {
     queue const* const q = queue_.load(std::memory_order_acquire);
@@ -713,8 +669,8 @@ error group::run_here_and_wait(thread_state& self, tbb::task_handle (*make)(grou
   note_spawn(self);
   std::uint64_t const before = spawns();
   engine_wait(&handle);
-  if (tie_.load(std::memory_order_relaxed) != tie::bound) {
-    spawned_first();
+  if (is_unbound()) {
+    note_bound();
   }
   note_joined(before);
   // A task of the queue may have spawned another task just after oneTBB's count was zero. Only
@@ -758,7 +714,7 @@ void group::join() noexcept {
 // If oneTBB cancelled the context, records `errc::canceled` and stops the group. oneTBB has no
 // callback for that.
 void group::notice_cancellation() noexcept {
-  if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
+  if (!is_stopped() && (is_canceled_itself() || is_canceled_above())) {
     record(errc::canceled, true);
   }
 }

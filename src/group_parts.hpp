@@ -66,53 +66,63 @@ struct group::forgotten {
   std::optional<detail::note_ptr> others;
 };
 
-/// A stop token that was handed out.
+/// Where a group is made.
+struct group::place {
+  explicit place(bool belongs);
+
+  thread_state& self;
+  tbb::task_group_context* context;  // null: in no task, or detached
+  bool is_child;                     // of the task of ours that runs here
+  bool is_bound;                     // below a raw oneTBB task
+  bool is_stopped;                   // the group of the task that runs here is
+};
+
+/// The source of a group's stop tokens.
 struct group::token_link {
-  std::stop_source source;
-  group* owner = nullptr;
-  bool fired = false;
+  explicit token_link(group& g) noexcept(false) : owner(g) {}
+
+  std::stop_source source;  // under the group's `cold_`
+  group& owner;
   token_link* previous = nullptr;
   token_link* next = nullptr;
 };
 
-/// All groups that handed out a stop token. oneTBB has no callback for cancellation, but it
-/// propagates one before cancel_group_execution returns: so whoever has cancelled looks through
-/// this list for groups that are cancelled now.
-struct group::tokens {
+/// The groups with a bound context that have stop tokens. oneTBB cancels their contexts, and has no
+/// callback for that, but it has told every context when `cancel_group_execution` returns. So a
+/// thread that has cancelled a group looks through this list for groups that are cancelled now.
+struct group::bound_groups {
   static inline std::mutex lock;
   static inline token_link* first = nullptr;
   static inline std::atomic<std::size_t> count{0};
 
-  static void fire() noexcept;
-  /// What a group's token is stopped by, which is on the caller from now on.
-  [[nodiscard]] static std::stop_source take(group& g) noexcept;
-  static void add(token_link& link) noexcept;     // under the lock
-  static void remove(token_link& link) noexcept;  // under the lock
+  /// Stops the groups of the list whose contexts are cancelled.
+  static void stop_canceled(detail::stopped_nodes& nodes) noexcept;
+  static void add(token_link& link) noexcept;
+  static void remove(token_link& link) noexcept;
 };
 
-/// A thread in wait(). The thread that made the group, which is the usual one, says so with plain
-/// stores; the others count themselves, and so do all where the last one ends the bond to what the
-/// group was made in.
+/// A thread in `wait`. The thread that made the group, which is the usual one, says so with plain
+/// stores; other threads count themselves.
 class group::waiting {
  public:
-  waiting(group& g, thread_state& self) noexcept
-      : g_(g), is_maker_(&self == g.maker_ && !g.unlinks_at_wait_) {
+  waiting(group& g, thread_state& self) noexcept : g_(g), is_maker_(&self == g.maker_) {
     if (is_maker_) {
       g_.maker_waits_.store(g_.maker_waits_.load(std::memory_order_relaxed) + 1,
                             std::memory_order_relaxed);
     } else {
-      g_.enter(one_waiter);
+      g_.eventful_.store(true, std::memory_order_relaxed);
+      g_.others_wait_.fetch_add(1, std::memory_order_relaxed);
     }
   }
   waiting(waiting const&) = delete;
   waiting& operator=(waiting const&) = delete;
   ~waiting() {
-    // The last access to the group, in either case: whoever destroys it waits for this.
+    // The last access to the group, in either case: the destructor waits for this.
     if (is_maker_) {
       g_.maker_waits_.store(g_.maker_waits_.load(std::memory_order_relaxed) - 1,
                             std::memory_order_release);
     } else {
-      g_.leave_as_waiter();
+      g_.others_wait_.fetch_sub(1, std::memory_order_release);
     }
   }
 

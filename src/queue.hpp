@@ -3,9 +3,9 @@
 #define ERRGROUP_SRC_QUEUE_HPP
 
 #include <errgroup/clock.hpp>
-#include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
+#include <errgroup/detail/thread_state.hpp>
 
 #include <tbb/task_group.h>  // task_group, task_handle
 

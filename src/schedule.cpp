@@ -37,9 +37,8 @@ bool detail::has_no_workers() noexcept {
 }
 
 bool detail::has_no_workers(thread_state& self) noexcept {
-  std::uint64_t const task = self.top->task.load(std::memory_order_relaxed);
-  if (task == 0 || task != self.asked_in) {
-    self.asked_in = task;
+  if (self.top == &self.base || self.asked_at != self.tasks_begun) {
+    self.asked_at = self.tasks_begun;
     self.lacks_workers = has_no_workers();
   }
   return self.lacks_workers;
@@ -154,11 +153,11 @@ tbb::task_arena& detail::default_arena() {
 // --- where a task goes ---
 
 group::path group::route(thread_state& self) {
-  detail::frame const& top = *self.top;
-  tie const t = tie_.load(std::memory_order_acquire);
+  detail::task_frame const& top = *self.top;
+  bool const unbound = is_unbound();
   bool in_task = top.owner.load(std::memory_order_relaxed) != nullptr;
   tbb::task_group_context* here = nullptr;
-  if (!in_task || t != tie::bound) {
+  if (!in_task || unbound) {
     here = tbb::task::current_context();
     in_task = in_task || here != nullptr;
   }
@@ -168,10 +167,14 @@ group::path group::route(thread_state& self) {
   // deque of a thread that goes away, if there are no workers.
   bool const direct =
       !counted_ && in_task && top.pool == made_pool_ &&
-      (made_pool_.of == nullptr || made_in_lives()) && !self.is_alone &&
+      (made_pool_.of == nullptr || is_pool_alive()) && !self.is_alone &&
       !(made_under_ == nullptr ? detail::nobody_comes(self) : detail::has_no_workers(self));
-  if (t != tie::bound) {
-    prepare_engine(self, here, direct);
+  if (unbound) {
+    if (direct) {
+      bind_unless_at_home(self, here);
+    } else {
+      bind(self, here);
+    }
   }
   if (direct) {
     return path::spawn;
@@ -196,9 +199,10 @@ void group::make_queue(thread_state& self) {
       throw;
     }
   }
-  // seq_cst: with mark_stopped(). Either that finds the queue, or this finds the group stopped.
+  // seq_cst: with tree_node::interrupt. Either that finds the queue, or this thread finds the group
+  // stopped.
   queue_.store(&q, std::memory_order_seq_cst);
-  if ((state_.load(std::memory_order_seq_cst) & stopped) != 0) {
+  if ((node_.state.load(std::memory_order_seq_cst) & node_.stopped) != 0) {
     lock_type lock(q.lock);
     q.closed = true;
   }
@@ -255,8 +259,7 @@ void group::submit(thread_state& self, detail::node* n) noexcept {
 }
 
 bool group::reserve(thread_state& self) {
-  if (tie_.load(std::memory_order_acquire) != tie::bound ||
-      queue_.load(std::memory_order_acquire) == nullptr) {
+  if (is_unbound() || queue_.load(std::memory_order_acquire) == nullptr) {
     (void)route(self);
   }
   queue& q = *queue_.load(std::memory_order_acquire);
@@ -379,7 +382,7 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       lock.release();
       run_session(q, s);
       lock.acquire(q.lock);
-    } else if (!is_stopped() && (is_canceled_itself() || is_canceled_from_above())) {
+    } else if (!is_stopped() && is_canceled_itself()) {
       lock.release();
       record(errc::canceled, true);  // which closes the queue
       lock.acquire(q.lock);
@@ -388,11 +391,9 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       detail::sleeper s(helps(), detail::sleeper::room);
       lock.acquire(q.lock);
       if (q.unfinished >= q.room && !q.closed && !q.may_start()) {
-        // `cancel` wakes this thread. A cancellation of the parent does not: oneTBB has no callback
-        // for it, so the timer's thread polls the context.
-        bool const is_watched =
-            made_under_ != nullptr || context_given_.load(std::memory_order_relaxed);
-        sleep(q, lock, s, is_watched);
+        // A cancellation wakes this thread, unless oneTBB cancels the context: it has no callback
+        // for that, so the timer's thread polls.
+        sleep(q, lock, s, is_bound_ || context_given_.load(std::memory_order_relaxed));
       }
     }
   }
@@ -424,7 +425,6 @@ void group::sleep(queue& q, lock_type& lock, detail::sleeper& s, bool is_watched
 
 void group::help_until(std::atomic<bool> const& done) {
   thread_state& self = detail::this_thread();
-  visit guest(*this, self);
   if (queue_.load(std::memory_order_acquire) == nullptr) {
     make_queue(self);
   }
@@ -471,7 +471,7 @@ void group::run_inside_now(error (*call)(void*) noexcept, void* argument,
                            std::source_location where) noexcept {
   auto const run = [&]() noexcept {
     thread_state& self = detail::this_worker();
-    detail::task_scope inside(self, *this, engine_.context,
+    detail::task_scope inside(self, node_, engine_.context,
                               pool_ != nullptr ? *pool_ : self.top->pool);
     if (error e = call(argument)) {
       fail(std::move(e), {where, nullptr, npos});
@@ -583,7 +583,7 @@ bool group::resend_ticket(queue& outer, ticket const& t) noexcept {
 // it was made in.
 bool group::queue_ticket(ticket const& t) {
   detail::queue_guest const outer(made_pool_);
-  if (!outer || !made_in_lives()) {
+  if (!outer || !is_pool_alive()) {
     return false;
   }
   thread_state& self = detail::this_thread();
@@ -704,7 +704,7 @@ void group::consume_ticket(detail::node& n, group* runner) noexcept {
   if (runner != nullptr) {
     // What runs here is inside the runner, as the task is that the ticket's group was made in.
     thread_state& self = detail::this_thread();
-    detail::task_scope inside(self, *runner, runner->engine_.context,
+    detail::task_scope inside(self, runner->node_, runner->engine_.context,
                               runner->pool_ != nullptr ? *runner->pool_ : self.top->pool);
     use_ticket(t.life);
     return;

@@ -23,8 +23,8 @@ namespace errgroup {
 group::timed& group::time_part() {
   timed* t = timed_.load(std::memory_order_acquire);
   if (t == nullptr) {
-    if (made_under_ != nullptr) {
-      (void)get_stop_token();  // by which a cancellation from above finds the group
+    if (is_bound_) {
+      (void)get_stop_token();  // by which a canceller of the groups above finds the group
     }
     auto fresh = std::make_unique<timed>(*this);
     lock_type once(cold_);
@@ -42,8 +42,8 @@ group::timed& group::time_part() {
 
 // Sees to it that there is a queue, and an engine that is bound as it should be.
 void group::prepare_queue(thread_state& self) {
-  if (tie_.load(std::memory_order_acquire) != tie::bound) {
-    prepare_engine(self, tbb::task::current_context(), false);
+  if (is_unbound()) {
+    bind(self, tbb::task::current_context());
   }
   if (queue_.load(std::memory_order_acquire) == nullptr) {
     make_queue(self);
@@ -130,7 +130,7 @@ void group::submit_due(thread_state& self, detail::node* n, clock::time_point du
 void group::append_due(queue& q, lock_type& lock, detail::timed_task const& task) noexcept {
   detail::wake_list awake;
   q.push_due(task);
-  state_.fetch_or(due_waits, std::memory_order_relaxed);
+  node_.state.fetch_or(due_waits, std::memory_order_relaxed);
   bool const call = q.take_ticket();
   if (q.sleepers != nullptr && q.may_start()) {
     q.wake_one(awake, detail::sleeper::work);
@@ -154,7 +154,7 @@ void group::run_due() noexcept {
     finish(q, n, awake);
     awake_now(awake, lock, q);
   }
-  state_.fetch_and(~due_waits, std::memory_order_relaxed);
+  node_.state.fetch_and(~due_waits, std::memory_order_relaxed);
   if (q.is_idle()) {
     q.wake_all(awake);  // the caller's task may be one that the queue does not count
   }
@@ -180,15 +180,10 @@ void group::dispatch(timed& t, clock::time_point now) noexcept {
       if (q != nullptr) {
         lock.release();
       }
-      bool const has_passed = !t.expired && t.deadline.load(std::memory_order_relaxed) <= now;
-      expires = has_passed && try_enter();
+      expires = !t.expired && t.deadline.load(std::memory_order_relaxed) <= now;
       t.expired = t.expired || expires;
       t.next = clock::time_point::max();  // it has rung
-      if (has_passed && !expires && !t.ended) {
-        // Whoever keeps others out may wait for a thread that waits for a time itself.
-        t.next = detail::a_little_later();
-        t.set(t.next);
-      } else if (!is_closed) {
+      if (!is_closed) {
         t.arm();
       }
       break;
@@ -257,15 +252,8 @@ void group::set_deadline_at(clock::time_point at) {
   }
 }
 
-// Has a cleanup thread search through all tokens of the process. One search serves all deadlines
-// that passed before it.
-void group::fire_tokens_later() noexcept {
-  static constinit detail::cleanup all([](detail::cleanup&) noexcept { tokens::fire(); });
-  all.hand_over();
-}
-
-// On the timer's thread, as a visitor: cancels the group. If that leaves user code to run, a
-// cleanup thread runs it, and ends the visit.
+// On the timer's thread: cancels the group. If that leaves user code to run, a cleanup thread runs
+// it. Until `ring` has returned, the destructor and `reset` wait for it.
 void group::expire(timed& t) noexcept {
   error cause = errc::deadline_exceeded;
   describe(cause, {{}, nullptr, npos});
@@ -275,56 +263,25 @@ void group::expire(timed& t) noexcept {
       add_other(cause, false);
     }
   } else if (is_joined()) {
-    state_.fetch_or(told, std::memory_order_relaxed);  // there was nothing to cancel
+    node_.state.fetch_or(told, std::memory_order_relaxed);  // there was nothing to cancel
   }
-  if (!mark_stopped()) {
-    leave(one_visitor, false);
+  detail::stopped_nodes nodes;
+  if (!node_.stop(nodes)) {
     return;
   }
-  bool const is_closed = close_empty_queue();
-  // seq_cst: if get_stop_token() adds a token that this load does not see, it sees the group
-  // stopped.
-  bool const has_tokens = tokens::count.load(std::memory_order_seq_cst) != 0;
-  if (!is_closed || (has_tokens && token_.load(std::memory_order_acquire) != nullptr)) {
+  interrupt_all(nodes);
+  if (nodes.any_of([](detail::cancel_node& n) noexcept {
+        return static_cast<tree_node&>(n).owner().needs_clean_up();
+      })) {
+    t.rest.nodes = std::move(nodes);
     t.rest.hand_over();
-    return;
+  } else {
+    nodes.clean_up();
   }
-  leave(one_visitor, false);
-  if (has_tokens) {
-    fire_tokens_later();  // groups that were made in its tasks may have tokens
-  }
-}
-
-// If no callable waits in the queue, closes it. Otherwise does nothing, and returns false.
-bool group::close_empty_queue() noexcept {
-  // seq_cst: with make_queue(), as in mark_stopped().
-  queue* const q = queue_.load(std::memory_order_seq_cst);
-  if (q == nullptr) {
-    return true;
-  }
-  detail::wake_list awake;
-  lock_type lock(q->lock);
-  bool const is_empty = q->waiting.load(std::memory_order_relaxed) == 0 && q->timed == 0;
-  if (is_empty) {
-    q->closed = true;
-    q->wake_all(awake);
-  }
-  lock.release();
-  return is_empty;
-}
-
-// On a cleanup thread, as a visitor: runs the user code that expire() has left, and ends the visit.
-void group::clean_up() noexcept {
-  close_queue();
-  // Take its own token first: a reset, which may come as soon as this visit is over, replaces it.
-  std::stop_source own = tokens::take(*this);
-  leave(one_visitor, false);
-  own.request_stop();
-  fire_tokens_later();
 }
 
 clock::time_point group::deadline() const noexcept {
-  visit guest(*this, detail::this_worker());
+  detail::parent_pin const parent(node_);
   clock::time_point earliest = clock::time_point::max();
   for (group const* g = this; g != nullptr; g = g->above()) {
     if (timed const* const t = g->timed_.load(std::memory_order_acquire)) {
@@ -389,7 +346,7 @@ bool group::watched::look() noexcept {
     return false;
   }
   bool const is_done = g_.engine_is_idle();
-  bool const is_over = !g_.is_stopped() && (g_.is_canceled_itself() || g_.is_canceled_from_above());
+  bool const is_over = !g_.is_stopped() && g_.is_canceled_itself();
   if ((is_done && q_.is_idle()) || is_over) {
     q_.wake(awake, s_);
     lock.release();

@@ -15,17 +15,20 @@ namespace errgroup {
 
 /// What a group has that has to do with time: its deadline, and the tasks that are not due yet.
 struct group::timed final : detail::alarm {
-  /// The user code that a passed deadline leaves. The cleanup thread that runs it is a visitor of
-  /// the group meanwhile.
+  /// The groups that a passed deadline has stopped, and the user code that they leave. The groups
+  /// are pinned until a cleanup thread has run it.
   struct leftover : detail::cleanup {
-    explicit leftover(group& g) noexcept
-        : cleanup([](cleanup& c) noexcept { static_cast<leftover&>(c).owner.clean_up(); }),
-          owner(g) {}
+    leftover() noexcept
+        : cleanup([](cleanup& c) noexcept {
+            // This object goes with the first group that is unpinned.
+            detail::stopped_nodes mine = std::move(static_cast<leftover&>(c).nodes);
+            mine.clean_up();
+          }) {}
 
-    group& owner;
+    detail::stopped_nodes nodes;
   };
 
-  explicit timed(group& g) noexcept(false) : owner(g), rest(g) {}
+  explicit timed(group& g) noexcept(false) : owner(g) {}
 
   void ring(clock::time_point now) noexcept override { owner.dispatch(*this, now); }
 

@@ -732,33 +732,6 @@ TEST_F(GroupCancel, C3_T6_a_group_may_outlive_a_raw_task) {
   });
 }
 
-TEST_F(GroupCancel, C3_T6_a_group_waited_for_by_any_thread_may_outlive_a_raw_task) {
-  with_and_without_limit([](errgroup::options const& opts) {
-    for (bool const by_its_maker : {true, false}) {
-      SCOPED_TRACE(by_its_maker);
-      std::optional<errgroup::group> survivor;
-      std::optional<tbb::task_group> raw(std::in_place);
-      raw->run_and_wait([&] {
-        survivor.emplace(opts);
-        survivor->run([] {});
-        if (by_its_maker) {
-          EXPECT_FALSE(survivor->wait());
-        } else {
-          std::thread([&survivor] { EXPECT_FALSE(survivor->wait()); }).join();
-        }
-      });
-      cancel_something_unrelated();
-      cancel_another_in_the_place_of(raw);
-      EXPECT_FALSE(survivor->is_canceling());
-      bool ran = false;
-      survivor->run([&ran] { ran = true; });
-      EXPECT_FALSE(survivor->wait());
-      EXPECT_TRUE(ran);
-      EXPECT_NO_THROW(survivor->reset());
-    }
-  });
-}
-
 TEST_F(GroupCancel, C3_T6_a_task_waits_at_its_end_for_a_group_made_in_it_that_is_busy) {
   support::watchdog const guard("a task that ends before a group that it has made");
   tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);

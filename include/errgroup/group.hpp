@@ -3,11 +3,12 @@
 #define ERRGROUP_GROUP_HPP
 
 #include <errgroup/clock.hpp>
+#include <errgroup/detail/cancel_node.hpp>
 #include <errgroup/detail/export.hpp>
 #include <errgroup/detail/first_error.hpp>
-#include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
+#include <errgroup/detail/thread_state.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/fwd.hpp>
 #include <errgroup/options.hpp>
@@ -220,7 +221,7 @@ class group {
   void discard_inside(F&& f) noexcept {
     detail::thread_state& self = detail::this_worker();
     // With the current context, a group that `f` makes belongs to this frame (group::group).
-    detail::task_scope inside(self, *this, tbb::task::current_context(), self.top->pool);
+    detail::task_scope inside(self, node_, tbb::task::current_context(), self.top->pool);
     std::forward<F>(f)();
   }
 
@@ -322,7 +323,7 @@ class group {
 
   /// What happens when a task throws: `options::exceptions`.
   [[ERRGROUP_NODISCARD_ANSWER]] on_exception exceptions() const noexcept {
-    bool const ends = (state_.load(std::memory_order_relaxed) & unguarded) != 0;
+    bool const ends = (node_.state.load(std::memory_order_relaxed) & unguarded) != 0;
     return ends ? on_exception::terminate : on_exception::as_error;
   }
 
@@ -358,35 +359,30 @@ class group {
   /// is the caller's bug.
   ERRGROUP_API void reset();
 
-  /// What oneTBB cancels: for `tbb::parallel_for(…, g.context())` and the like. Valid until the
-  /// next `wait` or `reset`, or the end of the task that the group was made in.
+  /// What oneTBB cancels: for `tbb::parallel_for(…, g.context())` and the like. Valid as long as
+  /// the group.
   ///
   /// Cancelling it directly, or a throw in an algorithm that it was given to, counts as `cancel()`.
+  /// The group notices that when one of its tasks starts or ends, in `wait`, and in `is_canceling`.
   ERRGROUP_API tbb::task_group_context& context() noexcept;
 
  private:
-  // Takes two parameters: a single `parentage` could be made from the braces of a user's options.
-  struct parentage {
-    bool belongs;  // to the task that it is made in, if there is one
-  };
-  group(parentage place, std::nullptr_t);
+  struct place;  // where it is made
+  // Takes two parameters: a single `place` could be made from the braces of a user's options.
+  group(place const& here, std::nullptr_t);
 
-  friend class detail::task_scope;
   friend error check() noexcept;
-  friend void detail::cut_tethers(detail::thread_state&, detail::frame&) noexcept;
 
   struct timed;  // its deadline, and tasks that are not due
   class watched;
-  struct extras;      // what only some groups have: limit, name, arena, a stop token's callback
-  struct token_link;  // the stop token, once somebody asked for it
-  struct tokens;      // all groups with a token
+  struct extras;        // what only some groups have: limit, name, arena, a stop token's callback
+  struct token_link;    // the stop token, from the first call of `get_stop_token` on
+  struct bound_groups;  // all groups with a bound context and a token
   class waiting;
   struct ticket;
   struct session;
 
-  // oneTBB's side of the group. Made with the group; where the group was made inside a task, it is
-  // destroyed when the group is idle, since a context that was bound to one that is gone would
-  // be read by any later cancellation in the process.
+  // oneTBB's side of the group.
   struct engine {
     explicit engine(tbb::task_group_context::kind_type kind) noexcept
         : context(kind, tbb::task_group_context::default_traits |
@@ -411,28 +407,31 @@ class group {
     task_group tasks;
   };
 
-  enum class tie : std::uint8_t {
-    none,   // the engine is there; its context has no parent yet
-    bound,  // … and has the parent it should have, which may be none
-    gone,   // the engine was destroyed
+  /// The group in the cancellation tree.
+  class tree_node final : public detail::cancel_node {
+   public:
+    explicit tree_node(group& g) noexcept : g_(g) {}
+
+    [[nodiscard]] group& owner() const noexcept { return g_; }
+
+    void interrupt() noexcept override;
+    void clean_up() noexcept override;
+
+   private:
+    void mark() noexcept override;
+    [[nodiscard]] bool is_busy() const noexcept override;
+    void join() noexcept override;
+
+    group& g_;
   };
 
   enum class path : std::uint8_t { queue, spawn };
 
-  // state_
-  static constexpr std::uint32_t stopped = 4;     // new tasks are skipped
-  static constexpr std::uint32_t told = 8;        // somebody was told of the error
-  static constexpr std::uint32_t unguarded = 16;  // on_exception::terminate
-  static constexpr std::uint32_t due_waits = 32;  // a due task waits, or has just been taken
-
-  // made_task_: no task has this number.
-  static constexpr std::uint64_t no_task = 1;
-
-  // visitors_
-  static constexpr std::uint64_t one_visitor = 1;
-  static constexpr std::uint64_t one_waiter = std::uint64_t{1} << 32;
-  static constexpr std::uint64_t unlinking = std::uint64_t{1} << 62;  // by the last one inside
-  static constexpr std::uint64_t closing = std::uint64_t{1} << 63;    // nobody else gets in
+  // node_.state, beside cancel_node::stopped
+  static constexpr std::uint32_t told = 8;           // a caller was told of the error
+  static constexpr std::uint32_t unguarded = 16;     // on_exception::terminate
+  static constexpr std::uint32_t due_waits = 32;     // a due task waits, or has just been taken
+  static constexpr std::uint32_t has_settings = 64;  // the context may have FPU settings
 
   /// What is known of a task in case it fails.
   struct submission {
@@ -507,8 +506,8 @@ class group {
       if constexpr (Waits) {
         // By running this task, oneTBB has bound the context. Say so before the task submits
         // others, which would bind it by hand.
-        if (g.tie_.load(std::memory_order_relaxed) != tie::bound) {
-          g.spawned_first();
+        if (g.is_unbound()) {
+          g.note_bound();
         }
       }
       g.execute(kept_, nullptr, index_);
@@ -582,10 +581,11 @@ class group {
   [[gnu::always_inline]] void execute(Holder& holder, detail::queue_life const* pool,
                                       std::size_t index) noexcept {
     detail::thread_state& self = detail::this_worker();
-    detail::task_scope running(self, *this, engine_.context,
+    detail::task_scope running(self, node_, engine_.context,
                                pool != nullptr ? *pool : self.top->pool);
     auto& k = holder.get();
-    if ((state_.load(std::memory_order_acquire) & (stopped | unguarded)) != 0) [[unlikely]] {
+    if ((node_.state.load(std::memory_order_acquire) & (node_.stopped | unguarded)) != 0)
+        [[unlikely]] {
       skip_or_execute(k, index);
     } else {
       detail::call(
@@ -614,21 +614,22 @@ class group {
     discard_inside([&holder]() noexcept { std::destroy_at(&holder); });
   }
 
-  [[nodiscard]] bool is_stopped() const noexcept {
-    return (state_.load(std::memory_order_acquire) & stopped) != 0;
-  }
+  [[nodiscard]] bool is_stopped() const noexcept { return node_.is_stopped(); }
   /// True if `run_due` may have a task to run. The bit is written under the queue's lock.
   [[nodiscard]] bool has_due() const noexcept {
-    return (state_.load(std::memory_order_relaxed) & due_waits) != 0;
+    return (node_.state.load(std::memory_order_relaxed) & due_waits) != 0;
   }
   /// In the very task that the group was made in, which is one of ours.
   [[nodiscard]] bool is_at_home(detail::thread_state const& self) const noexcept {
-    return home_ != 0 && self.top->task.load(std::memory_order_relaxed) == home_;
+    return node_.parent() == self.top;
   }
-  /// At home: what is spawned now binds the engine to the right parent.
+  /// True if the context is to be bound to a parent by its first use.
+  [[nodiscard]] bool is_unbound() const noexcept {
+    return unbound_.load(std::memory_order_acquire);
+  }
+  /// At home: what is spawned now binds the context to the right parent.
   [[nodiscard]] bool binds_here() const noexcept {
-    return tie_.load(std::memory_order_relaxed) == tie::none &&
-           tbb::task::current_context() == made_under_;
+    return tbb::task::current_context() == made_under_;
   }
   [[nodiscard]] bool refuse() noexcept {
     if (!is_stopped()) [[likely]] {
@@ -638,41 +639,16 @@ class group {
     return true;
   }
 
-  /// The engine was just bound by what the caller spawned.
-  void spawned_first() noexcept {
-    tie_.store(tie::bound, std::memory_order_release);
-    // A cancellation that came before this was overwritten by the parent's state. (One that comes
-    // unseen right now is no loss: a task that starts later finds the group stopped.)
+  /// The context was just bound by what the caller spawned.
+  void note_bound() noexcept {
+    unbound_.store(false, std::memory_order_release);
+    // A cancellation that came before this was overwritten by the parent's state. (If a
+    // cancellation comes unseen right now, nothing is lost: a task that starts later finds the
+    // group stopped.)
     if (is_stopped()) {
       engine_.context.cancel_group_execution();
     }
   }
-
-  /// A thread inside a member function of a group that was made in a task: while it is there, the
-  /// engine stays. The group's own tasks need not say so, nor the thread of the task that it was
-  /// made in, if that is the one to destroy the engine.
-  class visit {
-   public:
-    visit(group const& g, detail::thread_state& self)
-        : g_(g.made_under_ != nullptr && (&self != g.maker_ || g.unlinks_at_wait_) &&
-                     self.top->owner.load(std::memory_order_relaxed) != &g
-                 ? &g
-                 : nullptr) {
-      if (g_ != nullptr) {
-        g_->enter(one_visitor);
-      }
-    }
-    visit(visit const&) = delete;
-    visit& operator=(visit const&) = delete;
-    ~visit() {
-      if (g_ != nullptr) {
-        g_->leave(one_visitor, false);
-      }
-    }
-
-   private:
-    group const* g_;
-  };
 
   /// So many tasks were submitted, but for those from tasks of a group without a limit.
   [[nodiscard]] std::size_t submitted() const noexcept {
@@ -706,9 +682,6 @@ class group {
   // What the templates above need; see group.cpp.
   ERRGROUP_API path route(detail::thread_state& self);
   [[nodiscard]] ERRGROUP_API static std::size_t queued(detail::queue const& q) noexcept;
-  ERRGROUP_API void enter(std::uint64_t as) const noexcept;
-  [[nodiscard]] bool try_enter() const noexcept;
-  ERRGROUP_API void leave(std::uint64_t as, bool unlink) const noexcept;
   ERRGROUP_API void submit(detail::thread_state& self, detail::node* n) noexcept;
   ERRGROUP_API void prepare_queue(detail::thread_state& self);
   ERRGROUP_API void defer(detail::thread_state& self, detail::node* n, clock::time_point due);
@@ -737,9 +710,9 @@ class group {
   void note_cause(error const& e) noexcept;
   void note_joined(std::uint64_t spawns) noexcept;
   void stop() noexcept;
-  [[nodiscard]] bool mark_stopped() noexcept;
-  [[nodiscard]] bool stop_quietly() noexcept;
-  void close_queue() noexcept;
+  static void interrupt_all(detail::stopped_nodes& nodes) noexcept;
+  [[nodiscard]] bool needs_clean_up() const noexcept;
+  [[nodiscard]] std::stop_source token_source() const noexcept;
 
   // timed.cpp
   timed& time_part();
@@ -747,9 +720,6 @@ class group {
   void append_due(detail::queue& q, detail::spin_mutex::scoped_lock& lock,
                   detail::timed_task const& task) noexcept;
   void expire(timed& t) noexcept;
-  [[nodiscard]] bool close_empty_queue() noexcept;
-  void clean_up() noexcept;
-  static void fire_tokens_later() noexcept;
   void drop_timed(detail::queue& q) noexcept;
   [[nodiscard]] bool engine_is_idle() noexcept;
   [[nodiscard]] bool is_to_be_watched(detail::queue const& q) const noexcept;
@@ -757,7 +727,7 @@ class group {
 
   // group.cpp, again
   void end(detail::thread_state& self) noexcept;
-  void tidy_up(detail::thread_state& self) noexcept;
+  void tidy_up() noexcept;
   void join() noexcept;
   void notice_cancellation() noexcept;
   template <class Body>
@@ -766,27 +736,20 @@ class group {
   bool engine_wait_in_pool(Body* body) noexcept;
   template <class Body>
   void engine_wait_here(Body* body) noexcept;
-  void await_maker(detail::thread_state const& self) const noexcept;
+  void await_waiters(detail::thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() noexcept;
   void start_timeout();
   [[nodiscard]] bool is_joined() const noexcept;
   [[nodiscard]] bool is_canceled_itself() const noexcept;
-  [[nodiscard]] bool is_canceled_from_above() const noexcept;
 
-  // lineage.cpp
-  [[nodiscard]] bool made_in_lives() const noexcept;
-  void prepare_engine(detail::thread_state& self, tbb::task_group_context* here,
-                      bool runs_at_once) noexcept;
+  // place.cpp
+  void attach() noexcept;
+  [[nodiscard]] bool is_canceled_above() const noexcept;
+  [[nodiscard]] bool is_pool_alive() const noexcept;
   void bind(detail::thread_state& self, tbb::task_group_context* here) noexcept;
-  void rebuild() noexcept;
-  void leave_home() noexcept;
-  void leave_as_waiter() noexcept;
-  [[nodiscard]] bool close_door() noexcept;
-  void open_door() const noexcept;
+  void bind_unless_at_home(detail::thread_state& self, tbb::task_group_context* here) noexcept;
   [[nodiscard]] group* above() const noexcept;
   static error check_here() noexcept;
-  void destroy_engine() noexcept;
-  [[nodiscard]] bool hold_tether(detail::tether& t) noexcept;
   struct forgotten;
   void forget_errors(forgotten& into) noexcept;
 
@@ -831,14 +794,11 @@ class group {
 
   // What it was made in.
   detail::thread_state* maker_;
-  detail::frame* made_in_;
-  std::atomic<std::uint64_t> made_task_;  // 0: in none of ours; no_task: in one that is over
-  std::uint64_t home_;                    // the same; 0 if that does not end what it was made in
-  tbb::task_group_context* made_under_;   // null: in no task at all
+  tbb::task_group_context* made_under_;  // null: in no task at all
   detail::queue_life made_pool_;
-  std::atomic<tie> tie_;
-  bool is_child_;         // of the task of `made_in_`, which may be over
-  bool unlinks_at_wait_;  // what it was made in cannot tell us when it ends
+  bool is_child_;              // of one of our tasks, which may be over
+  bool is_bound_;              // below a raw oneTBB task, by which oneTBB cancels the context
+  std::atomic<bool> unbound_;  // … which its first use binds
 
   bool counted_ = false;  // every task goes through the queue, with slots or a place of its own
   on_error policy_ = on_error::cancel;
@@ -849,24 +809,21 @@ class group {
   mutable std::atomic<bool> eventful_{false};
   std::atomic<bool> spawned_{false};  // something went straight to oneTBB
   std::atomic<bool> context_given_{false};
-  std::atomic<std::uint32_t> state_{0};
-  std::atomic<std::uint32_t> maker_waits_{0};       // only the maker writes it
-  mutable std::atomic<std::uint64_t> visitors_{0};  // other threads inside a member function
-  std::atomic<std::uint64_t> maker_spawns_{0};      // to oneTBB; only the maker writes it
-  std::atomic<std::uint64_t> other_spawns_{0};      // … by others, not inside the group
-  std::atomic<std::uint64_t> spawns_joined_{0};     // so many of both were waited for
+  std::atomic<std::uint32_t> maker_waits_{0};    // only the maker writes it
+  std::atomic<std::uint32_t> others_wait_{0};    // other threads in `wait`
+  std::atomic<std::uint64_t> maker_spawns_{0};   // to oneTBB; only the maker writes it
+  std::atomic<std::uint64_t> other_spawns_{0};   // … by others, not inside the group
+  std::atomic<std::uint64_t> spawns_joined_{0};  // so many of both were waited for
   std::atomic<std::size_t> skipped_{0};
   std::atomic<detail::queue*> queue_{nullptr};
   mutable std::atomic<token_link*> token_{nullptr};
-  std::atomic<detail::tether*> tether_{nullptr};  // to the task it was made in, if that is ours
   std::atomic<timed*> timed_{nullptr};
   extras* extras_ = nullptr;
   detail::queue_life const* pool_ = nullptr;  // of a group with an arena of its own: its queue
 
   detail::first_error first_;
-  union {
-    engine engine_;
-  };
+  engine engine_;
+  tree_node node_{*this};
 };
 
 static_assert(std::is_nothrow_destructible_v<group>);
@@ -988,7 +945,6 @@ void group::start_at(clock::time_point due, Label&& label, F&& f) {
     return;
   }
   detail::thread_state& self = detail::this_thread();
-  visit guest(*this, self);
   prepare_queue(self);
   submit_due(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due);
 }
@@ -999,7 +955,6 @@ void group::defer_until(clock::time_point due, Label&& label, F&& f) {
     return;
   }
   detail::thread_state& self = detail::this_thread();
-  visit guest(*this, self);
   prepare_queue(self);
   defer(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due);
 }
@@ -1014,7 +969,6 @@ bool group::try_start(Label&& label, F&& f) {
     start<K>(std::forward<Label>(label), std::forward<F>(f));
     return true;
   }
-  visit guest(*this, self);
   if (!reserve(self)) {
     return false;
   }
@@ -1061,8 +1015,8 @@ void group::start(Label&& label, F&& f) {
   // The two places where a task goes straight into the worker's own deque, without further ado:
   // tasks of this group, and the task that the group was made in.
   if (!counted_) {
-    bool const bound = tie_.load(std::memory_order_relaxed) == tie::bound;
-    if (bound && self.top->owner.load(std::memory_order_relaxed) == this && !self.is_alone) {
+    bool const bound = !is_unbound();
+    if (bound && self.top->owner.load(std::memory_order_relaxed) == &node_ && !self.is_alone) {
       spawn<K>(npos, std::forward<Label>(label), std::forward<F>(f));
       return;
     }
@@ -1070,17 +1024,16 @@ void group::start(Label&& label, F&& f) {
       spawn<K>(submitted(), std::forward<Label>(label), std::forward<F>(f));
       note_spawn_by_maker();
       if (!bound) {
-        spawned_first();
+        note_bound();
       }
       return;
     }
   }
-  visit guest(*this, self);
   if (route(self) == path::spawn) {
     spawn<K>(submitted(), std::forward<Label>(label), std::forward<F>(f));
     note_spawn(self);
-    if (tie_.load(std::memory_order_relaxed) != tie::bound) {
-      spawned_first();
+    if (is_unbound()) {
+      note_bound();
     }
   } else {
     submit(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)));

@@ -2,35 +2,25 @@
 #ifndef ERRGROUP_DETAIL_SPIN_MUTEX_HPP
 #define ERRGROUP_DETAIL_SPIN_MUTEX_HPP
 
-#include <atomic>   // atomic
-#include <thread>   // yield
+#include <errgroup/detail/sync.hpp>
+
+#include <atomic>   // memory_order
 #include <utility>  // exchange
 
-namespace errgroup::detail {
-
-/// Tells the processor that this thread waits for another.
-inline void pause(int times) noexcept {
-  for (int i = 0; i != times; ++i) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("isb" ::: "memory");
-#endif
-  }
-}
+namespace errgroup::detail::inline ERRGROUP_PART {
 
 /// A lock for a handful of instructions, with the interface of `tbb::spin_mutex`. (That one calls
-/// out to profilers in debug builds, through pointers that oneTBB 2021.8 changes when its last
-/// worker leaves: a race.)
+/// profilers in debug builds, through pointers that oneTBB 2021.8 changes when its last worker
+/// leaves: a race.)
 class spin_mutex {
  public:
-  constexpr spin_mutex() noexcept = default;
+  spin_mutex() noexcept = default;
   spin_mutex(spin_mutex const&) = delete;
   spin_mutex& operator=(spin_mutex const&) = delete;
 
   class scoped_lock {
    public:
-    constexpr scoped_lock() noexcept = default;
+    scoped_lock() noexcept = default;
     explicit scoped_lock(spin_mutex& m) noexcept { acquire(m); }
     scoped_lock(scoped_lock const&) = delete;
     scoped_lock& operator=(scoped_lock const&) = delete;
@@ -45,7 +35,7 @@ class spin_mutex {
         if (tries < 256) {
           pause(4);
         } else {
-          std::this_thread::yield();  // whoever has it may have no processor
+          yield();  // the thread that holds the lock may have no processor
         }
       }
     }
@@ -70,9 +60,9 @@ class spin_mutex {
   };
 
  private:
-  std::atomic<bool> taken_{false};
+  atomic<bool> taken_{false};
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_DETAIL_SPIN_MUTEX_HPP

@@ -22,11 +22,18 @@ using atomic = ::explored::atomic<T>;
 /// In a loop that waits for another thread.
 inline void yield() { ::explored::yield(); }
 
+/// The same, for a wait that is expected to be short.
+inline void pause(int /*times*/) { ::explored::yield(); }
+
+/// Orders the stores that this thread made before it took a lock before its loads after that. The
+/// explorer's read-modify-writes are full barriers, as x86's are.
+inline void fence_after_lock() {}
+
 }  // namespace errgroup::detail::inline explored_part
 
 #else
 
-#include <atomic>  // atomic
+#include <atomic>  // atomic, atomic_thread_fence
 #include <thread>  // yield
 
 #define ERRGROUP_PART part
@@ -38,6 +45,25 @@ using atomic = std::atomic<T>;
 
 /// In a loop that waits for another thread.
 inline void yield() noexcept { std::this_thread::yield(); }
+
+/// Tells the processor that this thread waits for another thread, for a short time.
+inline void pause(int times) noexcept {
+  for (int i = 0; i != times; ++i) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb" ::: "memory");
+#endif
+  }
+}
+
+/// Orders the stores that this thread made before it took a lock before its loads after that. On
+/// x86 the exchange that takes the lock is a full barrier already.
+inline void fence_after_lock() noexcept {
+#if !defined(__x86_64__) && !defined(__i386__)
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
 
 }  // namespace errgroup::detail::inline part
 

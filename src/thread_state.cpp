@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue.hpp"
-#include <errgroup/detail/frame.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
+#include <errgroup/detail/thread_state.hpp>
 #include <errgroup/stack.hpp>
 
 #include <pthread.h>  // pthread_key_create, pthread_setspecific
@@ -34,8 +34,6 @@ namespace {
 // States of threads that have ended, for threads to come.
 spin_mutex states_lock;
 thread_state* free_states = nullptr;
-thread_state* all_states = nullptr;  // for LeakSanitizer, which does not see into threads that end
-std::uint64_t states_made = 0;
 
 // Runs when a thread ends, after the destructors of its thread_local objects: those may use groups,
 // too. (One that comes later still, of another thread-specific value, has this run once more.)
@@ -73,9 +71,7 @@ thread_state& adopt_thread() {
       s = std::exchange(free_states, free_states->next_free);
     } else {
       s = new thread_state;
-      s->next = std::exchange(all_states, s);
-      // Task numbers of different states never meet: 2^40 tasks each.
-      s->next_task = ++states_made << 40;
+      s->publish();
     }
   }
   if (pthread_setspecific(leave_key, s) != 0) {
@@ -94,14 +90,16 @@ thread_state& adopt_worker() noexcept {
   }
 }
 
-frame* grow_frames(thread_state& self) noexcept {
-  auto* f = new (std::nothrow) frame;
+task_frame* grow_frames(thread_state& self) noexcept {
+  auto* f = new (std::nothrow) task_frame;
   if (f == nullptr) {
     die("out of memory for what a task needs that is nested deeper than any before");
   }
   f->below = self.top;
-  self.top->above = f;
+  self.top->above.store(f, std::memory_order_release);
   return f;
 }
+
+void end_task(task_frame& frame) noexcept { cancel_node::end_task(frame); }
 
 }  // namespace errgroup::detail

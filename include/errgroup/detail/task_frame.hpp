@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_DETAIL_TASK_FRAME_HPP
+#define ERRGROUP_DETAIL_TASK_FRAME_HPP
+
+#include <errgroup/detail/export.hpp>
+#include <errgroup/detail/spin_mutex.hpp>
+#include <errgroup/detail/sync.hpp>
+
+#include <tbb/task_group.h>  // task_group_context
+
+#include <atomic>   // atomic, memory_order
+#include <cstdint>  // uint32_t
+
+namespace errgroup::detail {
+
+struct queue;
+
+/// A life of a `queue`: the queue and the serial number it has while it serves one group. Queues
+/// are recycled and never freed, so a life that is over can be told from one that is not.
+struct queue_life {
+  queue* of = nullptr;
+  std::uint64_t serial = 0;
+
+  friend bool operator==(queue_life const&, queue_life const&) = default;
+};
+
+}  // namespace errgroup::detail
+
+namespace errgroup::detail::inline ERRGROUP_PART {
+
+class cancel_node;
+
+/// A task that a thread is running, as other threads see it.
+///
+/// Each thread has a stack of frames, one for each task that the thread has begun and not ended.
+/// Frames are recycled and never freed, so a thread may lock a frame whose task has ended
+/// meanwhile, and find out by reading the frame.
+///
+/// Invariants:
+/// - `owner` is null if and only if no task runs in the frame. Only the frame's thread writes it.
+/// - Each node in `children` has this frame as its parent. Only the frame's thread adds nodes.
+/// - While `children` is not empty, the frame's task does not end: its end locks the frame first
+///   (`cancel_node::end_task`). So a thread that holds `lock` and sees a child may use `owner`.
+///
+/// Lock order: see cancel_node.hpp.
+struct task_frame {
+  atomic<cancel_node*> owner{nullptr};                // the group whose task runs here
+  atomic<tbb::task_group_context*> context{nullptr};  // of the oneTBB task; null: there is none
+  spin_mutex lock;                                    // guards `children`
+  atomic<cancel_node*> children{nullptr};             // groups that the task has made
+  atomic<std::uint32_t> pins{0};                      // threads that keep the task from ending
+  queue_life pool;                                    // limited group whose arena this is in
+  task_frame* below = nullptr;
+  atomic<task_frame*> above{nullptr};
+};
+
+/// The frames of one thread, the lowest of which stands for "no task". Recycled when the thread
+/// ends, never freed.
+struct frame_stack {
+  task_frame base;
+  task_frame* top = &base;
+  frame_stack* next = nullptr;  // in the list of all stacks
+
+  /// The first of all stacks in the process. Threads: any.
+  [[nodiscard]] static frame_stack* first() noexcept;
+  /// Adds this stack to the list of all stacks, for ever.
+  void publish() noexcept;
+};
+
+}  // namespace errgroup::detail::inline ERRGROUP_PART
+
+#endif  // ERRGROUP_DETAIL_TASK_FRAME_HPP

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_DETAIL_THREAD_STATE_HPP
+#define ERRGROUP_DETAIL_THREAD_STATE_HPP
+
+#include <errgroup/detail/cancel_node.hpp>
+#include <errgroup/detail/export.hpp>
+#include <errgroup/detail/node.hpp>
+#include <errgroup/detail/task_frame.hpp>
+
+#include <tbb/task_group.h>  // task_group_context
+
+#include <atomic>   // memory_order
+#include <cstdint>  // uint64_t
+
+namespace errgroup::detail {
+
+/// What the library keeps for a thread. Recycled when the thread ends, never freed: other threads
+/// walk through the frames at any time.
+struct thread_state : frame_stack {
+  node_stack nodes;               // free nodes
+  queue* spare_queue = nullptr;   // a free queue
+  std::uint64_t tasks_begun = 0;  // by this thread
+  bool is_alone = false;          // no other thread would take what this thread spawns
+  bool lacks_workers = false;     // the answer of `has_no_workers` …
+  std::uint64_t asked_at = 0;     // … when so many tasks had begun
+  thread_state* next_free = nullptr;
+};
+
+// constinit on the declaration: the access is a plain load, without a wrapper call.
+extern ERRGROUP_API constinit thread_local thread_state* current_thread_state;
+
+/// Says why on the standard error stream, and terminates.
+[[noreturn]] ERRGROUP_API void die(char const* words) noexcept;
+
+ERRGROUP_API thread_state& adopt_thread();
+ERRGROUP_API thread_state& adopt_worker() noexcept;
+ERRGROUP_API task_frame* grow_frames(thread_state& self) noexcept;
+ERRGROUP_API void end_task(task_frame& frame) noexcept;
+
+inline thread_state& this_thread() {
+  thread_state* self = current_thread_state;
+  return self != nullptr ? *self : adopt_thread();
+}
+
+/// The same where a task is about to run, and no caller could be told of an exception.
+inline thread_state& this_worker() noexcept {
+  thread_state* self = current_thread_state;
+  return self != nullptr ? *self : adopt_worker();
+}
+
+/// A free node, from this thread's cache or from `operator new`.
+[[nodiscard]] inline node* take_node(thread_state& self) {
+  if (self.nodes.is_empty()) [[unlikely]] {
+    return new node;
+  }
+  return self.nodes.pop();
+}
+
+inline void put_node(thread_state& self, node* n) noexcept { self.nodes.push(n); }
+
+/// Makes sure that there is a node in the cache: a submitter that has taken one node may need one
+/// more for the queue.
+inline void reserve_node(thread_state& self) {
+  if (self.nodes.is_empty()) [[unlikely]] {
+    self.nodes.push(new node);
+  }
+}
+
+/// Says, while it lives, that this thread runs a task of `owner`.
+class task_scope {
+ public:
+  task_scope(thread_state& self, cancel_node& owner, tbb::task_group_context& context,
+             queue_life pool) noexcept
+      : task_scope(self, owner, &context, pool) {}
+  /// `context` is the context of the task that oneTBB runs here, or null if it runs none.
+  task_scope(thread_state& self, cancel_node& owner, tbb::task_group_context* context,
+             queue_life pool) noexcept
+      : self_(self) {
+    task_frame* f = self.top->above.load(std::memory_order_relaxed);
+    if (f == nullptr) [[unlikely]] {
+      f = grow_frames(self);
+    }
+    ++self.tasks_begun;
+    f->pool = pool;
+    f->context.store(context, std::memory_order_relaxed);
+    f->owner.store(&owner, std::memory_order_relaxed);  // ordered by cancel_node::attach
+    self.top = f;
+  }
+  task_scope(task_scope const&) = delete;
+  task_scope& operator=(task_scope const&) = delete;
+  ~task_scope() {
+    task_frame& f = *self_.top;
+    if (f.children.load(std::memory_order_relaxed) != nullptr) [[unlikely]] {
+      end_task(f);
+    }
+    f.owner.store(nullptr, std::memory_order_relaxed);
+    self_.top = f.below;
+  }
+
+ private:
+  thread_state& self_;
+};
+
+}  // namespace errgroup::detail
+
+#endif  // ERRGROUP_DETAIL_THREAD_STATE_HPP
