@@ -8,7 +8,7 @@
 
 namespace errgroup::detail {
 
-/// Tells the processor that this thread waits for another.
+/// Tells the processor that this thread waits for another thread.
 inline void pause(int times) noexcept {
   for (int i = 0; i != times; ++i) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -19,9 +19,9 @@ inline void pause(int times) noexcept {
   }
 }
 
-/// A lock for a handful of instructions, with the interface of `tbb::spin_mutex`. (That one calls
-/// out to profilers in debug builds, through pointers that oneTBB 2021.8 changes when its last
-/// worker leaves: a race.)
+/// A lock for a handful of instructions, with the interface of `tbb::spin_mutex`. (In debug builds,
+/// oneTBB's mutex calls profilers through pointers. oneTBB 2021.8 changes the pointers when its
+/// last worker leaves: a race.)
 class spin_mutex {
  public:
   constexpr spin_mutex() noexcept = default;
@@ -45,13 +45,13 @@ class spin_mutex {
         if (tries < 256) {
           pause(4);
         } else {
-          std::this_thread::yield();  // whoever has it may have no processor
+          std::this_thread::yield();  // the owner may have no processor
         }
       }
     }
 
     [[nodiscard]] bool try_acquire(spin_mutex& m) noexcept {
-      // The load first: it does not take the cache line away from the owner.
+      // The load comes first: a load does not take the cache line away from the owner.
       if (m.taken_.load(std::memory_order_relaxed) ||
           m.taken_.exchange(true, std::memory_order_acquire)) {
         return false;
