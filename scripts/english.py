@@ -42,8 +42,8 @@ AIM = Share(stand_ins=8, riddles=1.5)
 # The limit of each folder. A limit above AIM is a ratchet: the share of the day on which it was set,
 # rounded up to the next half per cent. Lower it when the comments have got better; never raise it.
 LIMITS = {
-    "include": Share(9.5, 3.5),
-    "src": Share(10.5, 4),
+    "include": AIM,
+    "src": Share(9.5, 3.5),
     "stacktrace": Share(9.5, 3.5),
     "test": Share(10, 4),
     "perf": Share(8, 3),
