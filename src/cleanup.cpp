@@ -26,7 +26,7 @@ constexpr std::chrono::milliseconds stuck_after{1};
 //
 // While a cleanup waits, either a thread is about to take it, or the timer's thread looks at the
 // queue every 0.25 ms. Only the timer's thread adds to the queue while all cleanup threads run user
-// code: a cleanup thread adds between two cleanups, and takes the next one itself.
+// code: a cleanup thread adds between two cleanups, and takes the next cleanup itself.
 struct cleanup_threads {
   std::mutex lock;
   std::condition_variable came;
@@ -110,7 +110,7 @@ void cleanup::hand_over() noexcept {
   if (t.idle != 0) {
     t.came.notify_one();
   } else if (t.threads == 0 && !t.start(held)) {
-    // Late alarms for other groups are better than no cleanup for this one.
+    // Late alarms for other groups are better than no cleanup for this group.
     while (t.first != nullptr) {
       t.run_next(held);
     }
@@ -133,7 +133,7 @@ bool needs_cleanup_thread(std::chrono::steady_clock::time_point now) noexcept {
   }
   bool const is_stuck = now - t.seen_at >= stuck_after;
   if (is_stuck) {
-    t.seen_at = now;  // if no thread is to be had, try again after the same time
+    t.seen_at = now;  // if no thread can be started, try again after the same time
   }
   return is_stuck;
 }

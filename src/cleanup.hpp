@@ -6,7 +6,7 @@
 
 namespace errgroup::detail {
 
-/// User code that a passed deadline leaves to run: destructors of callables, and callbacks that are
+/// User code that has to run after a deadline: destructors of callables, and callbacks that are
 /// registered with stop tokens. The timer's thread never runs user code, so it hands a cleanup over
 /// to the cleanup threads.
 ///
@@ -15,9 +15,9 @@ namespace errgroup::detail {
 /// thread.
 ///
 /// User code may block, and may even wait for a later cleanup. So if cleanups wait, and no thread
-/// has taken one for 1 ms, another thread is started. The timer's thread checks that every 0.25 ms
-/// while a cleanup waits. Many short cleanups therefore share one or two threads, and each thread
-/// that blocks delays the cleanups behind it by about 1 ms.
+/// has taken a cleanup for 1 ms, another thread is started. The timer's thread checks this
+/// condition every 0.25 ms while a cleanup waits. Therefore many short cleanups share one or two
+/// threads, and each thread that blocks delays the cleanups behind it by about 1 ms.
 class cleanup {
  public:
   /// `clean` may end the life of the cleanup. The cleanup may be handed over again as soon as the
@@ -47,11 +47,11 @@ class cleanup {
 /// Threads: the timer's.
 [[nodiscard]] bool cleanup_waits() noexcept;
 
-/// True if cleanups wait and no thread has taken one for a while. `now` is the time.
+/// True if cleanups wait and no thread has taken a cleanup for 1 ms. `now` is the time.
 /// Threads: the timer's.
 [[nodiscard]] bool needs_cleanup_thread(std::chrono::steady_clock::time_point now) noexcept;
 
-/// Starts one more thread. If the system has none, the timer's thread tries again later.
+/// Starts another thread. If the system has no thread, the timer's thread tries again later.
 /// Threads: the timer's, which holds no lock and blocks no signal that its starter did not block.
 void start_cleanup_thread() noexcept;
 

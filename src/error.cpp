@@ -54,12 +54,12 @@ class category final : public std::error_category {
   }
 };
 
-// The only way to look at an exception is to throw it again.
+// To look at an exception, the code has to throw it again.
 std::error_code code_of(std::exception_ptr const& exception) noexcept {
   try {
     std::rethrow_exception(exception);
   } catch (std::system_error const& e) {
-    // A system_error may carry a zero code; it was thrown all the same.
+    // A thrown system_error is a failure even if its code is zero.
     return e.code() ? e.code() : make_error_code(errc::exception);
   } catch (std::error_code const& e) {
     return e ? e : make_error_code(errc::exception);
@@ -80,7 +80,7 @@ namespace detail {
 error_note::~error_note() = default;
 
 void error_note::release() noexcept {
-  // acq_rel: the last one to let go deletes what the others have read.
+  // acq_rel: the last owner deletes the note after the other owners have read it.
   if (references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     delete this;
   }
@@ -103,7 +103,7 @@ error error_access::alone(error const& e) noexcept {
       one.note_ = e.note_->one;
       one.note_->share();
     } else {
-      one.exception_ = e.note_->exception;  // the first one had no note
+      one.exception_ = e.note_->exception;  // the first error had no note
     }
   }
   return one;
@@ -135,7 +135,7 @@ error error_access::in_context(error const& one, std::string_view context) {
   note_ptr const note(new error_note);
   copy_note(*note.get(), one);
   // The message begins with the latest addition. If the error has no origin yet, a later origin
-  // stands before this context, so the context is an inner one.
+  // stands before this context, so the context belongs to the inner contexts.
   bool const has_path = !note->origin.path.empty() || !note->origin.name.empty();
   prepend(has_path ? note->outer_context : note->inner_context, context);
   error e = alone(one);
@@ -277,7 +277,7 @@ error error::with_context(std::string_view context) const noexcept {
       each.push_back(detail::error_access::in_context(one, context));
     }
     error e = combine(each);
-    if (e.others_ == others_) {  // otherwise `combine` had no memory for some of them
+    if (e.others_ == others_) {  // otherwise `combine` had too little memory
       e.skipped_ = skipped_;
       e.dropped_ = dropped_;
       e.echoes_ = echoes_;
@@ -385,7 +385,7 @@ void error::raise() const {
     std::rethrow_exception(thrown());
   }
   if (*this) {
-    throw std::system_error(code_);  // here, for the sake of its stack
+    throw std::system_error(code_);  // thrown here, for the sake of its stack
   }
 }
 

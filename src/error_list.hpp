@@ -10,8 +10,9 @@
 
 namespace errgroup::detail {
 
-/// Several errors, the first one in front, as what copies of that share. Errors are only ever
-/// appended, so one that was told of n others goes on seeing these n.
+/// The note that all copies of an error with others share: the list of the failures, the first
+/// failure in front. Errors are only ever appended. So an error that was given n others keeps
+/// seeing the same n errors.
 struct several : error_note {
   several() = default;
   several(several const&) = delete;
@@ -23,28 +24,29 @@ struct several : error_note {
   bool has_first = false;
 };
 
-/// What failed in a group after the first error, with `keep::all`.
+/// The failures of a group after its first error, with `keep::all`.
 ///
-/// All members may be called from any thread. It takes memory when there is a failure to keep: what
-/// there is no memory for is counted as dropped.
+/// Threads: any, for all members. The list allocates memory when it has to keep a failure. A
+///     failure without memory is counted as dropped.
 class error_list {
  public:
-  /// For `most` errors, the first one included.
+  /// Keeps at most `most` errors, the first error included.
   explicit error_list(std::size_t most) noexcept : most_(most) {}
   error_list(error_list const&) = delete;
   error_list& operator=(error_list const&) = delete;
   ~error_list() { (void)clear(); }
 
-  /// Lists `e`, and its others. After the group was stopped, cancellations are counted only. False
-  /// if that was all.
+  /// Appends `e` and its others. If the group was stopped before, cancellations are only counted.
+  /// False if nothing but cancellations was counted.
   bool add(error const& e, bool stopped) noexcept;
-  /// Lists the others of what becomes the group's first error, and leaves that alone.
+  /// Moves the others of `first`, the group's first error from now on, into the list. `first` is
+  /// then a single failure.
   void take_others(error& first) noexcept;
-  /// Gives `first`, the group's first error, all others so far.
+  /// Gives all errors of the list to `first`, the group's first error, as its others.
   void give_others(error& first) noexcept;
-  /// Empties the list and returns its contents. The caller destroys them without holding a lock,
-  /// because the destructors of exceptions are user code. Errors that were handed out keep their
-  /// others.
+  /// Empties the list and returns its contents. The caller destroys the contents without holding a
+  /// lock, because the destructors of exceptions are user code. Errors that were handed out keep
+  /// their others.
   [[nodiscard]] note_ptr clear() noexcept;
 
  private:

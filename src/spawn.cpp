@@ -13,11 +13,12 @@ void refuse_handle() {
       "errgroup: this handle has no task: its result was taken, or it was moved");
 }
 
-// What it starts inside belongs to a group of its own, by which it can be cancelled alone.
+// The task gets a group of its own. All tasks that it starts inside belong to this group, so the
+// handle can cancel them without the other tasks of `group_`.
 group* single_task::begin() {
   std::scoped_lock const held(lock_);
   own_.emplace(options{.exceptions = group_.exceptions()});
-  // The group may be cancelled already: a wait in a task of another group can run this task in a
+  // `group_` may be cancelled already: a wait in a task of another group can run this task in a
   // context that oneTBB has not cancelled.
   if (is_canceled_ || group_.is_canceling()) {
     own_->cancel();
@@ -40,10 +41,10 @@ error single_task::run_now() {
   error failed = failure();
   bool const is_canceled = stopped == std::errc::operation_canceled &&
                            (!failed || failed == std::errc::operation_canceled);
-  error told;  // to the group
+  error told;  // reported to the group
   if (is_canceled) {
     error const cause = group_.cause();
-    failed = cause ? cause : stopped;  // if it gave a value, maybe half of it
+    failed = cause ? cause : stopped;  // a returned value may be incomplete
     told = cause ? stopped : error();
   } else if (!failed) {
     failed = stopped;
@@ -66,9 +67,9 @@ void single_task::skip() noexcept {
 }
 
 // The group may be destroyed as soon as its task has ended. So if a thread in `cancel` is
-// destroying the callable, the task waits for that thread. The task may run on that very thread:
-// the callable's destructor waits, and the wait took this task on. Then the task must not wait for
-// its own thread.
+// destroying the callable, the task waits for that thread. The task may run on the very same
+// thread: if the callable's destructor waits, the wait may run this task. Then the task must not
+// wait for its own thread.
 void single_task::await_canceler() noexcept {
   if (claimed_.load(std::memory_order_acquire) == claim::drop &&
       canceler_.load(std::memory_order_relaxed) != std::this_thread::get_id()) {
@@ -88,7 +89,7 @@ void single_task::finish() noexcept {
   clear();
   std::scoped_lock const held(lock_);
   ready_.store(true, std::memory_order_seq_cst);
-  // Either this sees the one who waits, or that one sees that it is ready.
+  // seq_cst: either this load sees the waiter's increment, or the waiter's load sees `ready_`.
   if (waiters_.load(std::memory_order_seq_cst) != 0) {
     group_.wake();
   }
@@ -106,7 +107,8 @@ error single_task::wait() {
   if (own != nullptr && own->is_inside()) {
     return errc::would_deadlock;
   }
-  // The others may wait for the task that this is in. This one should not.
+  // Run this task only. Other tasks of the group might wait for the calling task, which cannot
+  // continue underneath them. The awaited task is not expected to wait for its waiter.
   if (group_.is_inside() && take(claim::run)) {
     group_.run_inside([this]() noexcept { return run_now(); }, where_);
     return {};

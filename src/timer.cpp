@@ -26,35 +26,35 @@ namespace {
 
 constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 
-// The thread stays that long when there is nothing to wait for: starting one takes some 50 us.
+// An idle thread stays for this time: starting a thread takes some 50 us.
 constexpr std::chrono::milliseconds lingers{100};
 constexpr std::chrono::microseconds poll_period{250};
 
 thread_local bool on_timer_thread = false;
 
-// A test's clock, if there is one.
+// The state of the clock that a test has set.
 constinit std::atomic<bool> replaced{false};
 constinit std::atomic<clock::rep> test_time{0};
 constinit std::atomic<bool> jumps{false};
 
 }  // namespace
 
-// Everything is guarded by `lock`, but for the time of a test's clock.
+// `lock` guards everything except for the time of a test's clock.
 struct timer {
   std::mutex lock;
-  std::condition_variable changed;  // for the thread
-  std::condition_variable rung;     // for those who wait for it
+  std::condition_variable changed;  // wakes the timer's thread
+  std::condition_variable rung;     // wakes the threads that wait for an alarm
   std::vector<alarm*> heap;         // the earliest first
   std::size_t alarms = 0;
   alarm* ringing = nullptr;
   bool runs = false;
   polled* pollers = nullptr;
-  clock::time_point sleeps_until{};  // it has to be woken for what is earlier
+  clock::time_point sleeps_until{};  // an earlier alarm must wake the thread
   sigset_t all_signals;
-  sigset_t signals;  // what its thread blocked when it was started
+  sigset_t signals;  // blocked by the thread when it was started
 
   static timer& the() {
-    static timer& instance = *new timer;  // its thread may outlive static destructors
+    static timer& instance = *new timer;  // the thread may outlive static destructors
     return instance;
   }
 
@@ -107,8 +107,8 @@ struct timer {
 
   void unset(alarm& a) noexcept {
     remove(a);
-    rung.notify_all();  // somebody may wait for it to ring
-    // There may be nothing left to wait for, and the thread asleep for long.
+    rung.notify_all();  // a thread may wait for this alarm to ring
+    // If no alarm is left, the thread may be asleep for long: wake it, so that it ends soon.
     if (heap.empty() && sleeps_until > std::chrono::steady_clock::now() + lingers) {
       changed.notify_one();
     }
@@ -120,7 +120,7 @@ struct timer {
     }
     a.due_ = due;
     if (a.place_ == nowhere) {
-      heap.push_back(&a);  // there is room
+      heap.push_back(&a);  // the constructor has reserved room
       rise(heap.size() - 1, &a);
     } else {
       place(a.place_, &a);
@@ -138,7 +138,7 @@ struct timer {
   void run() {
     on_timer_thread = true;
     sigfillset(&all_signals);
-    pthread_sigmask(SIG_SETMASK, &all_signals, &signals);  // they are other threads' business
+    pthread_sigmask(SIG_SETMASK, &all_signals, &signals);  // signals are left to other threads
 #if defined(__linux__)
     // Linux rounds sleeps up by 50 us unless asked not to.
     (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
@@ -171,8 +171,8 @@ struct timer {
     }
   }
 
-  // When the thread looks next, on the steady clock, if nobody wakes it: whoever moves a test's
-  // clock does.
+  // The time on the steady clock at which the thread looks next, unless it is woken before. A call
+  // that moves a test's clock wakes the thread.
   [[nodiscard]] clock::time_point wakes_at() const noexcept {
     auto const now = std::chrono::steady_clock::now();
     if (pollers != nullptr || cleanup_waits()) {
@@ -181,13 +181,13 @@ struct timer {
     if (heap.empty()) {
       return now + lingers;
     }
-    // Not beyond what the system's calls can take.
+    // The system's calls cannot take times in the far future.
     clock::time_point const latest = now + std::chrono::hours(1);
     return replaced.load(std::memory_order_relaxed) ? latest : std::min(latest, heap.front()->due_);
   }
 
-  // Threads that `f` starts, oneTBB's workers among them, block only the signals that the starter
-  // of this thread blocked.
+  // Calls `f` with the signal mask of the thread that started this thread. Threads that `f` starts,
+  // such as oneTBB's workers, inherit the mask.
   template <class F>
   void with_signals(F const& f) {
     pthread_sigmask(SIG_SETMASK, &signals, nullptr);
@@ -248,7 +248,7 @@ void alarm::stop() noexcept {
   std::unique_lock held(t.lock);
   t.unset(*this);
   t.rung.wait(held, [&] { return t.ringing != this; });
-  t.unset(*this);  // it may have been set again when it rang
+  t.unset(*this);  // `ring` may have set the alarm again
 }
 
 void polled::join() {
@@ -307,7 +307,7 @@ test_clock::~test_clock() {
 void test_clock::advance_to(clock::time_point time) {
   detail::timer& t = detail::timer::the();
   std::unique_lock held(t.lock);
-  // Alarm by alarm, so that what is set by one rings in its turn.
+  // From alarm to alarm: if an alarm sets another alarm, that alarm rings at its own time.
   for (;;) {
     bool const rings = !t.heap.empty() && detail::timer::due(*t.heap.front()) <= time;
     auto const next = rings ? detail::timer::due(*t.heap.front()) : time;

@@ -8,44 +8,44 @@
 
 namespace errgroup::detail {
 
-/// Something that waits for a time, and is told by the timer's thread when that has come.
+/// An object that waits for a time. When the time has come, the timer's thread calls `ring`.
 ///
-/// The process has one timer: a heap of alarms and a thread, which is started when the first alarm
-/// is set and ends a while after the last one has rung or was stopped. Setting and stopping take
-/// logarithmic time.
+/// The process has one timer: a heap of alarms, and a thread. The first alarm that is set starts
+/// the thread, which ends a while after the last alarm has rung or was stopped. Setting and
+/// stopping take logarithmic time.
 class alarm {
  public:
-  /// Throws `std::bad_alloc`. From here on the timer has room for it.
+  /// Reserves a place in the timer's heap for this alarm. Throws `std::bad_alloc`.
   alarm();
   alarm(alarm const&) = delete;
   alarm& operator=(alarm const&) = delete;
 
-  /// Has it ring at `due`, instead of any time before. Throws `std::system_error` if there is no
-  /// thread to be had; it is as it was then. In `ring` it does not throw.
+  /// Sets the time to ring; `due` replaces an earlier time. Throws `std::system_error` if the timer
+  /// has no thread and none can be started; nothing has changed then. In `ring` it does not throw.
   void set(clock::time_point due);
 
-  /// It will not ring.
+  /// Unsets the time: the alarm will not ring. Does not wait for a `ring` that is running.
   void unset() noexcept;
 
-  /// It will not ring; if it is ringing right now, returns when it has. Not in `ring`.
+  /// Unsets the time. If `ring` is running, waits until `ring` has returned, and unsets a time that
+  /// `ring` has set. Must not be called in `ring`.
   void stop() noexcept;
 
-  /// Has to be stopped, and may not be ringing.
+  /// The alarm must have been stopped, and must not be ringing.
   virtual ~alarm();
 
  private:
   friend struct timer;
 
-  /// On the timer's thread, which holds nothing: the alarm may be set again. No user's code belongs
-  /// here.
+  /// Called by the timer's thread without a lock, so it may set the alarm again. Runs no user code.
   virtual void ring(clock::time_point now) noexcept = 0;
 
   clock::time_point due_;
   std::size_t place_ = static_cast<std::size_t>(-1);  // in the heap
 };
 
-/// Something that the timer's thread looks at every now and then, as long as it is there: a quarter
-/// of a millisecond, whatever the clock says.
+/// An object that the timer's thread polls from `join` to `leave`: every 0.25 ms of real time, even
+/// if a test has replaced the clock.
 class polled {
  public:
   polled() = default;
@@ -54,25 +54,25 @@ class polled {
   virtual ~polled() = default;
 
  protected:
-  /// To be called last in the constructor. Throws `std::system_error` if there is no thread to be
-  /// had.
+  /// Starts the polling. To be called last in the constructor. Throws `std::system_error` if the
+  /// timer's thread cannot be started.
   void join();
-  /// To be called first in the destructor: `look` is not called any more.
+  /// Ends the polling: `look` is not called any more. To be called first in the destructor.
   void leave() noexcept;
 
  private:
   friend struct timer;
 
-  /// True if a test's clock that moves by itself is to move on. Under the timer's lock.
+  /// Called under the timer's lock. True if a test's clock that moves by itself may move on.
   [[nodiscard]] virtual bool look() noexcept = 0;
 
   polled* next_ = nullptr;
 };
 
-/// True if there is a test's clock that moves on by itself when nothing else is left.
+/// True if a test has set a clock that moves by itself when no other work is left.
 [[nodiscard]] bool time_jumps() noexcept;
 
-/// When to try again, in `ring`, what could not be done now: in 1 ms, or at once by a test's clock.
+/// The time for a second try of `ring`: in 1 ms, or at once with a test's clock.
 [[nodiscard]] clock::time_point a_little_later() noexcept;
 
 /// True on the timer's thread.

@@ -28,7 +28,7 @@ class pack_slots {
  public:
   explicit pack_slots(std::size_t /*size*/) {}
 
-  /// Calls `store(slot)` with that of the result, whose type it has.
+  /// Calls `store(slot)` with the slot at `index`, whose result is a `U`.
   template <class U, class Store>
   void at(std::size_t index, Store const& store) {
     [&]<std::size_t... I>(std::index_sequence<I...> /*unused*/) {
@@ -36,7 +36,7 @@ class pack_slots {
     }(std::index_sequence_for<T...>());
   }
 
-  /// `take(slot)` of each.
+  /// Returns `take(slot)` for each slot.
   template <class Take>
   auto all(Take const& take) {
     return std::apply(
@@ -57,7 +57,7 @@ class pack_slots {
   std::tuple<Slot<T>...> slots_;
 };
 
-/// … of a range.
+/// The same for a range of callables.
 template <template <class> class Slot, class T>
 class range_slots {
  public:
@@ -146,7 +146,7 @@ class all_settled_joiner {
   template <class T>
   verdict on_result(std::size_t index, result<T>&& r) {
     if (cause_ && !r.has_value() && r.error() == std::errc::operation_canceled) {
-      return verdict::go_on;  // it only tells the cancellation back
+      return verdict::go_on;  // it only echoes the cancellation
     }
     slots_.template at<T>(index, [&](auto& slot) { slot.emplace(std::move(r)); });
     return verdict::go_on;
@@ -168,19 +168,19 @@ class all_settled_joiner {
 
 }  // namespace detail
 
-/// Runs all of `f...`, and gives all their values: a `result<std::tuple<T...>>`, in the order of
-/// the arguments, with `std::monostate` for those that have none. Of a range of callables, a
-/// `result<std::vector<T>>`. Of nothing, an empty one.
+/// Runs all of `f...`, and returns all their values: a `result<std::tuple<T...>>`, in the order of
+/// the arguments, with `std::monostate` for a callable without a value. For a range of callables,
+/// returns a `result<std::vector<T>>`. Without callables, the tuple or the vector is empty.
 ///
 ///     auto both = errgroup::all([&] { return load(left); }, [&] { return load(right); });
 ///     if (!both) return both.error();
 ///     auto& [l, r] = *both;
 ///
-/// The first failure is the error; it cancels the others, which are waited for, and nothing more is
-/// heard of them. With `on_error::keep_going` everything runs, and with `keep::all`, too, the other
+/// The first failure is the error. It cancels the other tasks, which are waited for; their results
+/// are dropped. With `on_error::keep_going` all tasks run. With `keep::all` in addition, the other
 /// failures are `error::others()`.
 ///
-/// What may be called, what is thrown, what it costs: as for `join`.
+/// Callables, exceptions and cost are as for `join`.
 template <class... A>
 [[ERRGROUP_NODISCARD_RESULT]] auto all(options const& opts, A&&... f) {
   auto source = detail::source_of(f...);
@@ -195,12 +195,12 @@ template <class... A>
   return errgroup::all(options{}, std::forward<A>(f)...);
 }
 
-/// Runs all of `f...`, whatever fails, and gives what became of each: a `std::tuple<result<T>...>`,
-/// or, of a range of callables, a `std::vector<result<T>>`. What did not run, because of a deadline
-/// or the like, or tells no more than that it was cancelled, has its cause. What came in spite of
-/// that is kept.
+/// Runs all of `f...`, even if some of them fail, and returns all results: a
+/// `std::tuple<result<T>...>`, or, for a range of callables, a `std::vector<result<T>>`. If the
+/// call is stopped, by a deadline or the like, the cause is the result of every task that did not
+/// run, or that only reports its cancellation. Other results that arrive after the stop are kept.
 ///
-/// What may be called, what is thrown, what it costs: as for `join`.
+/// Callables, exceptions and cost are as for `join`.
 template <class... A>
 [[ERRGROUP_NODISCARD_RESULT]] auto all_settled(options const& opts, A&&... f) {
   auto source = detail::source_of(f...);

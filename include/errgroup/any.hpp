@@ -76,18 +76,19 @@ auto first_of(options const& opts, bool takes_failures, char const* words, A&...
 
 }  // namespace detail
 
-/// Runs `f...`, or a range of callables, until one succeeds, and gives what that returned: a
-/// `result<T>`, where `T` is the common type of what they return. The others are cancelled, and
-/// waited for.
+/// Runs `f...`, or a range of callables, until the first success, and returns the value of this
+/// task: a `result<T>`, where `T` is the common type of the tasks' values. The other tasks are
+/// cancelled, and waited for.
 ///
 ///     auto page = errgroup::any({.timeout = 2s}, mirror("de"), mirror("us"), mirror("jp"));
 ///
-/// If all fail, the error is the first failure, with the rest as `error::others()`. If it is
-/// stopped before one has succeeded, the error is the cause of that, with what had failed by then
-/// as its others. (`options::policy` means nothing here; `max_errors` counts with `keep::all`.)
+/// If all tasks fail, the error is the first failure, with the rest as `error::others()`. If the
+/// call is stopped before a task has succeeded, the error is the cause of the stop, with all
+/// earlier failures as its others. (`options::policy` has no effect here. `max_errors` has an
+/// effect only with `keep::all`.)
 ///
-/// What may be called, what is thrown, what it costs: as for `join`; and `std::invalid_argument`
-/// for no callable at all.
+/// Callables, exceptions and cost are as for `join`. Throws `std::invalid_argument` also for a call
+/// without callables.
 template <class... A>
 [[ERRGROUP_NODISCARD_RESULT]] auto any(options const& opts, A&&... f) {
   return detail::first_of(opts, false, "errgroup: any() of no callables: none can succeed", f...);
@@ -99,7 +100,8 @@ template <class... A>
   return errgroup::any(options{}, std::forward<A>(f)...);
 }
 
-/// The same as `any`, but gives what the first that finishes returned, be it a failure.
+/// Like `any`, but returns the result of the first task that finishes, even if the result is a
+/// failure.
 template <class... A>
 [[ERRGROUP_NODISCARD_RESULT]] auto race(options const& opts, A&&... f) {
   return detail::first_of(opts, true, "errgroup: race() of no callables: none can finish", f...);

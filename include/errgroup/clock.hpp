@@ -9,10 +9,10 @@
 
 namespace errgroup {
 
-/// The clock that groups go by: `std::chrono::steady_clock`, unless a test has replaced it
-/// (errgroup/testing.hpp). Its times are those of the steady clock.
+/// The clock of all groups: `std::chrono::steady_clock`, unless a test has replaced it
+/// (errgroup/testing.hpp). Its time points are time points of the steady clock.
 ///
-/// It does not stop while the machine sleeps only if the steady clock does not.
+/// While the machine sleeps, this clock runs on only if the steady clock does.
 struct clock {
   using duration = std::chrono::steady_clock::duration;
   using rep = duration::rep;
@@ -25,16 +25,18 @@ struct clock {
 
 namespace detail {
 
-/// As many of the clock's ticks as fit: what is longer than the clock can tell is for ever.
+/// `d` in ticks of the clock, rounded up. A duration out of range becomes the shortest or the
+/// longest duration of the clock; the longest means "for ever".
 template <class Rep, class Period>
 [[nodiscard]] constexpr clock::duration saturated(
     std::chrono::duration<Rep, Period> const& d) noexcept {
-  // In floating point, which has the range; exact conversion where that is far from the ends.
+  // The comparison uses floating point, which has the range. The exact conversion follows only if
+  // `d` is within the range.
   using approximate = std::chrono::duration<long double, clock::period>;
   auto const ticks = std::chrono::duration_cast<approximate>(d).count();
   constexpr auto most = static_cast<long double>(clock::duration::max().count());
   if (!(ticks < most)) {
-    return ticks >= most ? clock::duration::max() : clock::duration::zero();  // no number
+    return ticks >= most ? clock::duration::max() : clock::duration::zero();  // not a number
   }
   if (!(ticks > static_cast<long double>(clock::duration::min().count()))) {
     return clock::duration::min();
@@ -47,7 +49,7 @@ template <class Rep, class Period>
   }
 }
 
-/// The time that is `d` after `t`, or the first or last that there is.
+/// `t + d`, or the first or last time point of the clock if the sum is out of range.
 [[nodiscard]] constexpr clock::time_point after(clock::time_point t, clock::duration d) noexcept {
   if (d > clock::duration::zero()) {
     return t > clock::time_point::max() - d ? clock::time_point::max() : t + d;
@@ -55,8 +57,9 @@ template <class Rep, class Period>
   return t < clock::time_point::min() - d ? clock::time_point::min() : t + d;
 }
 
-/// The clock's time for one of the steady clock, of this clock, or of the system's clock: of that,
-/// how far away it is now, whatever happens to the system's clock later.
+/// Converts a time point of the steady clock, of this clock, or of the system's clock. For the
+/// system's clock, the distance from now counts: later changes of the system's clock have no
+/// effect.
 template <class Duration>
 [[nodiscard]] clock::time_point to_clock(
     std::chrono::time_point<std::chrono::steady_clock, Duration> const& t) noexcept {

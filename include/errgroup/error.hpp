@@ -26,21 +26,21 @@
 
 namespace errgroup {
 
-/// Errors that a group itself has to tell. A `std::error_code` enum with a category of its own.
+/// The errors of a group itself. A `std::error_code` enum with a category of its own.
 ///
 /// As conditions: `canceled == std::errc::operation_canceled`, `deadline_exceeded ==
 /// std::errc::timed_out`, `would_deadlock == std::errc::resource_deadlock_would_occur`.
 enum class errc {
-  canceled = 1,       ///< the group, or what it was made in, was cancelled
+  canceled = 1,       ///< the group, or the task or algorithm around it, was cancelled
   deadline_exceeded,  ///< the group's time was up
-  would_deadlock,     ///< a group was waited for from inside one of its own tasks
-  exception,          ///< a task threw something that has no `std::error_code` of its own
+  would_deadlock,     ///< a task waited for its own group
+  exception,          ///< a task threw an exception without a `std::error_code` of its own
   failed,             ///< a task failed with an error of a type of its own
   stop_repeating,     ///< asks `group::run_every` to end; no failure there
-  too_few,            ///< fewer tasks succeeded, or agreed, than were asked for
+  too_few,            ///< fewer tasks succeeded or agreed than the caller asked for
 };
 
-/// What a task of `group::run_every` returns to end: `return errgroup::stop_repeating;`.
+/// A task of `group::run_every` returns this code to end: `return errgroup::stop_repeating;`.
 inline constexpr errc stop_repeating = errc::stop_repeating;
 
 /// The category of `errc`; its name is "errgroup".
@@ -59,8 +59,8 @@ namespace errgroup {
 
 namespace detail {
 
-/// What an error of a type of its own says: what it is, if that is a string, its `what()` or its
-/// `message()`. Else what its code says.
+/// The text of an error of a type of its own: the error itself if it is a string, its `what()` or
+/// its `message()`. Otherwise the text of its code.
 template <class E>
 std::string words_of(E const& e, std::error_code code) {
   std::string words;
@@ -87,15 +87,16 @@ std::string words_of(E const& e, std::error_code code) {
 
 }  // namespace detail
 
-/// What `error::exception()` holds for an error of a type of its own: the `E` of a
-/// `std::expected<T, E>`, or what `make_error` was given, kept whole.
+/// The exception that `error::exception()` holds for an error of a type of its own. It keeps the
+/// value whole: the `E` of a `std::expected<T, E>`, or the argument of `make_error`.
 ///
-/// `what()` is what the value says itself: a string, its `what()` or its `message()`; else, or if
-/// that is empty, what its code says. Copies do not throw.
+/// `what()` is the text of the value: the value itself if it is a string, its `what()` or its
+/// `message()`. If there is no such text, or it is empty, `what()` is the text of the code. Copies
+/// do not throw.
 template <class E>
 class bad_result : public std::system_error {
  public:
-  /// Throws what moving `value`, or asking it for its words, throws; `std::bad_alloc`.
+  /// Throws exceptions of moving `value` and of its `what()` or `message()`; `std::bad_alloc`.
   explicit bad_result(E value, std::error_code code = errc::failed)
       : std::system_error(code), kept_(std::make_shared<kept>(std::move(value), code)) {}
 
@@ -112,22 +113,24 @@ class bad_result : public std::system_error {
     std::string const words;
   };
 
-  std::shared_ptr<kept const> kept_;  // an exception is copied, and E may be one that is moved only
+  std::shared_ptr<kept const> kept_;  // exceptions are copied, but E may be move-only
 };
 
 /// No index; no bound.
 inline constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
-/// Which task an error came from. A copy stands alone: it may outlive the error.
+/// The task from which an error came. A copy stands alone: it may outlive the error.
 struct task_origin {
-  /// The name that the task was given, or empty.
+  /// The name of the task, or empty.
   std::string name = {};
-  /// How many tasks the group had been given before, since it was made. `npos` for an error that
-  /// no task has made, and for a task that another task of the same group without a limit has
-  /// submitted: counting those would be dear, and their order is chance. (Where several threads
-  /// submit at the same moment and some of them are in a task, two may get the same index.)
+  /// The number of tasks that the group had been given before, since it was made. `npos` for an
+  /// error that no task has made. `npos` also for a task that was submitted by another task of the
+  /// same group, if the group has no limit: counting such tasks would be dear, and their order is
+  /// chance. (If several threads submit at the same moment and some of them are in a task, two
+  /// tasks may get the same index.)
   std::size_t index = npos;
-  /// Where `run`, or whichever function the task was given to, was called. Line 0: unknown.
+  /// The place of the call of `run`, or of another function to which the task was given. Line 0:
+  /// unknown.
   std::source_location where = {};
   /// The names of the groups above, the outermost first, and of the task: "job/decode/frame 17".
   /// Groups without a name are left out. If a group was made in a raw oneTBB task or in the body of
@@ -145,7 +148,7 @@ struct error_access;
 template <class>
 inline constexpr bool never = false;
 
-/// What copies of an error share.
+/// The state that the copies of an error share.
 struct ERRGROUP_API error_note {
   error_note() = default;
   error_note(error_note const&) = delete;
@@ -157,10 +160,10 @@ struct ERRGROUP_API error_note {
 
   std::atomic<std::size_t> references{1};
   error_note* one = this;      // of several errors: the note of the first
-  error const* all = nullptr;  // of several errors: these
+  error const* all = nullptr;  // of several errors: the list of them
   std::exception_ptr exception;
   task_origin origin;
-  // What `error::with_context` has added: inner before the origin was known, outer afterwards.
+  // The contexts of `error::with_context`: inner before the origin was known, outer afterwards.
   std::string inner_context;
   std::string outer_context;
   std::size_t attempts = 0;
@@ -187,7 +190,7 @@ class note_ptr {
   error_note* note_;
 };
 
-/// A note that is made beforehand, for a task with a name. Throws `std::bad_alloc`.
+/// Makes a note in advance, for a task with a name. Throws `std::bad_alloc`.
 [[nodiscard]] ERRGROUP_API note_ptr make_note(std::string_view name, std::source_location where);
 
 }  // namespace detail
@@ -198,13 +201,13 @@ struct with_stack_t {
 };
 inline constexpr with_stack_t with_stack{};
 
-/// Why a group, or a task, did not succeed. Empty means: every task ran, and succeeded.
+/// The reason why a group, or a task, did not succeed. Empty means: every task ran, and succeeded.
 ///
-/// Holds a `std::error_code`, or an exception; an error of any other type is kept as a
-/// `bad_result` of it. With it comes, where it is known, which task that was (`origin`), and, of a
-/// group with `keep::all`, what else failed (`others`). See docs/errors.md.
+/// Holds a `std::error_code` or an exception. An error of any other type is kept in a `bad_result`.
+/// In addition, the error may have the task from which it came (`origin`), and, in a group with
+/// `keep::all`, the other failures (`others`). See docs/errors.md.
 ///
-/// An `error` is a value: copies share what they hold, never throw, and cost a code and a reference
+/// An `error` is a value: copies share their contents, never throw, and cost a code and a reference
 /// count. Distinct objects may be used from distinct threads even if they are copies of one
 /// another.
 ///
@@ -267,55 +270,55 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     std::swap(a.echoes_, b.echoes_);
   }
 
-  /// True if this is a failure.
+  /// True for a failure.
   explicit operator bool() const noexcept {
     return code_.value() != 0 || exception_ != nullptr || note_ != nullptr;
   }
 
-  /// The code: the one given; of an exception, that of a `std::system_error` or a thrown
-  /// `std::error_code`, else `errc::exception`; of an error of a type of its own, `errc::failed`,
-  /// or what `make_error` was given. Zero for success.
+  /// The code. For an exception, the code of a `std::system_error` or a thrown `std::error_code`,
+  /// otherwise `errc::exception`. For an error of a type of its own, `errc::failed`, or the code
+  /// that was given to `make_error`. Zero for success.
   ///
   /// Cost: for an exception that did not come from a task, a rethrow.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::error_code code() const noexcept;
 
-  /// The exception: the one thrown; of a code, a `std::system_error`; of an error of a type of
-  /// its own, a `bad_result` of it. Null for success.
+  /// The exception that was thrown. For a code, a `std::system_error`; for an error of a type of
+  /// its own, a `bad_result` with the error. Null for success.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::exception_ptr exception() const;
 
-  /// What happened: the exception's `what()` or the code's `message()`, behind what `with_context`
-  /// has added, and without the origin. Empty for success.
+  /// The text of the failure: the exception's `what()` or the code's `message()`, behind the
+  /// contexts of `with_context`, and without the origin. Empty for success.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string what() const;
 
-  /// `what()` with the origin around it, as far as that is known:
+  /// `what()` with the origin around it, as far as the origin is known:
   ///
   ///     job/decode/frame 17: bad header (task 17, run at decoder.cpp:42)
   ///
-  /// With `others()`, one line each, this one first; how many more there were stands in a last
-  /// line. Empty for success.
+  /// With `others()`, each failure has a line, and this failure has the first line. A last line
+  /// tells how many more failures there were. Empty for success.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string message() const;
-  /// The same; below each failure its `stack()`, one call a line.
+  /// The same with the `stack()` below each failure, one call a line.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string message(with_stack_t) const;
 
-  /// This error, with `context` and ": " before what it says.
+  /// This error, with `context` and ": " before its text.
   ///
   ///     errgroup::error publish(std::string const& name) {
   ///       return upload(name).with_context("publish " + name);  // publish x: disk is full
   ///     }
   ///
   /// A context that is added later stands in front: "release 7: publish x: disk is full". The
-  /// context stands in `what()`, in `message()`, and in what is made of these: `<<`, `std::format`,
-  /// the `what()` of an `exception_group`. If there are `others()`, each failure gets the context.
-  /// The rest of the error stays as it is: `code()`, `==`, `get_if`, `origin()`, `stack()`, the
-  /// counts, `attempts()`. So does `exception()`: `raise()` throws what the task threw, without the
-  /// context.
+  /// context stands in `what()`, in `message()`, and in texts that are made of these: `<<`,
+  /// `std::format`, the `what()` of an `exception_group`. If there are `others()`, each failure
+  /// gets the context. The rest of the error stays as it is: `code()`, `==`, `get_if`, `origin()`,
+  /// `stack()`, the counts, `attempts()`. `exception()` stays as it is, too: `raise()` throws the
+  /// task's exception without the context.
   ///
   /// Success stays success. An empty context changes nothing.
   ///
   /// Throws: nothing. If there is no memory for the context, the error is returned without it: the
   ///     lack of memory must not take the place of the failure.
-  /// Cost: on success, that of a copy. The caller pays for the text also then, unless it gives a
-  ///     callable; see below.
+  /// Cost: on success, a copy. Even on success, the caller pays for the text, unless the argument
+  ///     is a callable; see below.
   [[ERRGROUP_NODISCARD_COPY]] ERRGROUP_API error
   with_context(std::string_view context) const noexcept;
   /// The same with the text that `make()` returns. `make` is called for a failure only, so success
@@ -339,20 +342,20 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     return *this;
   }
 
-  /// Throws `exception()` if this is a failure, else returns.
+  /// Throws `exception()` for a failure; returns for success.
   ERRGROUP_API void raise() const;
-  /// Throws an `exception_group` with this error and all others if this is a failure, else returns.
+  /// Throws an `exception_group` with this error and all others for a failure; returns for success.
   ERRGROUP_API void raise_all() const;
 
-  /// The `E` that a task threw or returned (in a `std::expected<T, E>`), or null if nothing in
-  /// `all()` is one; the first one, if there are several. For `std::error_code`, the code if a code
-  /// was returned, as which an enum of error codes is kept, too. A pointer is found only if it was
-  /// returned. What this returns is valid as long as this object, or a copy of it, lives; a code
+  /// The first `E` in `all()` that a task threw or returned (in a `std::expected<T, E>`), or null
+  /// if there is none. For `std::error_code`, the code if a code was returned; an enum of error
+  /// codes is kept as a code, too. A pointer is found only if it was returned. The result is valid
+  /// as long as this object, or a copy of it, lives. If the result points to a code, it is valid
   /// only as long as this very object, unless there are `others()`.
   ///
-  /// Cost: a rethrow for each exception that it looks at.
+  /// Cost: a rethrow for each exception that is examined.
   ///
-  /// Of a temporary error it does not compile: the pointer would dangle.
+  /// For a temporary error, the call does not compile: the pointer would dangle.
   template <class E>
   [[ERRGROUP_NODISCARD_ANSWER]] E const* get_if() const& noexcept {
     for (error const& one : all()) {
@@ -371,8 +374,8 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     return nullptr;
   }
 
-  /// The first in `all()` for which `pred(error const&)` is true, or null. Valid as long as
-  /// `all()`. Of a temporary error it does not compile either.
+  /// The first error in `all()` for which `pred(error const&)` is true, or null. Valid as long as
+  /// `all()`. For a temporary error, the call does not compile either.
   template <class Pred>
   [[ERRGROUP_NODISCARD_ANSWER]] error const* find_if(Pred pred) const& {
     for (error const& one : all()) {
@@ -390,19 +393,21 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     return nullptr;
   }
 
-  /// Which task it was, as far as that is known. An error keeps the origin that it got first: one
-  /// that a task gets from an inner group and returns says which task of that one it was.
+  /// The task that failed, as far as the task is known. An error keeps the origin that it got
+  /// first: if a task gets an error from an inner group and returns it, the origin is the task of
+  /// the inner group.
   ///
-  /// Valid as long as this object, or a copy of it, lives. Of a temporary error it is a copy, so
-  /// `auto const& from = g.wait().origin();` is fine. Making that copy may throw `std::bad_alloc`.
+  /// Valid as long as this object, or a copy of it, lives. For a temporary error the result is a
+  /// copy, so `auto const& from = g.wait().origin();` is fine. Making the copy may throw
+  /// `std::bad_alloc`.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API task_origin const& origin() const& noexcept;
   [[ERRGROUP_NODISCARD_ANSWER]] task_origin origin() const&& { return origin(); }
 
-  /// With `keep::all`: what failed besides, in the order in which it did. Each is a single failure:
-  /// an error that has others itself is listed together with those. (A group that keeps the first
-  /// error only leaves that its others, if it came with some.) Valid as long as this object, or a
-  /// copy of it, lives.
-  /// Of a temporary error it does not compile, as `all()`.
+  /// With `keep::all`: the other failures, in the order in which they happened. Each is a single
+  /// failure: an error that has others itself is listed together with its others. (In a group that
+  /// keeps the first error only, this error keeps the others with which it came.) Valid as long as
+  /// this object, or a copy of it, lives. For a temporary error, the call does not compile, as for
+  /// `all()`.
   [[ERRGROUP_NODISCARD_ANSWER]] std::span<error const> others() const& noexcept {
     return others_ != 0 ? all().subspan(1) : std::span<error const>();
   }
@@ -415,12 +420,12 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     return {};
   }
 
-  /// Every failure, each alone: this one, without its others and counts, and then those. Empty for
-  /// success.
+  /// Every failure, each alone: this error, without its others and counts, and then its others.
+  /// Empty for success.
   ///
-  /// Valid as long as `others()`; if there are none, as long as this very object. Of a temporary
-  /// error it does not compile: in C++20 the error of `for (auto& e : g.wait().all())` is gone
-  /// before the loop begins.
+  /// Valid as long as `others()`; if there are no others, as long as this very object. For a
+  /// temporary error, the call does not compile: in C++20 the error of
+  /// `for (auto& e : g.wait().all())` is gone before the loop begins.
   [[ERRGROUP_NODISCARD_ANSWER]] std::span<error const> all() const& noexcept {
     if (others_ != 0) {
       return {note_->all, others_ + 1};
@@ -435,23 +440,25 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     return {};
   }
 
-  /// With `keep::all`: failures that are not among `others()`, because there were more than
-  /// `options::max_errors`, or no memory.
+  /// With `keep::all`: the number of failures that are not among `others()`, because there were
+  /// more than `options::max_errors`, or no memory.
   [[ERRGROUP_NODISCARD_ANSWER]] std::size_t dropped() const noexcept { return dropped_; }
 
-  /// With `keep::all`: tasks that only told the group's own cancellation back to it. They failed
-  /// after it with an error that is `std::errc::operation_canceled`, such as `errc::canceled`.
+  /// With `keep::all`: the number of tasks that only echoed the group's own cancellation. They
+  /// failed after the cancellation with an error that is `std::errc::operation_canceled`, such as
+  /// `errc::canceled`.
   [[ERRGROUP_NODISCARD_ANSWER]] std::size_t echoes() const noexcept { return echoes_; }
 
-  /// How many tasks never ran: accepted and then skipped, or refused by `run` because the group
-  /// had been stopped. Counted by `wait`, at the moment it returned.
+  /// The number of tasks that never ran: accepted and then skipped, or refused by `run` because the
+  /// group had been stopped. Counted by `wait`, at the moment when it returned.
   [[ERRGROUP_NODISCARD_ANSWER]] std::size_t skipped() const noexcept { return skipped_; }
 
-  /// How often `retry` had tried when it gave up; 0 for what does not come from there.
+  /// The number of attempts after which `retry` gave up; 0 for an error that does not come from
+  /// `retry`.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::size_t attempts() const noexcept;
 
-  /// The stack of the place that threw what a task threw, the innermost call first. Empty unless
-  /// the program is linked with `errgroup::stacktrace`, and for what was not thrown.
+  /// The stack of the throw of a task's exception, the innermost call first. Empty unless the
+  /// program is linked with `errgroup::stacktrace`, and for an error that was not thrown.
   ///
   /// Cost: reads the program's debug information, tens of milliseconds at the first call and a few
   /// at each later one. See docs/stacktrace.md.
@@ -490,16 +497,16 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
 
   ERRGROUP_API void read_stack(detail::frame_sink sink, void* to) const;
 
-  /// The exception, which is in the note if there is one; null if this is a code.
+  /// The exception, which is in the note if there is a note; null for a code.
   [[nodiscard]] std::exception_ptr const& thrown() const noexcept {
     return note_ != nullptr ? note_->one->exception : exception_;
   }
 
-  // A reference to a thrown pointer is one to the handler's own copy.
+  // A handler's reference to a thrown pointer refers to the handler's own copy.
   struct uncatchable {};
   template <class E>
   using catchable = std::conditional_t<std::is_pointer_v<E>, uncatchable, E>;
-  // What is abstract may be the base of what was thrown, but is not returned.
+  // An abstract type may be the base of a thrown type, but is never returned.
   struct unreturnable {};
   template <class E>
   using returned =
@@ -536,7 +543,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
   std::exception_ptr exception_;        // only where there is no note to hold it
   detail::error_note* note_ = nullptr;  // shared by copies
   std::size_t skipped_ = 0;
-  std::size_t others_ = 0;  // so many of those in the note
+  std::size_t others_ = 0;  // how many in the note are visible here
   std::size_t dropped_ = 0;
   std::size_t echoes_ = 0;
 };
@@ -545,34 +552,37 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
 ///
 ///     if (free_blocks == 0) return errgroup::make_error("disk is full");
 ///
-/// A text is kept as a `std::string`, and is what `what()` says: the text of a `char const*` or of
-/// a `std::string_view` is copied, so it may be a temporary. `get_if<std::string>()` finds it.
+/// A text is kept as a `std::string`, and `what()` is the text. The text of a `char const*` or of a
+/// `std::string_view` is copied, so the argument may be a temporary. `get_if<std::string>()` finds
+/// the text.
 ///
-/// A value of another type is kept whole: `get_if<E>()` gives it back, and `what()` says what the
-/// value says (see `bad_result`). For `result_traits`:
+/// A value of another type is kept whole: `get_if<E>()` returns the value, and `what()` is its text
+/// (see `bad_result`). For `result_traits`:
 ///
 ///     static errgroup::error to_error(my::status&& s) {
 ///       std::error_code const code = s.code();
 ///       return errgroup::make_error(std::move(s), code);
 ///     }
 ///
-/// Throws what moving `value` throws; `std::bad_alloc`. In a task either becomes the error.
+/// Throws exceptions of moving `value`; `std::bad_alloc`. In a task such an exception becomes the
+/// error.
 template <class E>
 [[ERRGROUP_NODISCARD_MADE]] error make_error(E value, std::error_code code = errc::failed);
 
-/// Several failures as one error: the first, with the others as `error::others`. What is no failure
-/// is left out; success, if nothing is left. Failures beyond `most` are counted as `dropped`.
+/// Several failures as one error: the first failure, with the other failures as `error::others`.
+/// Successes are left out; if no failure is left, returns success. Failures beyond `most` are
+/// counted as `dropped`.
 ///
-/// Throws: nothing; what there is no memory for is counted as dropped.
+/// Throws: nothing; failures without memory are counted as dropped.
 [[ERRGROUP_NODISCARD_MADE]] ERRGROUP_API error combine(std::span<error const> errors,
                                                        std::size_t most = npos) noexcept;
 
-/// `errc::canceled` if what the caller runs in was cancelled; success otherwise, and outside of
-/// any task.
+/// `errc::canceled` if the task or algorithm in which the caller runs was cancelled; success
+/// otherwise, and outside of any task.
 ///
-/// oneTBB's algorithms give up quietly when the task they run in is cancelled: a
-/// `parallel_reduce` then returns a wrong number without a word. Called right after one, `check`
-/// turns that into the error it is:
+/// oneTBB's algorithms give up quietly when the task around them is cancelled: a `parallel_reduce`
+/// then returns a wrong number without a word. A call of `check` right after the algorithm turns
+/// such a number into an error:
 ///
 ///     double sum = tbb::parallel_reduce(…);
 ///     if (auto err = errgroup::check()) return err;
@@ -602,7 +612,7 @@ struct error_access {
   static error_note* note_of(error const& e) noexcept { return e.note_; }
   static void read_stack(error const& e, frame_sink sink, void* to) { e.read_stack(sink, to); }
   static std::exception_ptr const& thrown(error const& e) noexcept { return e.thrown(); }
-  /// Has `e` share a note that knows its exception.
+  /// Makes `e` share a note that has the exception of `e`.
   static void share_note(error& e, error_note& note) noexcept {
     note.share();
     if (e.note_ != nullptr) {
@@ -611,13 +621,13 @@ struct error_access {
     e.note_ = &note;
     e.exception_ = nullptr;
   }
-  /// The first of several errors, alone.
+  /// The first of several errors, without the others.
   ERRGROUP_API static error alone(error const& e) noexcept;
-  /// Without memory, `e` does not tell.
+  /// Without memory, `e` does not keep the number.
   ERRGROUP_API static void set_attempts(error& e, std::size_t n) noexcept;
-  /// Gives `e` a note, that takes its exception, and leaves it its others.
+  /// Gives `e` a note, which takes the exception of `e`. `e` keeps its others.
   static void give_note(error& e, error_note& note) noexcept;
-  /// One failure, alone, with a context more. Throws `std::bad_alloc`.
+  /// The single failure `one` with one more context. Throws `std::bad_alloc`.
   static error in_context(error const& one, std::string_view context);
 };
 
@@ -625,7 +635,7 @@ struct error_access {
 
 namespace detail {
 
-/// An error that keeps `value` as the `E` that it is.
+/// An error that keeps `value` as an `E`.
 template <class E>
 error make_whole(E value, std::error_code code = errc::failed) {
   if (!code) {

@@ -12,10 +12,11 @@
 
 namespace errgroup {
 
-/// All errors of a group as one exception, for those who catch several: `error::raise_all` throws
-/// it. Python calls it ExceptionGroup.
+/// All errors of a group as one exception, for code that catches several errors: `error::raise_all`
+/// throws an exception_group. Python calls its counterpart ExceptionGroup.
 ///
-/// A task that throws one has failed with the error in it, and all of its others.
+/// A task that throws an exception_group has failed with the error in it, and with all others of
+/// this error.
 ///
 /// `what()` is `error::message()`. Copies do not throw.
 class ERRGROUP_API exception_group : public std::runtime_error {
@@ -26,12 +27,12 @@ class ERRGROUP_API exception_group : public std::runtime_error {
   exception_group& operator=(exception_group const&) noexcept = default;
   ~exception_group() override;
 
-  /// The first error, which has the others.
+  /// The first error, with the other errors as its others.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error const& error() const& noexcept { return all_; }
   /// The same by value, for a temporary exception.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() const&& noexcept { return all_; }
 
-  /// The exception of each, the first one first. Throws `std::bad_alloc`.
+  /// The exception of each error, beginning with the first error. Throws `std::bad_alloc`.
   [[ERRGROUP_NODISCARD_ANSWER, gnu::always_inline]] std::vector<std::exception_ptr> exceptions()
       const {
     std::vector<std::exception_ptr> all;

@@ -43,7 +43,7 @@ struct for_each_step : plain_step<for_each_step<F>> {
   }
 };
 
-/// `T`: as what an element is handed to `f`.
+/// `T` is the type as which `f` gets an element.
 template <class T, class F>
 constexpr void require_for_each() {
   require_takes<F, T>();
@@ -76,46 +76,48 @@ error for_each_in(options const& opts, F const& f, std::source_location where, R
 ///     auto err = errgroup::for_each(images, [](image& i) -> std::error_code { return i.scale(2);
 ///     });
 ///
-/// `f` returns what a task may return: void, a `std::error_code`, an `errgroup::error`, an expected
-/// of any kind. It is neither copied nor moved, and called by several threads at once, as a const
-/// object. When `for_each` has returned, nothing runs any more.
+/// `f` may return every type that a task may return: void, a `std::error_code`, an
+/// `errgroup::error`, an expected of any kind. `f` is neither copied nor moved. Several threads
+/// call `f` at once, as a const object. When `for_each` has returned, nothing runs any more.
 ///
-/// The first failure, returned or thrown, is the error; elements that nobody has begun with are
-/// left out then, and counted (`error::skipped`, as far as `range` tells how many it has). The
-/// error says which element it was: `error::origin().index` is its position. With
-/// `on_error::keep_going` all elements are worked on, with `keep::all` all failures told. Called in
-/// a task, it is cancelled with that. A cancellation, from wherever, is an error.
+/// The first failure, returned or thrown, is the error. After it, elements that no thread has begun
+/// with are left out, and counted (`error::skipped`, as far as `range` tells its size). The error
+/// names the element that failed: `error::origin().index` is its position. With
+/// `on_error::keep_going`, `f` is called for all elements; with `keep::all`, all failures are
+/// reported. A call in a task is cancelled with the task. Every cancellation is an error, wherever
+/// it comes from.
 ///
-/// Elements of a range with random access and a size are divided as by `tbb::parallel_for`. With
-/// `options::limit`, so many threads take one chunk after the other: never more than that are in
-/// `f` at once. The threads dereference iterators without a lock: the function of a
+/// The elements of a range with random access and a size are divided as by `tbb::parallel_for`.
+/// With `options::limit`, at most so many threads take one chunk after the other, so never more
+/// threads are in `f` at once. The threads dereference iterators without a lock: the function of a
 /// `views::transform` is called by several threads at once.
 ///
-/// Of other ranges, threads take turns in taking a few elements under a lock:
+/// For other ranges, threads take turns in taking a few elements under a lock:
 ///
 /// - Under the lock, the iterators of the range are copied, incremented and compared. Each iterator
 ///   is incremented once. So the predicate of a `views::filter` is called once for each element, by
 ///   one thread at a time.
-/// - If the range can be read more than once, it gives an iterator for each element. The thread
-///   which calls `f` dereferences that iterator once, without the lock, beside other threads. So
-///   the function of a `views::transform` runs in parallel, as `f` does. (If a `views::filter`
-///   follows the `views::transform`, the filter dereferences once more, under the lock.)
+/// - If the range can be read more than once, a thread takes an iterator for each element. The
+///   thread that calls `f` dereferences the iterator once, without the lock, at the same time as
+///   other threads. So the function of a `views::transform` runs in parallel, as `f` does. (If a
+///   `views::filter` follows the `views::transform`, the filter dereferences the iterator once
+///   more, under the lock.)
 /// - If the range can be read only once, its iterator is dereferenced under the lock, and `f` gets
 ///   the elements themselves: by reference, if the range gives references, else as rvalues.
 ///
-/// If elements are done quickly, a thread takes up to 1024 of them before it works on the first: a
-/// range must not wait for what `f` does with elements that it has given out.
+/// If calls of `f` are short, a thread takes up to 1024 elements before it works on the first of
+/// them. So a range must not wait for the calls of `f` with elements that the range has given out.
 ///
 /// Call it as `errgroup::for_each`: with arguments from `std`, the bare name finds
 /// `std::for_each` as well.
 ///
-/// Throws: `std::invalid_argument` for options that no group can be made with and for an empty
-///     `std::function`; what the range's `begin`, `end` and `size` throw; `std::bad_alloc`. What
-///     its iterators throw later is an error.
+/// Throws: `std::invalid_argument` for invalid options and for an empty `std::function`; exceptions
+///     of the range's `begin`, `end` and `size`; `std::bad_alloc`. Later exceptions of the range's
+///     iterators are errors.
 /// Threads: any, tasks of a group included.
-/// Cost: that of `tbb::parallel_for`. A range without random access costs besides a lock for every
+/// Cost: as `tbb::parallel_for`. A range without random access costs in addition a lock for every
 ///     few elements, and memory for up to 1024 iterators or elements for each thread. Each thread
-///     looks every few microseconds whether the group was cancelled; see perf/bulk.
+///     checks every few microseconds whether the group was cancelled; see perf/bulk.
 ///
 /// `where` is the place of the call, for `error::origin`.
 template <std::ranges::input_range R, class F>
@@ -155,7 +157,7 @@ template <std::ranges::input_range R, class F>
 /// Calls `f(i)`, or `f(i, std::stop_token)`, for each `i` from 0 to `n - 1`, in parallel, and
 /// waits: `for_each` of these numbers.
 ///
-/// Throws besides: `std::invalid_argument` for a negative `n`.
+/// Throws `std::invalid_argument` also for a negative `n`.
 template <detail::counts N, class F>
 [[ERRGROUP_NODISCARD_ERROR]] error for_each(
     options const& opts, N n, F&& f, std::source_location where = std::source_location::current()) {

@@ -18,14 +18,15 @@
 
 namespace errgroup {
 
-/// What a joiner says to a result.
+/// A joiner's answer to a result.
 enum class verdict {
   go_on,
-  enough,  ///< the others are cancelled, and their results dropped
+  enough,  ///< the other tasks are cancelled, and their results dropped
 };
 
-/// Decides what becomes of the results of several tasks: `join` hands it one after another. `all`,
-/// `any` and the like are such. (Java's StructuredTaskScope has joiners, too.)
+/// Makes one answer of the results of several tasks: `join` hands the results to the joiner, one
+/// after another. `all`, `any` and the like have joiners. (Java's StructuredTaskScope has joiners,
+/// too.)
 ///
 ///     struct fastest_two {
 ///       std::vector<int> found;
@@ -37,18 +38,19 @@ enum class verdict {
 ///     };
 ///
 /// `on_result(index, result<T>&&)` is called once for each task that has run, in the order in which
-/// they finish, by the threads that ran them, one at a time; never after it said `enough`. It must
-/// not wait for other tasks. What it throws ends the join as a failure, and no result comes after.
+/// the tasks finish. The threads that ran the tasks call it, one thread at a time, and never after
+/// it returned `enough`. It must not wait for other tasks. If it throws, the join ends, the
+/// exception is its failure, and no further result is handed over.
 ///
-/// `finish()` is called by the thread that called `join`, when no task is left. What it returns is
-/// what `join` returns.
+/// `finish()` is called by the thread that called `join`, when no task is left. `join` returns the
+/// return value of `finish()`.
 ///
-/// `on_cancel(error const& cause)`, which a joiner need not have, is called if the join is stopped
-/// by something else than `enough`: its deadline, its stop token, the task that it is in (that is
-/// `errc::canceled`), or what `on_result` threw. It is called once, before any result that comes
-/// after that. The joiner decides then what `finish` returns. Without it `finish` is not called,
-/// and `join` returns the cause: an answer that may lack something is not told as one that lacks
-/// nothing.
+/// A joiner need not have `on_cancel(error const& cause)`. It is called once if the join is stopped
+/// by another cause than `enough`: by its deadline, by its stop token, by the task around it (the
+/// cause is then `errc::canceled`), or by an exception of `on_result`. The call comes before any
+/// result that comes after the stop. The joiner then decides on the return value of `finish`. If a
+/// joiner has no `on_cancel`, `finish` is not called, and `join` returns the cause: an answer that
+/// may be incomplete is not reported as a complete answer.
 template <class J, class T>
 concept joiner = requires(J& j, std::size_t index, result<T>&& r) {
   { j.on_result(index, std::move(r)) } -> std::same_as<verdict>;
@@ -60,11 +62,11 @@ namespace detail {
 template <class J>
 concept told_of_cancel = requires(J& j, error const& cause) { j.on_cancel(cause); };
 
-/// A callable that is called several times, with time in between: `errgroup::retrying`.
+/// A callable that is called several times, with pauses in between: `errgroup::retrying`.
 template <class F>
 concept repeating = requires { typename std::remove_cv_t<F>::attempts; };
 
-/// A join that is under way.
+/// A running join.
 template <class J>
 class joining {
  public:
@@ -130,7 +132,7 @@ class joining {
         note_cancel(group_.first_error());
       }
       if (told_of_cancel<J> || !cause_) {
-        // So that no verdict that comes after a throw can make a success of it.
+        // Set during the call: if the call throws, no later verdict can make a success of the join.
         has_thrown_ = true;
         is_enough = is_over_ = joiner_.on_result(index, std::move(got)) == verdict::enough;
         has_thrown_ = false;
@@ -146,7 +148,7 @@ class joining {
       if constexpr (told_of_cancel<J>) {
         joiner_.on_cancel(cause);
       }
-      cause_ = cause;  // not if that threw: then it is told again at the end
+      cause_ = cause;  // not set if `on_cancel` threw: the end calls it again
     }
   }
 
@@ -180,9 +182,9 @@ class joining {
   J& joiner_;
   std::source_location where_;
   std::mutex lock_;
-  bool is_over_ = false;     // the joiner had enough
-  bool has_thrown_ = false;  // … or threw
-  error cause_;              // what else has ended it
+  bool is_over_ = false;     // the joiner answered `enough`
+  bool has_thrown_ = false;  // the joiner threw
+  error cause_;              // why the join was stopped otherwise
   group group_;              // destroyed first
 };
 
@@ -193,22 +195,22 @@ auto join_source(options const& opts, std::source_location where, J& j, Source& 
 
 }  // namespace detail
 
-/// Runs `f...`, or each of a range of callables, as tasks of one group, hands their results to
-/// `joiner`, and waits for all of them; returns what `joiner.finish()` does. Nothing runs on after
-/// it has returned.
+/// Runs `f...`, or each callable of a range, as tasks of one group. Hands their results to
+/// `joiner`, waits for all tasks, and returns the return value of `joiner.finish()`. When `join`
+/// has returned, no task runs any more.
 ///
-/// A callable returns a `T`, a `result<T>` or anything of `std::expected`'s shape, or something
-/// without a value that a task may return; what it throws is a failure. It may take a
-/// `std::stop_token`, which is stopped when the rest is not wanted any more. The callables are
-/// called where they are, neither moved nor copied, but for those of a range that does not hold
-/// them.
+/// A callable returns a `T`, a `result<T>`, any type of `std::expected`'s shape, or a type without
+/// a value that a task may return. An exception is a failure. A callable may take a
+/// `std::stop_token`, which is stopped when the remaining results are not wanted any more. The
+/// callables are called in place, neither moved nor copied, except for a range that does not store
+/// its callables.
 ///
-/// `opts` are those of the group; its `policy` and `errors` are the joiner's affair.
+/// `opts` are the options of the group; its `policy` and `errors` are for the joiner to decide.
 ///
-/// Throws: `std::invalid_argument` for options that no group can be made with, and for an empty
-///     callable; what `finish()` throws; what the range throws; `std::bad_alloc`; then, too,
-///     nothing runs on.
-/// Cost: that of a group, and a lock and a call for each result.
+/// Throws: `std::invalid_argument` for invalid options and for an empty callable; exceptions of
+///     `finish()` and of the range; `std::bad_alloc`. After an exception, too, no task runs any
+///     more.
+/// Cost: a group, and a lock and a call for each result.
 template <class J, class... A>
 [[ERRGROUP_NODISCARD_RESULT]] auto join(options const& opts, J&& joiner, A&&... f) {
   auto source = detail::source_of(f...);

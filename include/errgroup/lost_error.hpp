@@ -8,24 +8,24 @@
 
 namespace errgroup {
 
-/// What `set_lost_error_handler` sets.
+/// The type of a handler for lost errors.
 using lost_error_handler = void (*)(error const&);
 
-/// Sets who is told of errors that nobody was told of: of a group that had failed, and was
-/// destroyed without a `wait` that returned the error. Returns who was told until now. Null, as at
-/// the start of the program: nobody.
+/// Sets the handler for lost errors, and returns the previous handler. An error is lost if its
+/// group is destroyed before a `wait` has returned the error. Null means that no handler is called,
+/// as at the start of the program.
 ///
-/// So a test suite can make them fatal:
+/// For example, a test suite can make lost errors fatal:
 ///
 ///     errgroup::set_lost_error_handler([](errgroup::error const& e) {
 ///       std::cerr << "lost: " << e << '\n';
 ///       std::abort();
 ///     });
 ///
-/// It is called in the group's destructor, when its tasks are done: an exception from it
-/// terminates. (`reset` forgets an error without a word.) A cancellation alone, by `cancel()`, from
-/// above, or by the destructor itself, is not an error that could be lost; a cause that was given
-/// to `cancel` is one.
+/// The group's destructor calls the handler, when the group's tasks are done. An exception from the
+/// handler terminates the process. (`reset` forgets an error without calling the handler.) A
+/// cancellation alone, by `cancel()`, from above, or by the destructor itself, is not an error that
+/// can be lost. A cause that was given to `cancel` is such an error.
 ///
 /// Threads: any. The handler may be called by several threads at once.
 ERRGROUP_API lost_error_handler set_lost_error_handler(lost_error_handler handler) noexcept;

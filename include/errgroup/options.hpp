@@ -18,63 +18,65 @@ namespace errgroup {
 /// No limit to the tasks running at once.
 inline constexpr int unlimited = -1;
 
-/// What a group does when one of its tasks fails.
+/// How a group reacts to a task that fails.
 enum class on_error {
-  cancel,      ///< cancels itself: running tasks are told, waiting ones are skipped
-  keep_going,  ///< runs every task; `wait` tells the first error
+  cancel,      ///< cancels itself: running tasks are told, waiting tasks are skipped
+  keep_going,  ///< runs every task; `wait` returns the first error
 };
 
 /// Which errors a group keeps.
 enum class keep {
-  first,  ///< the first one
-  all,    ///< all of them: the first one has the rest as `error::others()`
+  first,  ///< the first error
+  all,    ///< all errors: the first error has the rest as `error::others()`
 };
 
-/// What a group does when a task throws.
+/// How a group reacts to a task that throws.
 enum class on_exception {
-  /// It is an error like one that was returned.
+  /// The exception is an error, like an error that the task returns.
   as_error,
-  /// Nothing: the exception leaves the task, which terminates the process. The stack of the place
-  /// that threw is as it was, for a debugger or a crash dump to show. Go's errgroup leaves panics
-  /// alone for that reason, after it had passed them on to `Wait` for a while (x/sync, 2025).
+  /// Nothing: the exception leaves the task, and the process terminates. The stack of the throw is
+  /// intact, so a debugger or a crash dump can show it. Go's errgroup leaves panics alone for the
+  /// same reason, after it had passed panics on to `Wait` for a while (x/sync, 2025).
   terminate,
 };
 
-/// How a group behaves. To be written with designated initializers: `group g{{.limit = 8}}`. New
+/// How a group behaves. Write options with designated initializers: `group g{{.limit = 8}}`. New
 /// options are appended, never inserted.
 struct options {
   /// Tasks running at once, from 1; or `unlimited`.
   int limit = unlimited;
-  /// Tasks accepted beyond those that hold a slot. With a bound, at most `limit + queue` tasks are
-  /// accepted and unfinished; a `run` beyond that makes room first. Without a limit the slots are
-  /// the arena's `max_concurrency()`.
+  /// Tasks accepted in addition to the tasks that hold a slot. With a bound, at most
+  /// `limit + queue` tasks are accepted and unfinished; a further `run` makes room first. Without a
+  /// limit the number of slots is the arena's `max_concurrency()`.
   std::size_t queue = npos;
-  /// What happens when a task fails.
+  /// The group's reaction to a task that fails.
   on_error policy = on_error::cancel;
-  /// Which errors `wait` tells.
+  /// Which errors `wait` returns.
   keep errors = keep::first;
-  /// So many of them are kept under `keep::all`, from 1; the others are counted. They take memory
-  /// when they occur.
+  /// How many errors are kept under `keep::all`, from 1; further errors are only counted. Errors
+  /// take memory when they occur.
   std::size_t max_errors = 64;
-  /// Stopping it cancels the group.
+  /// A stop request to this token cancels the group.
   std::stop_token stop = {};
-  /// So long after it was made, or reset, the group is cancelled with `errc::deadline_exceeded`.
+  /// The time after which the group is cancelled with `errc::deadline_exceeded`. The time begins
+  /// when the group is made or reset.
   std::optional<std::chrono::nanoseconds> timeout = {};
-  /// A wait inside a task runs only this group's work: a task that holds a mutex while it waits
-  /// never meets a task that wants it, and the stack stays shallow.
+  /// A wait inside a task runs only tasks of this group: a task that holds a mutex while it waits
+  /// never meets a task that wants the same mutex, and the stack stays shallow.
   bool isolated = false;
-  /// Stands before the message of an error of this group. Copied.
+  /// Stands before the message of this group's errors. The text is copied.
   std::string_view name = {};
-  /// Run the tasks here: a NUMA node, a priority, the host's own arena. It has to outlive the
-  /// group. A `limit` then only counts tasks; threads are the arena's own affair.
+  /// The arena that runs the tasks: the arena of a NUMA node, of a priority, or of the host
+  /// program. The arena has to outlive the group. A `limit` then only counts tasks; the arena
+  /// decides on its threads.
   tbb::task_arena* arena = nullptr;
-  /// What happens when a task throws.
+  /// The group's reaction to a task that throws.
   on_exception exceptions = on_exception::as_error;
-  /// The group belongs to no task, even if it is made in one: it is not cancelled with the task,
-  /// the end of the task does not wait for it, and it may outlive the task while it is busy. It is
-  /// as if the group had been made outside of any task. Suppose a task of group A waits for a
-  /// detached group D, and a task of D waits for A. That is a deadlock, which errgroup does not
-  /// detect, because D has no parent.
+  /// The group belongs to no task, even if a task makes the group: the group is not cancelled with
+  /// the task, the end of the task does not wait for the group, and a busy group may outlive the
+  /// task. The group behaves as if it had been made outside of any task. Suppose a task of group A
+  /// waits for a detached group D, and a task of D waits for A. errgroup does not detect this
+  /// deadlock, because D has no parent.
   bool detached = false;
 };
 

@@ -28,7 +28,7 @@
 namespace errgroup {
 namespace detail {
 
-/// What partial values begin with: copies of a value, or what a callable makes.
+/// The start of a partial value: a copy of a value, or the return value of a callable.
 template <class Identity>
 struct identity_of {
   using type = Identity;
@@ -68,7 +68,7 @@ constexpr void require_reduce() {
   }
 }
 
-/// What is called in a reduce, and how.
+/// The callables of a reduce, and the calls of them.
 template <class Identity, class F, class Combine>
 struct reducer {
   using value = typename identity_of<Identity>::type;
@@ -84,7 +84,7 @@ struct reducer {
     reducer const& r;
     value running;
 
-    // On the stack of the loop, where the compiler can keep it in a register.
+    // A step on the stack of the loop, where the compiler can keep it in a register.
     step begin() { return {r, std::move(running)}; }
     void end(step&& other) { running = std::move(other.running); }
     void resume() { running = r.make(); }
@@ -111,8 +111,8 @@ struct reducer {
 
   value make() const { return identity_of<Identity>::make(identity); }
 
-  /// Goes on from `so_far`, or the identity. False if that did not come to the end; `so_far` is
-  /// empty then.
+  /// Folds elements into `so_far`, or into the identity if `so_far` is empty. False if it did not
+  /// reach the last element; `so_far` is empty then.
   template <class At>
   bool fold(std::optional<value>& so_far, pace& mine, std::size_t first, std::size_t last,
             At const& at) const noexcept {
@@ -133,7 +133,7 @@ struct reducer {
     return done;
   }
 
-  /// `left` becomes both, in this order; empty, if that fails.
+  /// Combines both values, in this order, in `left`. After a failure, `left` is empty.
   void put_together(std::optional<value>& left, std::optional<value>& right) const noexcept {
     if (!left || !right) {
       left.reset();  // something has failed
@@ -161,7 +161,7 @@ struct reducer {
   }
 };
 
-/// A reduce as `tbb::parallel_reduce` wants it.
+/// The body for `tbb::parallel_reduce`.
 template <class Reducer, class Source>
 class reduce_body {
  public:
@@ -183,8 +183,8 @@ class reduce_body {
   std::optional<typename Reducer::value> value_;
 };
 
-/// Partial values that come in any order: neighbours are put together as soon as both are there, by
-/// whoever brings the second.
+/// Partial values, in any order. As soon as two neighbours are there, the thread that brings the
+/// second value combines them.
 template <class Reducer>
 class partial_values {
   using value = std::optional<typename Reducer::value>;
@@ -192,7 +192,7 @@ class partial_values {
  public:
   explicit partial_values(Reducer const& r) : r_(r) {}
 
-  /// That of the elements from `first` to `last`.
+  /// Adds the value of the elements from `first` to `last`.
   void add(std::size_t first, std::size_t last, value&& v) {
     std::unique_lock lock(mutex_);
     while (v) {
@@ -202,7 +202,8 @@ class partial_values {
       if (left != values_.end() && left->second.last != first) {
         left = values_.end();
       }
-      // Others come meanwhile: what is being put together is in nobody's way.
+      // Extract before combining: other threads add values meanwhile, and do not see the extracted
+      // value.
       if (left != values_.end()) {
         auto const taken = values_.extract(left);
         lock.unlock();
@@ -222,7 +223,7 @@ class partial_values {
     }
   }
 
-  /// The one that is left, when all are there.
+  /// The last value, when all parts have been added.
   [[nodiscard]] value take() {
     return values_.size() == 1 ? std::move(values_.begin()->second.v) : value();
   }
@@ -292,20 +293,21 @@ auto reduce_in(options const& opts, Elements& all, Identity const& identity, F c
 ///         },
 ///         std::plus<>());
 ///
-/// Each part of the range begins with a copy of `identity`, or, if that can be called without
-/// arguments, with what it returns, and goes on with `f(value, element)`, or `f(value, element,
-/// std::stop_token)`; `combine(left, right)` puts the values of neighbouring parts together. So
-/// `combine` has to be associative, `identity` neutral to it; it need not be commutative. All these
-/// return a value, and `f` and `combine` may return an `errgroup::result` or an expected of any
-/// kind with one. Of an empty range it is the identity.
+/// Each part of the range begins with a copy of `identity`, or with the return value of
+/// `identity()` if it can be called without arguments. The part goes on with `f(value, element)`,
+/// or `f(value, element, std::stop_token)`. `combine(left, right)` puts the values of neighbouring
+/// parts together. So `combine` has to be associative, and `identity` has to be neutral to it;
+/// `combine` need not be commutative. All these callables return a value, and `f` and `combine` may
+/// return an `errgroup::result` or an expected of any kind with a value. For an empty range, the
+/// result is the identity.
 ///
-/// Where a `tbb::parallel_reduce` that was cancelled returns a wrong number, this returns an error.
-/// All else is as in `for_each`. A failure of `combine` belongs to no element: its `origin().index`
-/// is `npos`.
+/// After a cancellation, `tbb::parallel_reduce` returns a wrong number, but `reduce` returns an
+/// error. The rest is as for `for_each`. A failure of `combine` belongs to no element: its
+/// `origin().index` is `npos`.
 ///
-/// Throws: what `for_each` throws; of an empty range, what copying or making the identity throws.
+/// Throws: as `for_each`; for an empty range, exceptions of copying or making the identity.
 /// Threads: any, tasks of a group included.
-/// Cost: that of `tbb::parallel_reduce`; see perf/bulk.
+/// Cost: as `tbb::parallel_reduce`; see perf/bulk.
 template <std::ranges::input_range R, class Identity, class F, class Combine>
 [[ERRGROUP_NODISCARD_RESULT]] auto reduce(
     options const& opts, R&& range, Identity&& identity, F&& f, Combine&& combine,

@@ -38,7 +38,7 @@ template <class R>
 inline constexpr bool is_unexpected = false;
 #endif
 
-/// What a `result` takes for a failure.
+/// A type that a `result` takes for a failure.
 template <class E>
 concept failure = plain_error<std::remove_cvref_t<E>> || is_unexpected<std::remove_cvref_t<E>>;
 
@@ -51,7 +51,7 @@ error as_failure(E&& e) {
   }
 }
 
-/// Something of `std::expected`'s shape, with a value or without, that is no `result<T>` itself.
+/// A type of `std::expected`'s shape, with or without a value, but not `result<T>` itself.
 template <class R, class T>
 concept other_expected =
     expected_like<std::remove_cvref_t<R>> && !std::same_as<std::remove_cvref_t<R>, result<T>> &&
@@ -61,13 +61,13 @@ template <class R>
 concept has_star =
     requires(R&& r) { *std::forward<R>(r); } && !std::is_void_v<decltype(*std::declval<R>())>;
 
-/// Something of `std::expected`'s shape that has a value: `*r`, or `r.value()` where that is all
-/// there is, as in Boost.Outcome.
+/// A type of `std::expected`'s shape with a value: `*r`, or `r.value()` if the type has no `*`, as
+/// in Boost.Outcome.
 template <class R>
 concept holds_value = has_star<R> || (requires(R&& r) { std::forward<R>(r).value(); } &&
                                       !std::is_void_v<decltype(std::declval<R>().value())>);
 
-/// What `error::with_context` takes.
+/// An argument of `error::with_context`.
 template <class C>
 concept context_of_error =
     requires(error const& e, C&& context) { e.with_context(std::forward<C>(context)); };
@@ -83,19 +83,19 @@ decltype(auto) held_value(R&& r) {
 
 }  // namespace detail
 
-/// A value, or why there is none: `std::expected<T, error>`, for C++20, with the same members.
+/// A value or an error: `std::expected<T, error>`, for C++20, with the same members.
 ///
 ///     errgroup::result<image> load(path const& p) {
 ///       if (!exists(p)) return std::make_error_code(std::errc::no_such_file_or_directory);
 ///       return image(p);
 ///     }
 ///
-/// A value converts to it, and so does a failure: an `error`, a `std::error_code` or one of its
-/// enums, an exception. So does anything of `std::expected`'s shape; and it converts to
-/// `std::expected<T, error>`, where the standard library has that. A failure that says "no error"
-/// is one of `errc::failed`.
+/// A value converts to a result. So does a failure: an `error`, a `std::error_code` or an enum of
+/// error codes, an exception. So does every type of `std::expected`'s shape. A result converts to
+/// `std::expected<T, error>`, if the standard library has this type. A failure that says "no error"
+/// becomes `errc::failed`.
 ///
-/// `T` is an object, and no error itself. It may be move-only, and needs no default.
+/// `T` is an object type, and no error. `T` may be move-only, and needs no default constructor.
 template <class T>
 class [[ERRGROUP_NODISCARD_RESULT]] result {
   static_assert(std::is_object_v<T> && !std::is_const_v<T>,
@@ -110,7 +110,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   template <class U>
   using rebind = result<U>;
 
-  /// A `T()`.
+  /// The value is `T()`.
   result() noexcept(std::is_nothrow_default_constructible_v<T>)
     requires std::default_initializable<T>
       : value_(std::in_place) {}
@@ -146,7 +146,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   [[ERRGROUP_NODISCARD_ANSWER]] bool has_value() const noexcept { return value_.has_value(); }
   explicit operator bool() const noexcept { return has_value(); }
 
-  /// The value; there has to be one.
+  /// The value. The result must have a value.
   [[ERRGROUP_NODISCARD_ANSWER]] T& operator*() & noexcept { return *value_; }
   [[ERRGROUP_NODISCARD_ANSWER]] T const& operator*() const& noexcept { return *value_; }
   [[ERRGROUP_NODISCARD_ANSWER]] T&& operator*() && noexcept { return *std::move(value_); }
@@ -156,7 +156,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   [[ERRGROUP_NODISCARD_ANSWER]] T* operator->() noexcept { return value_.operator->(); }
   [[ERRGROUP_NODISCARD_ANSWER]] T const* operator->() const noexcept { return value_.operator->(); }
 
-  /// The value; throws `error().exception()` if there is none.
+  /// The value. Throws `error().exception()` if the result has no value.
   T& value() & {
     require_value();
     return *value_;
@@ -170,7 +170,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
     return *std::move(value_);
   }
 
-  /// Why there is no value; success if there is one. A temporary result returns the error by value,
+  /// The error; success if the result has a value. A temporary result returns the error by value,
   /// so `auto const& err = f().error();` is fine. (`std::expected` returns a reference there. So do
   /// `*` and `value()` of a temporary result.)
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error& error() & noexcept { return error_; }
@@ -195,13 +195,14 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
 
   template <class... Args>
   T& emplace(Args&&... args) {
-    error_ = detail::certainly(std::move(error_));  // until there is a value: making it may throw
+    error_ = detail::certainly(std::move(error_));  // until the value is made, which may throw
     T& made = value_.emplace(std::forward<Args>(args)...);
     error_ = {};
     return made;
   }
 
-  /// `f(value)`, which is a result, if there is a value; else the failure.
+  /// If the result has a value, returns `f(value)`, which is a result. Otherwise returns the
+  /// failure.
   template <class F>
   auto and_then(F&& f) & {
     return chain(*this, std::forward<F>(f));
@@ -215,7 +216,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
     return chain(std::move(*this), std::forward<F>(f));
   }
 
-  /// A result with `f(value)`, if there is a value; else the failure.
+  /// If the result has a value, returns a result with `f(value)`. Otherwise returns the failure.
   template <class F>
   auto transform(F&& f) & {
     return map(*this, std::forward<F>(f));
@@ -229,7 +230,8 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
     return map(std::move(*this), std::forward<F>(f));
   }
 
-  /// `f(error)`, which is a result of the same type, if there is no value; else this.
+  /// If the result has no value, returns `f(error)`, which is a result of the same type. Otherwise
+  /// returns this result.
   template <class F>
   [[ERRGROUP_NODISCARD_COPY]] result or_else(F&& f) const& {
     return has_value() ? *this : result(std::invoke(std::forward<F>(f), error_));
@@ -240,7 +242,8 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
                        : result(std::invoke(std::forward<F>(f), std::move(error_)));
   }
 
-  /// With `f(error)` for its error, if there is no value; else this.
+  /// If the result has no value, returns a result with the error `f(error)`. Otherwise returns this
+  /// result.
   template <class F>
   [[ERRGROUP_NODISCARD_COPY]] result transform_error(F&& f) const& {
     return has_value() ? *this : result(errgroup::error(std::invoke(std::forward<F>(f), error_)));
@@ -252,8 +255,9 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
                : result(errgroup::error(std::invoke(std::forward<F>(f), std::move(error_))));
   }
 
-  /// With `context` before what the error says, if there is no value; else this. `context` is a
-  /// text, or a callable that makes one: see `error::with_context`.
+  /// If the result has no value, returns a result with `context` before the error's text. Otherwise
+  /// returns this result. `context` is a text, or a callable that makes a text: see
+  /// `error::with_context`.
   template <detail::context_of_error C>
   [[ERRGROUP_NODISCARD_COPY]] result with_context(C&& context) const& {
     return has_value() ? *this : result(error_.with_context(std::forward<C>(context)));
@@ -284,7 +288,8 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   }
   friend void swap(result& a, result& b) noexcept(noexcept(a.swap(b))) { a.swap(b); }
 
-  /// Equal if both have values that are, or both have errors that are.
+  /// Equal if both have values and the values are equal, or if both have errors and the errors are
+  /// equal.
   template <class U>
   friend bool operator==(result const& a, result<U> const& b)
     requires requires(T const& x, U const& y) {
@@ -293,8 +298,8 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   {
     return a.has_value() == b.has_value() && (a.has_value() ? *a == *b : a.error() == b.error());
   }
-  // R is this type: for what merely has it among its template's arguments, and is looked up here on
-  // that account, nothing else is asked.
+  // R is this very type. Argument-dependent lookup also finds this function for types that merely
+  // have `result` among their template arguments. For such types, the constraint asks nothing else.
   template <std::same_as<result> R, class U>
     requires(!detail::is_result<U> &&
              requires(T const& x, U const& y) {
@@ -305,7 +310,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   }
 
  private:
-  // One that was moved from may have neither a value nor an error.
+  // A result that was moved from may have neither a value nor an error.
   void require_value() const {
     if (!has_value()) {
       detail::certainly(error_).raise();
@@ -342,10 +347,11 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   errgroup::error error_;
 };
 
-/// Equal if `a` has a value that is.
+/// Equal if `a` has a value, and the value is equal to `value`.
 //
-// Not a friend: as one it would be tried on whatever converts to a result, which asks it again. So
-// a `std::vector<std::function<result<int>()>>` could not even be iterated over.
+// Not a friend: overload resolution would try a friend for every type that converts to a result,
+// and the test for the conversion would ask for the operator again. So a
+// `std::vector<std::function<result<int>()>>` could not even be iterated over.
 template <class T, class U>
   requires(!detail::is_result<U> &&
            requires(T const& x, U const& y) {
@@ -355,7 +361,8 @@ bool operator==(result<T> const& a, U const& value) {
   return a.has_value() && *a == value;
 }
 
-/// Success, or why not. What returns an `error` returns this as well, and the other way round.
+/// Success or an error. A function that returns an `error` can return a `result<>` as well, and the
+/// other way round.
 template <>
 class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
  public:
@@ -372,7 +379,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
     requires(detail::failure<E>)
   result(E&& e) : error_(detail::as_failure(std::forward<E>(e))) {}
 
-  /// From a `std::expected` or the like; its value, if it has one, is dropped.
+  /// From a `std::expected` or the like. If it has a value, the value is dropped.
   template <detail::other_expected<void> R>
   result(R&& other) {
     if (!other.has_value()) {
@@ -384,10 +391,10 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
   explicit operator bool() const noexcept { return has_value(); }
   void operator*() const noexcept {}
 
-  /// Throws `error().exception()` unless this is success.
+  /// Throws `error().exception()` unless the result is success.
   void value() const { error_.raise(); }
 
-  /// Why this is no success; success if it is one. A temporary result returns it by value.
+  /// The error; success if the result is success. A temporary result returns the error by value.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error& error() & noexcept { return error_; }
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error const& error() const& noexcept { return error_; }
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() && noexcept { return std::move(error_); }
@@ -401,7 +408,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
 
   void emplace() noexcept { error_ = {}; }
 
-  /// `f()`, which is a result, if this is success; else the failure.
+  /// If the result is success, returns `f()`, which is a result. Otherwise returns the failure.
   template <class F>
   auto and_then(F&& f) const {
     using R = std::remove_cvref_t<std::invoke_result_t<F>>;
@@ -409,7 +416,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
     return has_value() ? R(std::invoke(std::forward<F>(f))) : R(error_);
   }
 
-  /// A result with `f()`, if this is success; else the failure.
+  /// If the result is success, returns a result with `f()`. Otherwise returns the failure.
   template <class F>
   auto transform(F&& f) const {
     using U = std::remove_cv_t<std::invoke_result_t<F>>;
@@ -424,13 +431,15 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
     }
   }
 
-  /// `f(error)`, which is a result without a value, if this is a failure; else this.
+  /// If the result is a failure, returns `f(error)`, which is a result without a value. Otherwise
+  /// returns this result.
   template <class F>
   [[ERRGROUP_NODISCARD_COPY]] result or_else(F&& f) const {
     return has_value() ? *this : result(std::invoke(std::forward<F>(f), error_));
   }
 
-  /// With `f(error)` for its error, if this is a failure; else this.
+  /// If the result is a failure, returns a result with the error `f(error)`. Otherwise returns this
+  /// result.
   template <class F>
   [[ERRGROUP_NODISCARD_COPY]] result transform_error(F&& f) const {
     return has_value() ? *this
@@ -438,8 +447,9 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
                              errgroup::error(std::invoke(std::forward<F>(f), error_))));
   }
 
-  /// With `context` before what the error says, if this is a failure; else this. `context` is a
-  /// text, or a callable that makes one: see `error::with_context`.
+  /// If the result is a failure, returns a result with `context` before the error's text. Otherwise
+  /// returns this result. `context` is a text, or a callable that makes a text: see
+  /// `error::with_context`.
   template <detail::context_of_error C>
   [[ERRGROUP_NODISCARD_COPY]] result with_context(C&& context) const noexcept {
     return result(error_.with_context(std::forward<C>(context)));

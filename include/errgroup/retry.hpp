@@ -26,42 +26,44 @@ namespace errgroup {
 ///
 ///     {.attempts = 5, .delay = 50ms, .factor = 2, .max_delay = 1s, .jitter = 0.5}
 struct retry_policy {
-  /// Attempts at most, the first one included; 0: until it is cancelled.
+  /// The maximal number of attempts, the first attempt included. 0: no maximum, until a
+  /// cancellation.
   int attempts = 3;
   /// The pause before the second attempt.
   std::chrono::nanoseconds delay = std::chrono::milliseconds(100);
-  /// Each pause is so many times as long as the one before: 1 for constant pauses.
+  /// Each pause is the pause before times this factor: 1 for constant pauses.
   double factor = 2;
-  /// No pause is longer.
+  /// The longest pause.
   std::chrono::nanoseconds max_delay = std::chrono::nanoseconds::max();
-  /// From 0 to 1: each pause is shortened by a random part of itself, of up to this. So those who
-  /// have failed together do not all come back together. (1 is what AWS calls full jitter.)
+  /// From 0 to 1: each pause is shortened by a random part, of up to this fraction. So callers that
+  /// failed together do not all come back together. (AWS calls the value 1 full jitter.)
   double jitter = 0;
-  /// An attempt is cancelled after so long, and has failed with `errc::deadline_exceeded`.
+  /// The time for each attempt. When the time has passed, the attempt is cancelled, and has failed
+  /// with `errc::deadline_exceeded`.
   std::optional<std::chrono::nanoseconds> timeout = {};
-  /// Whether to try again after an error; if empty, after any. Called by the thread that made the
-  /// attempt. What it throws ends the attempts as their failure, with that of the last one as its
-  /// other.
+  /// Whether to try again after an error; if empty, after any error. Called by the thread that made
+  /// the attempt. If it throws, no further attempt is made: the exception is the failure, with the
+  /// failure of the last attempt as its other.
   std::function<bool(error const&)> retry_if = {};
 };
 
 namespace detail {
 
-/// Throws `std::invalid_argument`, in words.
+/// Throws `std::invalid_argument`, with a message, for an invalid policy.
 ERRGROUP_API void check_policy(retry_policy const& policy);
 
-/// How long to wait after so many attempts.
+/// The pause after this number of attempts.
 [[nodiscard]] ERRGROUP_API clock::duration pause_after(retry_policy const& policy,
                                                        std::size_t attempts);
 
-/// `f` called again and again; what a `joining` asks of one. Small, since it is what waits for the
-/// next time.
+/// The attempts at calling `f`, for a `joining`. The object is small, because each pause keeps one
+/// of these objects.
 template <class F>
 class attempts_at {
  public:
   using value = value_of_call<F>;
 
-  /// One attempt: what it gives, and how long to wait if there is to be another.
+  /// One attempt: its result, and the pause if there is to be another attempt.
   struct turn {
     result<value> got;
     std::optional<clock::duration> pause;
@@ -103,7 +105,7 @@ class attempts_at {
     group own({.timeout = policy_->timeout, .exceptions = g.exceptions()});
     error e = own.run_and_wait([&] {
       got.emplace(call_in(own, *f_));
-      // Has failed by itself: that comes before its deadline.
+      // The attempt's own failure comes before its deadline.
       return got->has_value() ? error() : g.describe(got->error(), index, where);
     });
     return e || !got ? result<value>(certainly(std::move(e))) : *std::move(got);
@@ -116,14 +118,14 @@ class attempts_at {
 
 }  // namespace detail
 
-/// A callable that is tried again when it fails, for the functions that take several:
+/// A callable that is tried again when it fails, for the functions that take several callables:
 ///
 ///     auto page = errgroup::any(errgroup::retrying(policy, mirror("de")),
 ///                               errgroup::retrying(policy, mirror("us")));
 ///
-/// In `join` and in what is built on that, `all`, `any` and the like, each attempt is a task of its
-/// own: a pause holds neither a thread nor a slot of the limit. Called by itself it is `retry`,
-/// which waits.
+/// In `join` and in all functions that are built on `join`, such as `all` and `any`, each attempt
+/// is a task of its own: a pause holds neither a thread nor a slot of the limit. A direct call is
+/// the same as `retry`, which waits.
 template <class F>
 class retrying {
   static_assert(
@@ -134,8 +136,8 @@ class retrying {
  public:
   using attempts = detail::attempts_at<std::remove_reference_t<F>>;
 
-  /// Throws `std::invalid_argument`, in words, for a policy that makes no sense; what moving `f`
-  /// throws.
+  /// Throws `std::invalid_argument`, with a message, for an invalid policy; exceptions of moving
+  /// `f`.
   retrying(retry_policy policy, F f) : policy_(std::move(policy)), f_(std::forward<F>(f)) {
     detail::check_policy(policy_);
     detail::refuse_null_call(f_);
@@ -196,21 +198,22 @@ class retry_joiner {
 
 }  // namespace detail
 
-/// Calls `f` until it succeeds, as often and after such pauses as `policy` says, and gives what it
-/// returned. `f` returns, and takes, what a callable of `join` may.
+/// Calls `f` until it succeeds, and returns the result. `policy` sets the number of attempts and
+/// the pauses. `f` may take and return the same types as a callable of `join`.
 ///
 ///     auto page = errgroup::retry({.attempts = 5, .delay = 50ms}, [&] { return fetch(url); });
 ///
-/// If it does not succeed, the error is that of the last attempt; if it is cancelled before the
-/// last one, by a deadline or the like, the cause of that, with the last failure as its other.
-/// `error::attempts` tells how many there were.
+/// If no attempt succeeds, the error is the failure of the last attempt. If the call is cancelled
+/// before the last attempt, by a deadline or the like, the error is the cause, with the last
+/// failure as its other. `error::attempts` tells the number of attempts.
 ///
-/// Each attempt is a task of a group with the options `opts`. During a pause nothing runs; the
-/// thread that has called waits, and if it is one of oneTBB's, it helps others meanwhile. (In a
-/// task that has a slot of a limit, it keeps that: give `retrying` to `all` and the like instead.)
+/// Each attempt is a task of a group with the options `opts`. During a pause nothing runs. The
+/// calling thread waits, and if it is a thread of oneTBB, it runs other tasks meanwhile. (In a task
+/// that has a slot of a limit, the task keeps its slot: give `retrying` to `all` and the like
+/// instead.)
 ///
-/// Throws: `std::invalid_argument` for a policy that makes no sense, for options that no group can
-///     be made with, and for an empty callable; `std::bad_alloc`.
+/// Throws: `std::invalid_argument` for an invalid policy, for invalid options, and for an empty
+///     callable; `std::bad_alloc`.
 template <class F>
 [[ERRGROUP_NODISCARD_RESULT]] auto retry(
     options const& opts, retry_policy policy, F&& f,

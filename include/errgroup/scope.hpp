@@ -14,7 +14,7 @@
 namespace errgroup {
 namespace detail {
 
-/// Refuses a `Body` that cannot be the body of a scope, with a message that says why.
+/// Refuses a `Body` that cannot be the body of a scope, with a message that gives the reason.
 template <class Body>
 constexpr void require_body() {
   static_assert(std::invocable<Body, group&>,
@@ -28,17 +28,18 @@ constexpr void require_body() {
 
 }  // namespace detail
 
-/// Calls `body` with a group made with `opts`, and waits for that group whatever `body` does.
+/// Calls `body` with a group that is made with `opts`. Waits for the group, even if `body` fails.
 ///
 ///     auto err = errgroup::scope({.limit = 4}, [&](errgroup::group& g) {
 ///       for (auto& part : parts) g.run([&part] { part.sort(); });
 ///     });
 ///
-/// What `body` throws, or returns as a failure (it may return whatever a task may), is an error of
-/// the group like that of a task: it cancels the group, whatever the policy, and if it is the first
-/// it is what `scope` returns. `body` itself is no task: it may wait for the group.
+/// `body` may return every type that a task may return. If `body` throws or returns a failure, the
+/// failure is an error of the group, like the failure of a task. The failure cancels the group,
+/// under every policy. If it is the group's first error, `scope` returns it. `body` itself is no
+/// task: it may wait for the group.
 ///
-/// Throws: `std::invalid_argument` for options that no group can be made with; `std::bad_alloc`.
+/// Throws: `std::invalid_argument` for invalid options; `std::bad_alloc`.
 template <class Body>
 [[ERRGROUP_NODISCARD_ERROR]] error scope(options const& opts, Body&& body) {
   detail::require_body<Body>();

@@ -21,7 +21,7 @@
 namespace errgroup {
 namespace detail {
 
-/// What a handle and its task share.
+/// The state that a handle and its task share.
 class ERRGROUP_API single_task {
  public:
   single_task(group& g, std::source_location where) noexcept : group_(g), where_(where) {}
@@ -29,20 +29,22 @@ class ERRGROUP_API single_task {
   single_task& operator=(single_task const&) = delete;
   virtual ~single_task() = default;
 
-  /// The task of the group: runs it, unless it was cancelled before.
+  /// The body of the group's task: runs the callable, unless the task was cancelled before.
   error run();
-  /// It will not be run, if it was not: the group was cancelled.
+  /// Called when the group destroys its task. If the callable has not run, it never will: the group
+  /// was cancelled.
   void skip() noexcept;
 
   [[nodiscard]] bool is_ready() const noexcept { return ready_.load(std::memory_order_acquire); }
-  /// `errc::would_deadlock` in the task itself; success when it is ready.
+  /// Waits until the result is ready, and returns success. In the task itself, returns
+  /// `errc::would_deadlock` at once.
   error wait();
   void cancel() noexcept;
 
  protected:
-  /// Calls it in a task of `own`, and keeps what it gives.
+  /// Calls the callable in a task of `own`, and keeps its result.
   virtual error call(group& own) = 0;
-  /// The failure that is kept, if there is one.
+  /// The kept failure; success if there is none.
   [[nodiscard]] virtual error failure() const noexcept = 0;
   virtual void fail(error e) noexcept = 0;
   /// Destroys the callable.
@@ -64,7 +66,7 @@ class ERRGROUP_API single_task {
   group& group_;
   std::source_location where_;
   std::mutex lock_;
-  std::optional<group> own_;  // what is started inside belongs to this
+  std::optional<group> own_;  // of the tasks that the callable starts
   bool is_canceled_ = false;
   std::atomic<claim> claimed_{claim::none};
   std::atomic<std::thread::id> canceler_{};  // the thread in `cancel` that destroys the callable
@@ -102,7 +104,7 @@ class single_call final : public single_result<value_of_call<F>> {
   std::optional<F> f_;
 };
 
-/// The task as the group has it.
+/// The callable of the group's task.
 class single_run {
  public:
   explicit single_run(std::shared_ptr<single_task> task) noexcept : task_(std::move(task)) {}
@@ -125,20 +127,24 @@ class single_run {
 
 }  // namespace detail
 
-/// One task of a group, and what it returns: what `spawn` gives. Moved, not copied.
+/// A handle of one task of a group and of the task's result. `spawn` returns a handle. It can be
+/// moved, but not copied.
 ///
-/// It may be dropped: the task goes on as any of its group. It may outlive the group, which has
-/// waited for the task then; but it may not be waited for beside the group's destructor.
+/// A handle may be destroyed at any time: the task goes on like any other task of its group. A
+/// handle may outlive the group, which has then waited for the task. But no thread may wait for the
+/// handle while the group's destructor runs.
 ///
-/// A task that waits for others of its group by their handles, and beside that in another way (for
-/// a nested group, in an algorithm of oneTBB's), may be handed one there that waits for itself:
-/// that is answered `errc::would_deadlock`. See `options::isolated`.
+/// A task may wait for tasks of its group by their handles, and also in another way: for a nested
+/// group, or in an algorithm of oneTBB. In the second kind of wait, oneTBB may run a task on top of
+/// the waiting task that waits for the waiting task itself. Then the wait on top returns
+/// `errc::would_deadlock`. See `options::isolated`.
 ///
-/// Threads: any; `wait`, `ready` and `cancel` beside each other, not beside `get` or a move.
+/// Threads: any. `wait`, `ready` and `cancel` may run at the same time as each other, but not at
+///     the same time as `get` or a move.
 template <class T>
 class [[ERRGROUP_NODISCARD_HANDLE]] handle {
  public:
-  /// Of no task.
+  /// A handle without a task.
   handle() noexcept = default;
   handle(handle&&) noexcept = default;
   handle& operator=(handle&&) noexcept = default;
@@ -146,23 +152,26 @@ class [[ERRGROUP_NODISCARD_HANDLE]] handle {
   handle& operator=(handle const&) = delete;
   ~handle() = default;
 
-  /// True if it has a task whose result was not taken.
+  /// True if the handle has a task, and the result was not taken.
   [[ERRGROUP_NODISCARD_ANSWER]] bool valid() const noexcept { return task_ != nullptr; }
 
-  /// True if the task has finished, or will not run: `get` does not wait.
+  /// True if the task has finished, or will never run: `get` does not wait.
   [[ERRGROUP_NODISCARD_ANSWER]] bool ready() const { return task().is_ready(); }
 
-  /// Waits for this one task: its callable is destroyed, and what it did is visible.
+  /// Waits for this task only. Afterwards the callable is destroyed, and the effects of the task
+  /// are visible.
   ///
-  /// In a task of the same group this thread runs it if it has not started, so that it works at any
-  /// limit. Else, and outside, it leaves it to oneTBB's threads, if there are any
-  /// (`group::help_until`). In the task itself it returns at once.
+  /// In a task of the same group: if the awaited task has not started, this thread runs it, so the
+  /// wait works at any limit. If the task has started, or outside of the group, the wait leaves the
+  /// tasks to oneTBB's threads, if there are any (`group::help_until`). In the awaited task itself,
+  /// the wait returns at once.
   ///
-  /// Throws `std::bad_alloc`; `std::logic_error` if this is not `valid`, as all others do.
+  /// Throws `std::bad_alloc`; `std::logic_error` if the handle is not `valid`, like all other
+  /// functions of the handle.
   void wait() const { (void)task().wait(); }
 
-  /// Waits, and gives what the task returned, or why it did not; the handle has no task then. In
-  /// the task itself: `errc::would_deadlock`, and it keeps it.
+  /// Waits, and returns the task's value or the task's error. Afterwards the handle has no task. In
+  /// the task itself, returns `errc::would_deadlock`, and the handle keeps the task.
   [[ERRGROUP_NODISCARD_RESULT]] result<T> get() {
     if (error e = task().wait()) {
       return result<T>(std::move(e));
@@ -170,9 +179,10 @@ class [[ERRGROUP_NODISCARD_HANDLE]] handle {
     return std::exchange(task_, nullptr)->take();
   }
 
-  /// Cancels just this task: it is not run, or sees it by its `std::stop_token`, and so does what
-  /// it started. Its result is `errc::canceled`, which is no failure of the group, unless it fails
-  /// with something else.
+  /// Cancels this task only. If the task has not started, it never runs. If it runs, its
+  /// `std::stop_token` is stopped, and the tasks that it has started are cancelled, too. The task's
+  /// result is `errc::canceled`, unless the task fails with another error. The cancellation is no
+  /// failure of the group.
   void cancel() const { task().cancel(); }
 
  private:
@@ -192,17 +202,17 @@ class [[ERRGROUP_NODISCARD_HANDLE]] handle {
   std::shared_ptr<detail::single_result<T>> task_;
 };
 
-/// Runs `f` as a task of `g`, and gives a `handle<T>` to what it returns.
+/// Runs `f` as a task of `g`, and returns a `handle<T>` to its result.
 ///
 ///     auto left = errgroup::spawn(g, [&] { return sum(a); });
 ///     auto right = errgroup::spawn(g, [&] { return sum(b); });
 ///     if (auto err = g.wait()) return err;
 ///     use(*left.get(), *right.get());
 ///
-/// It is a task of the group as any other: if it fails, the group has failed. `f` returns what a
-/// callable of `join` may. It is destroyed when it has been called.
+/// The task is like any other task of the group: if it fails, the group has failed. `f` may have
+/// the same return types as a callable of `join`. `f` is destroyed after its call.
 ///
-/// Throws what `group::run` throws.
+/// Throws: as `group::run`.
 /// Cost: a group inside the task, and an allocation.
 template <class F>
 [[ERRGROUP_NODISCARD_HANDLE]] auto spawn(

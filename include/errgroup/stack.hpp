@@ -12,11 +12,11 @@
 
 namespace errgroup {
 
-/// One call in the stack of a place that threw.
+/// One call in the stack of a throw.
 ///
-/// `function`, `file` and `line` are empty and 0 where the program's symbols and debug information
-/// do not tell. There is one for each call that was inlined, too, with the address of the call that
-/// it was inlined into.
+/// `function` and `file` are empty, and `line` is 0, if the program's symbols and debug information
+/// do not tell. An inlined call has a frame of its own, too, with the address of the call into
+/// which it was inlined.
 struct stack_frame {
   std::uintptr_t address = 0;  ///< of the call, in this process
   std::string function = {};   ///< as in the source: `ns::f(int)`
@@ -33,8 +33,8 @@ namespace detail {
 using frame_sink = void (*)(void* to, stack_frame const& call);
 
 /// The function of errgroup::stacktrace that reads the stack of an exception. It hands the calls to
-/// `sink(to, call)`, the innermost call first. `exception` is not null. If no task threw it, there
-/// are no calls.
+/// `sink(to, call)`, the innermost call first. `exception` is not null. If no task threw the
+/// exception, there are no calls.
 ///
 /// It returns no vector: the caller may be compiled with `_GLIBCXX_DEBUG`, which gives vectors
 /// another layout.

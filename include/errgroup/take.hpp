@@ -30,14 +30,14 @@ non_void<T> value_in(result<U>&& r) {
   }
 }
 
-/// What `take`, `last` and `quorum` have in common: failures are borne as long as there may be
+/// The common part of `take`, `last` and `quorum`: failures are tolerated as long as there may be
 /// enough successes.
 class shortage {
  public:
   shortage(options const& opts, std::size_t wanted, std::size_t size)
       : failures_(failures::every(opts)), wanted_(wanted), left_(size) {}
 
-  /// A task has finished. False if it does not count, since the join was stopped.
+  /// A task has finished. False if the task does not count, because the join was stopped.
   bool count(std::size_t index) noexcept {
     --left_;
     if (canceled_) {
@@ -55,7 +55,7 @@ class shortage {
     return wanted_ > got && wanted_ - got > left_;
   }
 
-  /// Why there were too few.
+  /// The error if there were too few successes.
   [[nodiscard]] error why() const {
     error e = failures_.all_behind(canceled_);
     return e ? e : error(errc::too_few);
@@ -173,7 +173,7 @@ class quorum_joiner {
   }
 
   shortage short_;
-  std::deque<vote> votes_;  // no value is moved once it is there
+  std::deque<vote> votes_;  // values stay where they are
   std::size_t winner_ = 0;
   std::size_t most_ = 0;
 };
@@ -191,7 +191,7 @@ auto take_of(options const& opts, std::ptrdiff_t k, bool takes_first, A&... f) {
   auto source = source_of(f...);
   take_joiner<typename decltype(source)::value::type> j(opts, wanted, source.size(), takes_first);
   if (wanted == 0 || wanted > source.size()) {
-    auto nothing = source_of();  // it may be cancelled all the same
+    auto nothing = source_of();  // the join may be cancelled all the same
     return join_source(opts, {}, j, nothing);
   }
   return join_source(opts, {}, j, source);
@@ -199,16 +199,16 @@ auto take_of(options const& opts, std::ptrdiff_t k, bool takes_first, A&... f) {
 
 }  // namespace detail
 
-/// Runs `f...`, or a range of callables, until `k` have succeeded, and gives what these returned: a
-/// `result<std::vector<T>>`, in the order in which they finished. The others are cancelled, and
-/// waited for.
+/// Runs `f...`, or a range of callables, until `k` tasks have succeeded. Returns the values of
+/// these tasks, in the order in which the tasks finished: a `result<std::vector<T>>`. The other
+/// tasks are cancelled, and waited for.
 ///
-/// Failures are borne until fewer than `k` can succeed: then the error is the first of them, with
-/// the rest as `error::others()`. For `k` = 0 nothing runs, and the vector is empty; with fewer
-/// than `k` callables nothing runs, and the error is `errc::too_few`.
+/// Failures are tolerated until fewer than `k` tasks can succeed. The error is then the first
+/// failure, with the rest as `error::others()`. For `k` = 0 nothing runs, and the vector is empty.
+/// With fewer than `k` callables nothing runs, and the error is `errc::too_few`.
 ///
-/// What may be called, what is thrown, what it costs: as for `join`; and `std::invalid_argument`
-/// for a negative `k`.
+/// Callables, exceptions and cost are as for `join`. Throws `std::invalid_argument` also for a
+/// negative `k`.
 template <class... A>
 [[ERRGROUP_NODISCARD_RESULT]] auto take(options const& opts, std::ptrdiff_t k, A&&... f) {
   return detail::take_of(opts, k, true, f...);
@@ -219,8 +219,8 @@ template <class... A>
   return errgroup::take(options{}, k, std::forward<A>(f)...);
 }
 
-/// Runs all of `f...`, or of a range of callables, and gives what the last `k` that succeeded
-/// returned, in the order in which they finished. Else as `take`.
+/// Runs all of `f...`, or of a range of callables. Returns the values of the last `k` tasks that
+/// succeeded, in the order in which the tasks finished. The rest is as for `take`.
 template <class... A>
 [[ERRGROUP_NODISCARD_RESULT]] auto last(options const& opts, std::ptrdiff_t k, A&&... f) {
   return detail::take_of(opts, k, false, f...);
@@ -231,15 +231,15 @@ template <class... A>
   return errgroup::last(options{}, k, std::forward<A>(f)...);
 }
 
-/// Runs `f...`, or a range of callables, until `k` of them agree, and gives what these returned: a
-/// `result<T>`. Values agree that are equal (`==`); callables without values, if they succeed. The
-/// others are cancelled, and waited for.
+/// Runs `f...`, or a range of callables, until `k` of them agree. Returns the value on which they
+/// agree: a `result<T>`. Callables with values agree if the values are equal (`==`). Callables
+/// without values agree if they succeed. The other tasks are cancelled, and waited for.
 ///
-/// As soon as no `k` can agree any more it fails: with the first failure, and the rest as
-/// `error::others()`; if nothing has failed, with `errc::too_few`.
+/// As soon as no `k` callables can agree any more, the call fails with the first failure, and the
+/// rest as `error::others()`. If nothing has failed, the error is `errc::too_few`.
 ///
-/// What may be called, what is thrown, what it costs: as for `join`; `std::invalid_argument` for a
-/// `k` below 1; a comparison with each different value.
+/// Callables, exceptions and cost are as for `join`. Throws `std::invalid_argument` also for a `k`
+/// below 1. Costs in addition a comparison with each different value.
 template <class... A>
 [[ERRGROUP_NODISCARD_RESULT]] auto quorum(options const& opts, std::ptrdiff_t k, A&&... f) {
   std::size_t const wanted = detail::wanted_of(k);

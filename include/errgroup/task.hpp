@@ -18,7 +18,8 @@
 
 namespace errgroup {
 
-/// How to read a task's result of a type that errgroup does not know. Specialise it with
+/// How to read a task's result of a type that errgroup does not know. Specialise the template like
+/// this:
 ///
 ///     template <>
 ///     struct errgroup::result_traits<my::status> {
@@ -26,12 +27,12 @@ namespace errgroup {
 ///       static errgroup::error to_error(my::status&& s) { return s.code(); }
 ///     };
 ///
-/// `to_error` is called only if `failed` said so. A specialisation takes precedence over
-/// everything errgroup knows by itself.
+/// `to_error` is called only if `failed` returned true. A specialisation takes precedence over all
+/// types that errgroup knows by itself.
 template <class R>
 struct result_traits;
 
-/// An `errc` is an error, 0 none: `return errgroup::stop_repeating;`.
+/// An `errc` is an error, and 0 is success: `return errgroup::stop_repeating;`.
 template <>
 struct result_traits<errc> {
   static bool failed(errc e) noexcept { return e != errc{}; }
@@ -52,11 +53,12 @@ concept expected_like = requires(R const& r, R&& moved) {
   std::move(moved).error();
 };
 
-/// An error that says so even if the callee's own word for it was "no error": a failure is never
-/// turned into success.
+/// `e`, or `errc::failed` if the callee's own error says "no error": a failure is never turned into
+/// success.
 inline error certainly(error e) noexcept { return e ? std::move(e) : error(errc::failed); }
 
-/// What is an error as it is. A type derived from `std::error_code` would lose what it adds.
+/// A type that is an error as it is. (A type derived from `std::error_code` would lose its
+/// additions.)
 template <class T>
 concept plain_error = std::same_as<T, error> || std::same_as<T, std::error_code> ||
                       std::same_as<T, std::exception_ptr> || std::is_error_code_enum_v<T>;
@@ -80,8 +82,8 @@ error kept_whole(E&& value) {
 
 }  // namespace detail
 
-/// A result that a group can read as success or failure: nothing, a `std::error_code`, an
-/// `errgroup::error`, anything of `std::expected`'s shape, or what `result_traits` knows.
+/// A result that a group can read as success or failure: void, a `std::error_code`, an
+/// `errgroup::error`, any type of `std::expected`'s shape, or a type with `result_traits`.
 template <class R>
 concept task_result =
     std::is_void_v<R> || detail::has_traits<std::remove_cvref_t<R>> ||
@@ -106,8 +108,8 @@ error to_error(R&& result) {
   }
 }
 
-// A callable is called as the lvalue it is kept as; one that can only be called as an rvalue is
-// called as that. It is called once in either case.
+// A callable is called as an lvalue, which is how it is kept. If it can only be called as an
+// rvalue, it is called as an rvalue. It is called once in either case.
 template <class F, class... Args>
 using called_as = std::conditional_t<std::invocable<F&, Args...>, F&, F>;
 
@@ -131,9 +133,9 @@ struct task_call<F> {
 
 }  // namespace detail
 
-/// Something a group can run: called with nothing, or with a `std::stop_token` if it takes one,
-/// it returns a `task_result`. It is moved or copied into the group first; it may be move-only and
-/// mutable.
+/// A callable that a group can run: it is called without arguments, or with a `std::stop_token` if
+/// it takes a token, and returns a `task_result`. The callable is moved or copied into the group
+/// first. It may be move-only and mutable.
 template <class F>
 concept task = std::constructible_from<std::decay_t<F>, F> &&
                (detail::takes_token<std::decay_t<F>> || detail::takes_nothing<std::decay_t<F>>) &&
@@ -141,7 +143,7 @@ concept task = std::constructible_from<std::decay_t<F>, F> &&
 
 namespace detail {
 
-/// Says in words what is wrong with an `F` that is no task.
+/// Refuses an `F` that is no task, with a message that gives the reason.
 template <class F>
 constexpr void require_task() {
   using D = std::decay_t<F>;
@@ -176,13 +178,13 @@ bool is_null(F const& f) noexcept {
   }
 }
 
-/// The exception being handled, as an error. Its code is told here, where it is known: to find out
-/// later takes a rethrow.
+/// The exception being handled, as an error. The code is stored now, while it is known: finding the
+/// code later takes a rethrow.
 inline error caught(std::error_code code = errc::exception) noexcept {
   return error_access::make(code ? code : errc::exception, std::current_exception());
 }
 
-/// Calls `invoke`, which returns an `R`, and hands its failure, if there is one, to `fail`.
+/// Calls `invoke`, which returns an `R`, and hands its failure, if there is a failure, to `fail`.
 /// Every exception is a failure. If the call ends its thread, the process terminates with a
 /// message.
 template <class R, class Invoke, class Fail>
@@ -208,7 +210,7 @@ void report(Invoke const& invoke, Fail const& fail) noexcept {
   }
 }
 
-/// A task's call.
+/// Calls a task.
 template <class F, class Token>
 typename task_call<F>::result invoke_task(F& f, Token const& token) {
   if constexpr (takes_token<F>) {
@@ -218,15 +220,15 @@ typename task_call<F>::result invoke_task(F& f, Token const& token) {
   }
 }
 
-/// The same as `report` for a task.
+/// Like `report`, for a task.
 template <class F, class Token, class Fail>
 void call(F& f, Token const& token, Fail const& fail) noexcept {
   using R = typename task_call<F>::result;
   report<R>([&]() -> R { return invoke_task(f, token); }, fail);
 }
 
-/// The same as `call`, but what the task throws terminates the process. (What is thrown on the way
-/// to it, and by reading its result, does not.)
+/// Like `call`, but an exception of the task terminates the process. (Exceptions before the call,
+/// and of reading the task's result, do not.)
 template <class F, class Token, class Fail>
 void call_unguarded(F& f, Token const& token, Fail const& fail) noexcept {
   using R = typename task_call<F>::result;

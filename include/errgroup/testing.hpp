@@ -7,14 +7,14 @@
 
 namespace errgroup::testing {
 
-/// What moves a test's clock.
+/// When a test's clock moves.
 enum class time_moves {
-  by_hand,                   ///< `advance` and the like
-  when_nothing_else_is_left  ///< also whoever waits for a group all of whose tasks wait for a time
+  by_hand,                   ///< only in `advance` and the like
+  when_nothing_else_is_left  ///< also in a wait for a group whose tasks all wait for a time
 };
 
-/// While it lives, groups go by this clock instead of the steady one. It stands still but for the
-/// functions below, so tests of hours run in milliseconds, and none sleeps.
+/// Replaces the steady clock for all groups, as long as the object lives. The clock stands still
+/// except for the functions below, so tests of hours run in milliseconds, and no test sleeps.
 ///
 ///     errgroup::testing::test_clock clock;
 ///     errgroup::group g{{.timeout = std::chrono::hours(1)}};
@@ -22,29 +22,31 @@ enum class time_moves {
 ///     clock.advance(std::chrono::hours(1));
 ///     EXPECT_TRUE(g.is_canceling());
 ///
-/// It begins at the present time. With `when_nothing_else_is_left` it jumps to the next time that
-/// anything in the process waits for, as soon as somebody waits for a group that has nothing to run
-/// before that: Trio calls it an autojump clock.
+/// The clock begins at the present time. With `when_nothing_else_is_left` it also moves by itself:
+/// if a thread waits for a group that has nothing to run before the next time that anything in the
+/// process waits for, the clock jumps to that time. Trio has the same as its autojump clock.
 ///
-/// There is one at a time. Make it before the groups that go by it, and let it go after them.
+/// There is at most one test clock at a time. Create the clock before the groups of the test, and
+/// destroy it after the groups.
 class test_clock {
  public:
-  /// Throws `std::logic_error` if there is one already; `std::bad_alloc`.
+  /// Throws `std::logic_error` if another test clock exists; `std::bad_alloc`.
   ERRGROUP_API explicit test_clock(time_moves moves = time_moves::by_hand);
   test_clock(test_clock const&) = delete;
   test_clock& operator=(test_clock const&) = delete;
   ERRGROUP_API ~test_clock();
 
-  /// Lets `d` pass. When it returns, whatever was to happen meanwhile has begun: deadlines have
-  /// been noticed, tasks that were due were handed over in due order, each at its own time. They
-  /// may still run, or wait for a thread: wait for the group. Stop tokens of a group whose deadline
-  /// has passed are stopped by another thread, soon afterwards.
+  /// Moves the clock by `d`. When the call returns, everything that was due meanwhile has begun:
+  /// deadlines have been noticed, and due tasks were handed over in the order of their times, each
+  /// at its own time. Tasks may still run, or wait for a thread: wait for the group. Another thread
+  /// stops the stop tokens of a group whose deadline has passed, soon afterwards.
   ///
   /// Threads: any, but not in a task of a group.
   ERRGROUP_API void advance(clock::duration d);
-  /// The same, until `time`. What is past stays past.
+  /// The same, until `time`. The clock never moves back.
   ERRGROUP_API void advance_to(clock::time_point time);
-  /// The same, until the next time that anything waits for; false if nothing does.
+  /// The same, until the next time that anything in the process waits for. False if nothing waits
+  /// for a time.
   ERRGROUP_API bool advance_to_next();
 };
 

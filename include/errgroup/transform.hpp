@@ -48,7 +48,7 @@ struct transform_step : plain_step<transform_step<F, Put>> {
     return true;
   }
 };
-/// The type of the values that `F` makes of elements that are handed to it as `T`.
+/// The type of the values that `F` makes of elements of the type `T`.
 template <class T, class F>
 struct transformed {
   static consteval auto pick() {
@@ -67,7 +67,8 @@ struct transformed {
   using type = typename decltype(pick())::type;
 };
 
-/// Values in the order of the elements, as they come: parts of it, which are put together at last.
+/// Collects values in parts, in any order. At the end, the parts are put together in the order of
+/// the elements.
 template <class U>
 class parts {
  public:
@@ -103,8 +104,8 @@ class parts {
   std::vector<part> parts_;
 };
 
-/// Where each thread may write its own elements of a vector that is there beforehand, and nobody
-/// can tell.
+/// True if each thread may write its own elements of a vector of default values, and no program can
+/// see the difference.
 template <class U>
 inline constexpr bool can_be_overwritten =
     std::is_trivially_default_constructible_v<U> && std::is_trivially_copyable_v<U> &&
@@ -155,22 +156,23 @@ result<std::vector<U>> transform_in_parts(options const& opts, F const& f,
 
 }  // namespace detail
 
-/// What `f` makes of each element of `range`, in the order of `range`; made in parallel.
+/// Calls `f` for each element of `range`, in parallel, and returns the values in the order of
+/// `range`.
 ///
 ///     auto const pages = errgroup::transform({.limit = 8}, urls, fetch);  // result<vector<page>>
 ///
 /// `f(element)`, or `f(element, std::stop_token)`, returns a value, or an `errgroup::result` or an
-/// expected of any kind with one. All else is as in `for_each`: the first failure is the error, no
-/// values are told then, and nothing runs any more when `transform` has returned.
+/// expected of any kind with a value. The rest is as for `for_each`: the first failure is the
+/// error, and there are no values then. When `transform` has returned, nothing runs any more.
 ///
-/// Values are moved, never copied, and need no default. While the last of them are made there is
-/// memory for all, in parts; these are put together at the end, which for a moment takes twice the
-/// memory, but for what is trivially copied.
+/// Values are moved, never copied, and need no default constructor. Until the last value is made,
+/// the values are kept in parts. At the end the parts are put together: for a moment the values
+/// take twice the memory, unless they are trivially copied.
 ///
-/// Throws: what `for_each` throws, and what moving a value throws at the end.
+/// Throws: as `for_each`, and at the end exceptions of moving a value.
 /// Threads: any, tasks of a group included.
-/// Cost: that of `tbb::parallel_for`, for what is trivially copied out of ranges with random access
-///     and a size; a move for each value besides for others. See perf/bulk.
+/// Cost: as `tbb::parallel_for`, if the values are trivially copied, and the range has random
+///     access and a size. Otherwise in addition a move for each value. See perf/bulk.
 template <std::ranges::input_range R, class F>
 [[ERRGROUP_NODISCARD_RESULT]] auto transform(
     options const& opts, R&& range, F&& f,

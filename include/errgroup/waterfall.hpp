@@ -20,7 +20,7 @@
 namespace errgroup {
 namespace detail {
 
-/// Steps under way, one after another.
+/// Calls the steps, one after another.
 class falling {
  public:
   explicit falling(group& g) noexcept : group_(g) {}
@@ -72,20 +72,22 @@ class falling {
 
 }  // namespace detail
 
-/// Calls `f...` one after another, each with what the one before gave, the first one with `init`,
-/// and gives what the last one does: a `result<T>`. With no `f` that is `init`.
+/// Calls `f...` one after another: the first step with `init`, and each other step with the value
+/// of the step before. Returns the value of the last step: a `result<T>`. Without any `f`, returns
+/// `init`.
 ///
 ///     auto picture = errgroup::waterfall(path, read, decode, scale);
 ///
-/// The first failure ends it, and is its error, with the number of the step as its index, or none
-/// if `init` is a failure; so does a deadline, a stop token, or the end of what this is in. A step
-/// returns what a callable of `join` may; it is given its value as an rvalue, and a
-/// `std::stop_token`, too, if it takes one.
+/// The first failure ends the waterfall, and is its error, with the number of the step as its
+/// index. If `init` is a failure, the error has no index. A deadline, a stop token, or a
+/// cancellation from above also ends the waterfall. A step may return the same types as a callable
+/// of `join`. A step gets its value as an rvalue, and a `std::stop_token`, too, if it takes a
+/// token.
 ///
-/// It is one task of a group with the options `opts`, so that all of these reach it.
+/// The waterfall is one task of a group with the options `opts`, so that all these options take
+/// effect.
 ///
-/// Throws: `std::invalid_argument` for options that no group can be made with, and for an empty
-///     callable; `std::bad_alloc`.
+/// Throws: `std::invalid_argument` for invalid options and for an empty callable; `std::bad_alloc`.
 template <class T, class... F>
   requires(!std::same_as<std::remove_cvref_t<T>, options>)
 [[ERRGROUP_NODISCARD_RESULT]] auto waterfall(options const& opts, T&& init, F&&... f) {

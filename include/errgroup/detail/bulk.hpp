@@ -2,8 +2,8 @@
 #ifndef ERRGROUP_DETAIL_BULK_HPP
 #define ERRGROUP_DETAIL_BULK_HPP
 
-/// What `for_each`, `transform` and `reduce` have in common: how a range is taken apart, when
-/// somebody looks whether to go on, and what becomes of an element that fails.
+/// The common part of `for_each`, `transform` and `reduce`: how a range is divided, when a thread
+/// checks whether to go on, and how the failure of an element is handled.
 
 #include <errgroup/detail/forced_unwind.hpp>
 #include <errgroup/detail/outcome.hpp>
@@ -36,19 +36,19 @@
 
 namespace errgroup::detail {
 
-/// A number of elements; `bool` counts nothing.
+/// The type of a number of elements; `bool` is no such type.
 template <class N>
 concept counts = std::integral<N> && !std::same_as<std::remove_cv_t<N>, bool>;
 
 // --- calls -----------------------------------------------------------------------------------
 
-/// What is called with elements is called by several threads at once, as the const object it is.
+/// Several threads call an `F` with elements at once, as a const object.
 template <class F, class... Args>
 concept takes_with_token = std::invocable<F const&, Args..., std::stop_token const&>;
 template <class F, class... Args>
 concept takes_without_token = std::invocable<F const&, Args...>;
 
-/// Says in words what is wrong with an `F` that cannot be called with `Args`.
+/// Refuses an `F` that cannot be called with `Args`, with a message that gives the reason.
 template <class F, class... Args>
 constexpr void require_takes() {
   static_assert(takes_with_token<F, Args...> || takes_without_token<F, Args...>,
@@ -70,7 +70,7 @@ template <class F, class... Args>
 using called_with = decltype(call_with(
     std::declval<F const&>(), std::declval<std::stop_token const&>(), std::declval<Args>()...));
 
-/// Whether what was returned tells a failure: `to_error` says which.
+/// Whether a return value is a failure. `to_error` makes the error of it.
 template <class R>
 bool is_failure(R const& returned) {
   if constexpr (has_traits<R>) {
@@ -86,9 +86,10 @@ bool is_failure(R const& returned) {
 
 // --- pace ------------------------------------------------------------------------------------
 
-/// How many elements to work on before looking whether somebody has cancelled. That look must not
-/// cost anything beside short elements, nor come late beside long ones: so many as take some
-/// microseconds, by the clock. Each thread has one, as long as there are enough.
+/// How many elements a thread works on before it checks for a cancellation. The check must cost
+/// nothing compared with short elements, and must not come late after long elements. So the
+/// elements of a block take some microseconds, by the clock. Each thread has a pace of its own, as
+/// long as there are enough.
 struct alignas(64) pace {
   using clock = std::chrono::steady_clock;
 
@@ -97,13 +98,14 @@ struct alignas(64) pace {
   static constexpr std::size_t most = std::size_t{1} << 20;
 
   std::atomic<std::size_t> block{1};
-  std::atomic<std::size_t> untimed{0};  // elements since the clock was looked at
+  std::atomic<std::size_t> untimed{0};  // elements since the clock was read
   std::atomic<std::size_t> called{0};   // elements that were worked on
 
-  /// The block that comes after `size` elements took so long, if it was `block` before.
+  /// The size of the next block, if `size` elements took this time and the last block had the size
+  /// `block`.
   static std::size_t next(std::size_t block, std::size_t size, clock::duration took) noexcept {
     auto const parts = static_cast<clock::rep>(size);
-    // As long as a block of such elements takes, times `size`.
+    // The time of a block of such elements, times `size`.
     auto const whole =
         std::min<clock::duration>(took, std::chrono::seconds(1)) * static_cast<clock::rep>(block);
     if (whole < brisk * parts) {
@@ -118,8 +120,8 @@ struct alignas(64) pace {
 
 // --- elements --------------------------------------------------------------------------------
 
-/// 0, 1, 2, …, as the integers they were asked for as. (A `std::ranges::iota_view` of 64 bits has
-/// differences of 128.)
+/// 0, 1, 2, … in the integer type of the caller. (A `std::ranges::iota_view` of 64-bit integers has
+/// 128-bit differences.)
 template <class N>
 class counter {
  public:
@@ -147,14 +149,14 @@ struct counted_source {
 template <class S>
 concept is_source = requires(S const& s) { s(s.count); };
 
-/// A range whose elements can be got at in any order.
+/// A range whose elements can be accessed in any order.
 template <class R>
 concept indexable = std::ranges::random_access_range<R> && std::ranges::sized_range<R>;
 
 template <class R>
 struct indexed_source {
   using reference = std::ranges::range_reference_t<R>;
-  /// It costs nothing to get at each element anew.
+  /// True if it costs nothing to access each element anew.
   static constexpr bool is_direct = std::ranges::contiguous_range<R>;
 
   explicit indexed_source(R& range)
@@ -178,8 +180,8 @@ struct indexed_source {
   std::size_t count;
 };
 
-/// What is done with one element after the other: `step(cursor, i)` says whether to go on. It is
-/// begun with and ended for some elements at a time; after an exception it is resumed.
+/// The work on one element after the other: `step(cursor, i)` returns whether to go on. `begin` and
+/// `end` enclose the work on some elements. `resume` follows an exception.
 template <class Self>
 struct plain_step {
   Self begin() const noexcept { return static_cast<Self const&>(*this); }
@@ -187,8 +189,8 @@ struct plain_step {
   void resume() const noexcept {}
 };
 
-/// Calls `step(cursor, i)` for the elements from `i` to `end`, of which `at(i)` gives a cursor,
-/// until it says false. `i` is then the first that it was not called for.
+/// Calls `step(cursor, i)` for the elements from `i` to `end`, until a call returns false. `at(i)`
+/// makes the cursor. Afterwards `i` is the first element without a call.
 template <class At, class Step>
 [[gnu::always_inline]] inline bool walk(std::size_t& i, std::size_t end, At const& at, Step& step) {
   auto mine = step.begin();
@@ -209,7 +211,7 @@ template <class At, class Step>
       if (++i == end) {
         break;
       }
-      ++cursor;  // not past the last: there may be no need to know what comes next
+      ++cursor;  // not past the last element: the next may not be needed
     }
   }
   step.end(std::move(mine));
@@ -218,8 +220,8 @@ template <class At, class Step>
 
 // --- a run -----------------------------------------------------------------------------------
 
-/// One call of `for_each` or the like: its group, and what became of the elements. What runs
-/// anything waits for it, whatever is thrown.
+/// One call of `for_each` or the like: its group, and the outcome for the elements. A function that
+/// runs tasks waits for them, even if something throws.
 class bulk {
  public:
   bulk(options const& opts, std::source_location where)
@@ -231,13 +233,13 @@ class bulk {
 
   [[nodiscard]] group& in() noexcept { return group_; }
 
-  /// A token for those who take one.
+  /// The group's stop token, if the callable takes a token.
   template <bool Wanted>
   [[nodiscard]] std::stop_token token() const {
     return Wanted ? group_.get_stop_token() : std::stop_token();
   }
 
-  /// So many tasks share the elements, where oneTBB does not.
+  /// The number of tasks that share the elements, where oneTBB does not divide them.
   [[nodiscard]] std::size_t lanes() const noexcept { return static_cast<std::size_t>(lanes_); }
   [[nodiscard]] bool is_limited() const noexcept { return options_.limit != unlimited; }
   [[nodiscard]] pace& pace_here() noexcept {
@@ -246,7 +248,7 @@ class bulk {
   }
   [[nodiscard]] bool is_canceling() const noexcept { return group_.is_canceling(); }
 
-  /// The element at `index` has failed with `e`. True: the others go on.
+  /// The element at `index` has failed with `e`. True if the other elements go on.
   [[gnu::noinline, gnu::cold]] bool fail(error e, std::size_t index) noexcept {
     bool const late = group_.is_canceling();
     if (options_.errors == keep::all && late && e == std::errc::operation_canceled) {
@@ -258,7 +260,7 @@ class bulk {
         if (options_.errors == keep::first) {
           return false;
         }
-        group_.cancel();  // what came from above came first, and may be why the element failed
+        group_.cancel();  // the cancellation from above came first, and may be the cause
       }
       group_.cancel(group_.describe(std::move(e), index, where_));
       return false;
@@ -267,15 +269,15 @@ class bulk {
     return true;
   }
 
-  /// … with the exception that is being handled.
+  /// The same with the exception that is being handled.
   [[gnu::noinline, gnu::cold]] bool fail_caught(std::size_t index) noexcept {
     bool go_on = true;
     report<void>([] { throw; }, [&](error e) noexcept { go_on = fail(std::move(e), index); });
     return go_on;
   }
 
-  /// Calls `f()`, whose exceptions are those of the element at `index`, which `f` may change. Those
-  /// that the options ask to leave alone terminate the process.
+  /// Calls `f()`. Its exceptions are failures of the element at `index`, which `f` may change. With
+  /// `on_exception::terminate`, an exception terminates the process.
   template <class F>
   bool guarded(F&& f, std::size_t const& index) noexcept {
     if (leaves_exceptions()) {
@@ -298,9 +300,9 @@ class bulk {
     return options_.exceptions == on_exception::terminate;
   }
 
-  /// `walk`s from `first` to `last`, and looks from time to time whether the group was cancelled.
-  /// After a failure `step.resume()` is called before the next element. False if it did not come to
-  /// the end.
+  /// Walks from `first` to `last`, and checks from time to time whether the group was cancelled.
+  /// After a failure, `step.resume()` is called before the next element. False if the walk did not
+  /// reach the end.
   template <class At, class Step>
   bool work(pace& mine, std::size_t first, std::size_t last, At const& at, Step& step) noexcept {
     if (leaves_exceptions()) [[unlikely]] {
@@ -312,8 +314,9 @@ class bulk {
     return pass<true>(mine, first, last, at, step);
   }
 
-  /// Runs `each(pace, first, last, source)` for parts of `source`, and waits: oneTBB's recursive
-  /// splitting, or, with a limit, a task for each slot that takes one part after the other.
+  /// Runs `each(pace, first, last, source)` for parts of `source`, and waits. oneTBB divides the
+  /// source recursively. With a limit, there is a task for each slot instead, which takes one part
+  /// after the other.
   template <class Source, class Each>
   void split(Source const& source, Each const& each) {
     if (source.count == 0) {
@@ -347,7 +350,7 @@ class bulk {
         auto const took = pace::clock::now() - begin;
         each(mine, part.first, part.first + part.count, part);
         if (took > pace::sluggish) {
-          // Elements that come slowly are not kept back until there are many.
+          // If elements come slowly, do not hold them back until there are many.
           std::size_t const now = mine.block.load(std::memory_order_relaxed);
           mine.block.store(std::min(now, pace::next(wanted, part.count, took)),
                            std::memory_order_relaxed);
@@ -357,7 +360,7 @@ class bulk {
     });
   }
 
-  /// Runs `algorithm(context)`, one of oneTBB's, as a task of the group, and waits.
+  /// Runs `algorithm(context)`, an algorithm of oneTBB, as a task of the group, and waits.
   template <class Algorithm>
   void run_algorithm(Algorithm const& algorithm) {
     auto const run = [&] { algorithm(group_.context()); };
@@ -366,8 +369,8 @@ class bulk {
         run();  // isolated, if the group is
         return;
       }
-      // This thread may have come to the group from elsewhere. (An arena's `execute` begins a new
-      // cancellation tree, and ends isolation; so the algorithm is given the context.)
+      // This thread may have come from another arena. (An arena's `execute` begins a new
+      // cancellation tree, and ends isolation; so the algorithm gets the context.)
       options_.arena->execute([&] {
         if (options_.isolated) {
           tbb::this_task_arena::isolate(run);
@@ -379,9 +382,10 @@ class bulk {
     outcome_ = group_.run_and_wait([&task] { task(); }, where_);
   }
 
-  /// What the group has said, with what only we know: errors under `on_error::keep_going`, and
-  /// elements that nobody was called for. `count`: all elements, or those that were taken out of a
-  /// range that does not tell how many it has; `complete`: no more of them will come.
+  /// The group's error, completed with the errors under `on_error::keep_going`, and with the number
+  /// of elements without a call. `count` is the number of all elements, or of the elements that
+  /// were taken out of a range without a known size. `complete` means that no further elements will
+  /// come.
   [[nodiscard]] error finish(std::size_t count, bool complete = true) {
     std::size_t called = 0;
     for (pace const& p : paces_) {
@@ -389,7 +393,8 @@ class bulk {
     }
     error e = all_failures();
     if (!e && (called < count || !complete)) {
-      // Not known to happen: the group says so. But what is not whole is never a success.
+      // Not known to happen: the group itself reports a cancellation. But an incomplete run is
+      // never a success.
       e = group_.describe(errc::canceled, npos, where_);
     }
     if (e) {
@@ -409,8 +414,8 @@ class bulk {
     return opts.limit > 0 ? std::min(opts.limit, threads) : threads;
   }
 
-  /// Where `walk` came to, and whether that is the end. The loop is a function of its own, to have
-  /// all registers for itself.
+  /// Runs `walk`, and sets `reached` to the element at which it stopped. True if this is the end.
+  /// The loop is a function of its own, to have all registers for itself.
   template <bool Catches, class At, class Step>
   [[gnu::noinline]] bool block(std::size_t first, std::size_t last, At const& at, Step& step,
                                std::size_t& reached) {
@@ -446,7 +451,8 @@ class bulk {
     std::size_t i = first;
     bool done = true;
     if (last - first < size) {
-      // Short, as far as is known: looking at the clock would cost as much as the elements.
+      // The elements are short, as far as is known: reading the clock would cost as much as they
+      // do.
       std::size_t const untimed = mine.untimed.load(std::memory_order_relaxed) + (last - first);
       if (untimed < size) [[likely]] {
         mine.untimed.store(untimed, std::memory_order_relaxed);
@@ -486,7 +492,7 @@ class bulk {
       }
     } catch (...) {
       group_.cancel();
-      (void)group_.wait();  // before what they use goes
+      (void)group_.wait();  // before the objects are destroyed that the tasks use
       throw;
     }
     outcome_ = group_.wait();
@@ -547,7 +553,7 @@ class bulk {
     if (options_.errors == keep::first) {
       return first_is_late_ && outcome_ ? outcome_ : first_;
     }
-    // What the group has told, if that came first; what failed; else what the group has told.
+    // If the group's error came first, it is the first of the list. Otherwise it is the last.
     std::vector<error> list;
     try {
       list.reserve(others_.size() + 2);
@@ -573,22 +579,22 @@ class bulk {
   options const& options_;
   std::source_location where_;
   int lanes_;
-  std::vector<pace> paces_;  // a power of two of them
+  std::vector<pace> paces_;  // their number is a power of two
   std::atomic<std::size_t> echoes_{0};
   std::atomic<bool> failed_{false};
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards the members below
   error first_;
   std::vector<error> others_;
   std::size_t dropped_ = 0;
   bool first_is_late_ = false;
-  error outcome_;  // what the group's wait has returned
-  group group_;    // the last member: its tasks use the others
+  error outcome_;  // the return value of the group's wait
+  group group_;    // the last member: its tasks use the other members
 };
 
 // --- streams ---------------------------------------------------------------------------------
 
-/// A range that is gone through once, by one thread at a time, which takes out some elements and
-/// then leaves the range to the next thread.
+/// A range that is read once, by one thread at a time. A thread takes out some elements, and then
+/// leaves the range to the next thread.
 ///
 /// Under the lock, once for each element, the thread compares the iterator with the end, increments
 /// it, and takes the element: a copy of the iterator, or the element itself.
@@ -598,17 +604,17 @@ class stream_base {
   explicit stream_base(R& range)
       : size_(size_of(range)), it_(std::ranges::begin(range)), end_(std::ranges::end(range)) {}
 
-  /// How many elements there are; or were, if the range cannot tell.
+  /// The size of the range; if the range has no size, the number of elements taken so far.
   [[nodiscard]] std::size_t count() const noexcept { return size_ != npos ? size_ : taken_; }
-  /// True if its end was seen.
+  /// True if a thread has seen the end of the range.
   [[nodiscard]] bool is_complete() const noexcept { return over_; }
 
  protected:
-  /// Calls `add(iterator)` for the next elements, at most `wanted`, and says how many there were.
+  /// Calls `add(iterator)` for the next elements, at most `wanted`, and returns their number.
   template <class Add>
   std::size_t take_some(bulk& b, std::size_t wanted, std::size_t& first, Add const& add) {
-    // Isolated: the iterator's own code may wait in oneTBB, for a `parallel_for` say. Without that,
-    // the wait could take on another lane of this call, which would want the mutex, too.
+    // Isolated: the iterator's own code may wait in oneTBB, for a `parallel_for` say. Without
+    // isolation, the wait could take on another lane of this call, which would want the mutex, too.
     return tbb::this_task_arena::isolate([&] {
       std::scoped_lock const guard(mutex_);
       return take_next(b, wanted, first, add);
@@ -630,7 +636,8 @@ class stream_base {
     broken_ = !b.guarded(
         [&] {
           while (taken_ - first != wanted) {
-            // Only now: to know the next element may take its time, and nobody may want it.
+            // Increment only now: finding the next element may take time, and perhaps the element
+            // is not wanted.
             if (std::exchange(is_behind_, false)) {
               ++it_;
             }
@@ -658,7 +665,7 @@ class stream_base {
   }
 
   std::mutex mutex_;
-  std::size_t size_;  // npos: the range cannot tell
+  std::size_t size_;  // npos: the range has no size
   std::ranges::iterator_t<R> it_;
   std::ranges::sentinel_t<R> end_;
   std::size_t taken_ = 0;
@@ -667,14 +674,15 @@ class stream_base {
   bool broken_ = false;
 };
 
-/// A stream whose parts are iterators: one for each element, copied while the range is locked.
+/// A stream whose parts are iterators: a copy for each element, made while the range is locked.
 ///
 /// A thread that works on a part does not increment iterators. So `operator++`, and with it the
 /// predicate of a `views::filter`, is called once for each element, under the lock. The body's
 /// thread dereferences each iterator once, outside of the lock.
 ///
-/// Rejected: a part that keeps its first iterator and is walked again by its thread. That takes
-/// less memory, but calls the predicate a second time, beside the thread that holds the lock.
+/// Rejected: a part that keeps its first iterator and is walked again by its thread. Such a part
+/// takes less memory, but calls the predicate a second time, at the same time as the thread that
+/// holds the lock.
 template <std::ranges::forward_range R>
 class forward_stream : public stream_base<R> {
   using iterator = std::ranges::iterator_t<R>;
@@ -714,7 +722,7 @@ class forward_stream : public stream_base<R> {
   }
 };
 
-/// … whose parts are elements, that are moved or copied out of a range that can be read once.
+/// A stream whose parts are elements, moved or copied out of a range that can be read once.
 template <class R>
 class input_stream : public stream_base<R> {
   using value = std::ranges::range_value_t<R>;
@@ -727,13 +735,14 @@ class input_stream : public stream_base<R> {
                 "errgroup: the elements of a range that can be read once have to be movable");
 
  public:
-  /// As what an element is handed on: as the range gives it, but never the range's own.
+  /// The type as which an element is handed on: as the range gives it, but never a reference to the
+  /// range's own element.
   using reference = std::conditional_t<
       std::is_lvalue_reference_v<yielded>,
       std::conditional_t<std::is_const_v<std::remove_reference_t<yielded>>, value const&, value&>,
       value&&>;
 
-  struct element {  // so that a vector of bool is one
+  struct element {  // so that a `bool` in a vector is an object, too
     template <class V>
     explicit element(std::in_place_t, V&& v) : kept(std::forward<V>(v)) {}
 

@@ -13,13 +13,13 @@
 
 namespace errgroup::detail {
 
-/// The failures that a joiner tells of: the first one alone, or with others.
+/// The failures that a joiner reports: only the first, or the first with the others.
 class failures {
  public:
-  /// As many as a group with these options keeps.
+  /// Keeps as many failures as a group with these options.
   explicit failures(options const& opts) noexcept
       : most_(opts.errors == keep::all ? opts.max_errors : 1), counts_(opts.errors == keep::all) {}
-  /// All, but for a bound that was asked for.
+  /// Keeps all failures, unless the options ask for a bound.
   static failures every(options const& opts) noexcept {
     failures f(opts);
     f.most_ = opts.errors == keep::all ? opts.max_errors : npos;
@@ -27,7 +27,7 @@ class failures {
     return f;
   }
 
-  /// Throws `std::bad_alloc`; it is as before then.
+  /// Throws `std::bad_alloc`; nothing has changed then.
   void add(error e) {
     if (is_canceled_ && e == std::errc::operation_canceled) {
       ++echoes_;
@@ -35,7 +35,7 @@ class failures {
       kept_.push_back(std::move(e));
     }
   }
-  /// … the cause of a cancellation: those that fail with that from now on only echo it.
+  /// Adds the cause of a cancellation. Later failures that are cancellations only echo the cause.
   void add_cause(error const& cause) {
     add(cause);
     is_canceled_ = true;
@@ -49,7 +49,8 @@ class failures {
     }
     return e;
   }
-  /// … behind another error, if there is one, and before what is to be tried again.
+  /// All failures behind `cause`, if that is an error, and before the failures of tasks that are to
+  /// be tried again.
   [[nodiscard]] error all_behind(error const& cause) const {
     std::vector<error> list{cause, all()};
     for (auto const& [index, e] : tries_) {
@@ -60,7 +61,7 @@ class failures {
 
   /// The task at `index` has failed, and is to be tried again.
   void add_try(std::size_t index, error const& e) { tries_.insert_or_assign(index, e); }
-  /// … has a result.
+  /// The task at `index` has a result.
   void end_tries(std::size_t index) noexcept { tries_.erase(index); }
 
  private:

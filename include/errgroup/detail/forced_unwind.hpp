@@ -2,16 +2,17 @@
 #ifndef ERRGROUP_DETAIL_FORCED_UNWIND_HPP
 #define ERRGROUP_DETAIL_FORCED_UNWIND_HPP
 
-/// What becomes of a task that ends its thread.
+/// How errgroup treats a task that ends its thread.
 ///
 /// glibc's `pthread_exit`, and a `pthread_cancel` that takes effect, unwind the stack of the thread
-/// with an exception of their own. A `catch (...)` catches it, and must throw it again. errgroup
-/// cannot: the task's group would wait for ever, and oneTBB's worker would be gone. So each place
-/// that calls user code and catches its exceptions has a handler for this exception, too, which
-/// terminates the process with a message. A handler costs nothing while nothing is thrown.
+/// with a special exception. A `catch (...)` catches this exception, and must throw it again.
+/// errgroup cannot: the task's group would wait for ever, and oneTBB's worker would be gone. So
+/// each place that calls user code and catches its exceptions has a handler for this exception,
+/// too. The handler terminates the process with a message. It costs nothing while nothing is
+/// thrown.
 ///
-/// This exception cannot leave a `noexcept` function, such as a destructor: the C++ runtime
-/// terminates the process there, without a message of errgroup.
+/// This exception cannot leave a `noexcept` function, such as a destructor: there, the C++ runtime
+/// terminates the process, without a message of errgroup.
 
 #include <errgroup/detail/export.hpp>
 

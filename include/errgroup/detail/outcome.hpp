@@ -16,10 +16,10 @@
 
 namespace errgroup::detail {
 
-/// Throws `std::invalid_argument` with these words.
+/// Throws `std::invalid_argument` with the message `words`.
 [[noreturn]] ERRGROUP_API void refuse_argument(char const* words);
 
-/// `std::monostate` for void, which no container holds.
+/// `T`, or `std::monostate` for void, which no container can hold.
 template <class T>
 using non_void = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
@@ -41,16 +41,17 @@ consteval auto find_value_of() {
   }
 }
 
-/// The `T` of the `result<T>` that an `R` is read as: what is returned, or what is in a result or a
-/// `std::expected` that is; void for what tells only success or failure.
+/// The `T` of the `result<T>` that `read` makes of an `R`: the value type of a result or a
+/// `std::expected`; void for a type that tells only success or failure; any other `R` itself.
 template <class R>
 using value_of = typename decltype(find_value_of<std::remove_cvref_t<R>>())::type;
 
-/// … and of a callable that is a task but for its result.
+/// The same for the result of a callable. The callable is like a task, but its result need not be a
+/// `task_result`.
 template <class F>
 using value_of_call = value_of<typename task_call<std::remove_reference_t<F>>::result>;
 
-/// Reads what a callable has returned.
+/// Reads the return value of a callable as a result.
 template <class R>
 result<value_of<R>> read(R&& returned) {
   using T = value_of<R>;
@@ -68,7 +69,8 @@ result<value_of<R>> read(R&& returned) {
   }
 }
 
-/// What `invoke()` returns, or its failure, be it thrown. Throws what moving a value throws.
+/// Calls `invoke()`, and returns its value or its failure as a result. An exception is a failure.
+/// Throws exceptions of moving a value.
 template <class Invoke>
 auto outcome_of(Invoke const& invoke) {
   using R = decltype(invoke());
@@ -87,7 +89,7 @@ auto outcome_of(Invoke const& invoke) {
   return *std::move(got);
 }
 
-/// The same, but what `invoke()` throws goes on its way.
+/// The same, but exceptions of `invoke()` leave the function.
 template <class Invoke>
 auto outcome_unguarded(Invoke const& invoke) {
   using R = decltype(invoke());
@@ -99,13 +101,14 @@ auto outcome_unguarded(Invoke const& invoke) {
   }
 }
 
-/// What `invoke()` gives in a task of `g`: one of the two above, as `g` has it with exceptions.
+/// The result of `invoke()` in a task of `g`, by one of the two functions above:
+/// `options::exceptions` of `g` decides.
 template <class Invoke>
 auto outcome_in(group const& g, Invoke const& invoke) {
   return g.exceptions() == on_exception::as_error ? outcome_of(invoke) : outcome_unguarded(invoke);
 }
 
-/// What `f` gives in a task of `g`, whose stop token it is given if it takes one.
+/// The result of `f` in a task of `g`. `f` gets the stop token of `g` if it takes a token.
 template <class F>
 auto call_in(group const& g, F& f) {
   return outcome_in(

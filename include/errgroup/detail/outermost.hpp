@@ -7,15 +7,16 @@
 
 namespace errgroup::detail {
 
-/// Calls `f(argument)` from where no handler of an exception can be found: one that leaves `f`
-/// terminates the process at once, with the stack of the place that threw as it is. (A function
-/// that is noexcept terminates, too, but only when the stack was unwound up to it.)
+/// Calls `f(argument)` from a function at which every search for a handler ends. So an exception
+/// that leaves `f` terminates the process at once, and the stack of the throw is intact. (A
+/// function that is noexcept terminates the process, too, but only after the stack was unwound up
+/// to it.)
 ERRGROUP_API void call_outermost(void (*f)(void*), void* argument);
 
 #if defined(__cpp_exceptions)  // not in src/outermost.cpp
-/// The same for anything that is called without arguments. If `body` ends its thread, the process
-/// terminates with a message: without this handler, the thread would be gone without a trace. (For
-/// other exceptions nothing changes: the handler does not match, so their stack is not unwound.)
+/// The same for a callable without arguments. If `body` ends its thread, the process terminates
+/// with a message: without this handler, the thread would be gone without a trace. (For other
+/// exceptions nothing changes: the handler does not match, so their stack is not unwound.)
 template <class Body>
 void call_outermost(Body& body) {
   call_outermost(

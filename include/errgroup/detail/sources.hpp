@@ -18,7 +18,8 @@
 
 namespace errgroup::detail {
 
-/// What the functions that hand on results call: with nothing, or with a `std::stop_token`.
+/// A callable for the functions that return results, such as `join` and `spawn`. It is called
+/// without arguments, or with a `std::stop_token`.
 template <class F>
 concept result_call =
     takes_token<std::remove_reference_t<F>> || takes_nothing<std::remove_reference_t<F>>;
@@ -27,7 +28,7 @@ template <class R>
 concept range_of_calls = !result_call<R> && std::ranges::input_range<R> &&
                          result_call<std::ranges::range_value_t<std::remove_reference_t<R>>>;
 
-/// The arguments of `all` and the like: callables, or one range of them.
+/// The arguments of `all` and the like: callables, or a single range of callables.
 template <class... A>
 concept calls = (result_call<A> && ...) || (sizeof...(A) == 1 && (range_of_calls<A> && ...));
 
@@ -39,7 +40,7 @@ void refuse_null_call(F const& f) {
   }
 }
 
-/// A value type for all of several: void for nothing but void.
+/// The common type of several value types; void if all of them are void.
 template <class... T>
 struct common_value {
   static_assert(sizeof...(T) != 0, "errgroup: there are no tasks to have a result of");
@@ -54,7 +55,7 @@ struct common_value<T...> {
   using type = void;
 };
 
-/// Callables, each with a type of its own. They are the caller's, who waits.
+/// Callables, each with a type of its own. The caller owns the callables, and waits.
 template <class... F>
 class pack_of_calls {
  public:
@@ -66,7 +67,7 @@ class pack_of_calls {
 
   [[nodiscard]] static constexpr std::size_t size() noexcept { return sizeof...(F); }
 
-  /// Calls `start(index, callable)` for each.
+  /// Calls `start(index, callable)` for each callable.
   template <class Start>
   void each(Start const& start) const {
     [&]<std::size_t... I>(std::index_sequence<I...> /*unused*/) {
@@ -78,7 +79,7 @@ class pack_of_calls {
   std::tuple<F*...> calls_;
 };
 
-/// A range of callables: the caller's, if it has them, or its own.
+/// A range of callables: the caller's callables, if the range stores them, or copies.
 template <class R>
 class range_of {
   using iterator = std::ranges::iterator_t<R>;
@@ -123,12 +124,12 @@ class range_of {
     return f;
   }
 
-  // Growing, a deque neither moves nor copies.
+  // A deque neither moves nor copies its elements when it grows.
   std::conditional_t<borrows, std::vector<call*>, std::deque<call>> calls_;
 };
 
-/// Excludes options as the first argument from the overloads without options, which would take them
-/// for a callable.
+/// Excludes options as the first argument from the overloads without options, which would take the
+/// options for a callable.
 template <class... A>
 inline constexpr bool begins_with_options = false;
 template <class First, class... Rest>

@@ -9,9 +9,9 @@
 
 namespace errgroup::detail::inline ERRGROUP_PART {
 
-/// A lock for a handful of instructions, with the interface of `tbb::spin_mutex`. (That one calls
-/// profilers in debug builds, through pointers that oneTBB 2021.8 changes when its last worker
-/// leaves: a race.)
+/// A lock for a handful of instructions, with the interface of `tbb::spin_mutex`. (In debug builds,
+/// oneTBB's mutex calls profilers through pointers. oneTBB 2021.8 changes the pointers when its
+/// last worker leaves: a race.)
 class spin_mutex {
  public:
   spin_mutex() noexcept = default;
@@ -35,7 +35,7 @@ class spin_mutex {
         if (tries < 256) {
           pause(4);
         } else {
-          yield();  // the thread that holds the lock may have no processor
+          yield();  // the owner may have no processor
         }
       }
     }
