@@ -21,45 +21,6 @@ void frame_stack::publish() noexcept {
   }
 }
 
-bool cancel_node::attach(task_frame& frame) noexcept {
-  cancel_node& owner = *frame.owner.load(std::memory_order_relaxed);
-  if (!owner.has_children_.load(std::memory_order_relaxed)) {
-    owner.has_children_.store(true, std::memory_order_relaxed);
-  }
-  parent_.store(&frame, std::memory_order_release);
-  spin_mutex::scoped_lock const held(frame.lock);
-  fence_after_lock();
-  next_ = frame.children.load(std::memory_order_relaxed);
-  if (next_ != nullptr) {
-    next_->previous_ = this;
-  }
-  frame.children.store(this, std::memory_order_relaxed);
-  return (owner.state.load(std::memory_order_seq_cst) & stopped) != 0;
-}
-
-// Under the parent's lock.
-void cancel_node::unlink(task_frame& parent) noexcept {
-  if (previous_ != nullptr) {
-    previous_->next_ = next_;
-  } else {
-    parent.children.store(next_, std::memory_order_relaxed);
-  }
-  if (next_ != nullptr) {
-    next_->previous_ = previous_;
-  }
-  previous_ = next_ = nullptr;
-  parent_.store(nullptr, std::memory_order_release);
-}
-
-void cancel_node::detach() noexcept {
-  if (task_frame* const f = parent()) {
-    spin_mutex::scoped_lock const held(f->lock);
-    if (parent() == f) {  // otherwise the task has ended meanwhile
-      unlink(*f);
-    }
-  }
-}
-
 void cancel_node::end_task(task_frame& frame) noexcept {
   for (;;) {
     cancel_node* busy = nullptr;

@@ -6,8 +6,9 @@
 
 #include "error_list.hpp"
 #include "queue.hpp"
+#include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
-#include <errgroup/group.hpp>
+#include <errgroup/detail/submit.hpp>
 
 #include <tbb/blocked_range.h>  // blocked_range
 #include <tbb/parallel_for.h>   // parallel_for
@@ -27,22 +28,19 @@
 #include <type_traits>  // is_same_v
 #include <utility>      // exchange, move
 
-namespace errgroup {
+namespace errgroup::detail {
 
-using detail::queue;
-using detail::queue_life;
-using detail::thread_state;
-using lock_type = detail::spin_mutex::scoped_lock;
+using lock_type = spin_mutex::scoped_lock;
 
 /// What only some groups have.
-struct group::extras {
+struct group_core::extras {
   struct stopper {
-    group* g;
-    void operator()() const noexcept { g->cancel(); }
+    group_core* g;
+    void operator()() const noexcept { g->cancel(errc::canceled); }
   };
 
   std::string name;
-  std::optional<detail::error_list> all;  // with keep::all
+  std::optional<error_list> all;  // with keep::all
   int limit = unlimited;
   std::size_t queue = npos;
   bool isolated = false;
@@ -60,29 +58,18 @@ struct group::extras {
 };
 
 /// Errors that `reset` or the destructor takes out of a group.
-struct group::forgotten {
+struct group_core::forgotten {
   error first;
   error cause;
-  std::optional<detail::note_ptr> others;
-};
-
-/// Where a group is made.
-struct group::place {
-  explicit place(bool belongs);
-
-  thread_state& self;
-  tbb::task_group_context* context;  // null: in no task, or detached
-  bool is_child;                     // of the task of ours that runs here
-  bool is_bound;                     // below a raw oneTBB task
-  bool is_stopped;                   // the group of the task that runs here is
+  std::optional<note_ptr> others;
 };
 
 /// The source of a group's stop tokens.
-struct group::token_link {
-  explicit token_link(group& g) noexcept(false) : owner(g) {}
+struct group_core::token_link {
+  explicit token_link(group_core& g) noexcept(false) : owner(g) {}
 
   std::stop_source source;  // under the group's `cold_`
-  group& owner;
+  group_core& owner;
   token_link* previous = nullptr;
   token_link* next = nullptr;
 };
@@ -90,54 +77,42 @@ struct group::token_link {
 /// The groups with a bound context that have stop tokens. oneTBB cancels their contexts, and has no
 /// callback for that, but it has told every context when `cancel_group_execution` returns. So a
 /// thread that has cancelled a group looks through this list for groups that are cancelled now.
-struct group::bound_groups {
+struct group_core::bound_groups {
   static inline std::mutex lock;
   static inline token_link* first = nullptr;
   static inline std::atomic<std::size_t> count{0};
 
   /// Stops the groups of the list whose contexts are cancelled.
-  static void stop_canceled(detail::stopped_nodes& nodes) noexcept;
+  static void stop_canceled(stopped_nodes& nodes) noexcept;
   static void add(token_link& link) noexcept;
   static void remove(token_link& link) noexcept;
 };
 
-/// A thread in `wait`. The thread that made the group, which is the usual one, says so with plain
-/// stores; other threads count themselves.
-class group::waiting {
+/// A thread in `wait`.
+class group_core::waiting {
  public:
-  waiting(group& g, thread_state& self) noexcept : g_(g), is_maker_(&self == g.maker_) {
-    if (is_maker_) {
-      g_.maker_waits_.store(g_.maker_waits_.load(std::memory_order_relaxed) + 1,
-                            std::memory_order_relaxed);
-    } else {
-      g_.eventful_.store(true, std::memory_order_relaxed);
-      g_.others_wait_.fetch_add(1, std::memory_order_relaxed);
+  waiting(group_core& g, thread_state& self) noexcept : g_(g), is_maker_(&self == g.origin_.maker) {
+    if (!is_maker_) {
+      g.note_event();
     }
+    g_.waiters_.enter(is_maker_);
   }
   waiting(waiting const&) = delete;
   waiting& operator=(waiting const&) = delete;
-  ~waiting() {
-    // The last access to the group, in either case: the destructor waits for this.
-    if (is_maker_) {
-      g_.maker_waits_.store(g_.maker_waits_.load(std::memory_order_relaxed) - 1,
-                            std::memory_order_release);
-    } else {
-      g_.others_wait_.fetch_sub(1, std::memory_order_release);
-    }
-  }
+  ~waiting() { g_.waiters_.leave(is_maker_); }
 
  private:
-  group& g_;
+  group_core& g_;
   bool is_maker_;
 };
 
 /// A thread that takes tasks from a queue.
-struct group::session {
+struct group_core::session {
   explicit session(helper h) noexcept : who(h) {}
 
   helper who;
-  detail::node* next = nullptr;                        // taken, and not run yet
-  detail::batch batch;                                 // taken with that
+  node* next = nullptr;                                // taken, and not run yet
+  batch taken;                                         // with that
   std::size_t done = 0;                                // tasks of the batch that are finished
   bool call = false;                                   // a ticket is to be sent
   bool over = false;                                   // it has left the queue
@@ -148,13 +123,6 @@ struct group::session {
   std::atomic<bool> const* end = nullptr;              // … or when this is true, if there is one
   std::uint64_t pushed = 0;                            // … which has seen so many tasks
   int pauses = 0;                                      // what it waited for the lock lately
-};
-
-namespace detail {
-
-/// For a wait that has nothing to run first.
-struct no_body {
-  void operator()() const noexcept {}
 };
 
 /// Does what oneTBB may not have the memory for, until it has.
@@ -170,60 +138,68 @@ void insist(F const& f) noexcept {
   }
 }
 
-}  // namespace detail
-
-// oneTBB's own wait. If there is a `body`, which is a function or a task of this group, it runs
-// first, in the group's context.
-template <class Body>
-void group::engine_wait(Body* body) noexcept {
-  if (made_pool_.of == nullptr || detail::this_thread().top->pool == made_pool_ ||
-      !engine_wait_in_pool(body)) [[likely]] {
-    engine_wait_here(body);
+// Calls `wait_there` in the arena of the limited group in which this group was made, if this thread
+// is elsewhere. The tasks that were spawned in that arena sit there, and it has no threads but
+// those that enter it.
+template <class Wait>
+void group_core::in_pool(Wait const& wait_there) noexcept {
+  if (origin_.pool.of != nullptr && !(this_thread().top->pool == origin_.pool)) [[unlikely]] {
+    enter_pool(wait_there);
+  } else {
+    wait_there();
   }
 }
 
-// What was spawned inside a limited group sits in that group's arena, which has no threads but
-// those that enter it: so one that waits elsewhere enters it, too. False if that group is done.
-template <class Body>
-bool group::engine_wait_in_pool(Body* body) noexcept {
-  detail::queue_guest const guest(made_pool_);
-  if (!guest) {
-    return false;
+template <class Wait>
+[[gnu::noinline, gnu::cold]] void group_core::enter_pool(Wait const& wait_there) noexcept {
+  queue_guest const guest(origin_.pool);
+  if (!guest) {  // that group is done
+    wait_there();
+    return;
   }
-  tbb::task_arena& slots = *guest->owner->extras_->slots;
-  auto wait_there = [&]() noexcept {
-    queue_life& where = detail::this_thread().top->pool;  // oneTBB may have sent another thread
-    queue_life const before = std::exchange(where, made_pool_);
-    engine_wait_here(body);
+  auto enter = [&]() noexcept {
+    queue_life& where = this_thread().top->pool;  // oneTBB may have sent another thread
+    queue_life const before = std::exchange(where, origin_.pool);
+    wait_there();
     where = before;
   };
-  detail::insist([&] { slots.execute(wait_there); });
-  return true;
+  insist([&] { guest->owner->extras_->slots->execute(enter); });
 }
 
-template <class Body>
-void group::engine_wait_here(Body* body) noexcept {
-  tbb::task_group_status status = tbb::canceled;
-  try {
-    if (body == nullptr) {
-      status = engine_.tasks.wait();
-    } else if constexpr (std::is_same_v<Body, tbb::task_handle>) {
-      status = engine_.tasks.run_and_wait(std::move(*body));
-    } else {
-      status = engine_.tasks.run_and_wait(*body);
+// Waits for the tasks that went to oneTBB. Unlike oneTBB's own `wait`, it leaves the context
+// cancelled.
+inline void group_core::engine_wait() noexcept {
+  in_pool([this]() noexcept {
+    try {
+      tbb::detail::d1::wait(engine::task_group::count_of(engine_.tasks), engine_.context);
+    } catch (...) {
+      // Our tasks do not throw. An algorithm that was given context() did, and left it there.
     }
-  } catch (...) {
-    // Our tasks do not throw. An algorithm that was given context() did, and left it there.
-  }
-  if (status == tbb::canceled && !is_stopped()) {
-    record(errc::canceled, true);
-  } else if (is_stopped()) {
-    // oneTBB takes the cancellation back when a wait is over, for everybody who uses the context.
-    engine_.context.cancel_group_execution();
-  }
+  });
 }
 
-namespace detail {
+// The same, after it has run `body`, which is a function or a task of this group, in the context.
+template <class Body>
+void group_core::engine_run_and_wait(Body& body) noexcept {
+  in_pool([&]() noexcept {
+    tbb::task_group_status status = tbb::canceled;
+    try {
+      if constexpr (std::is_same_v<Body, tbb::task_handle>) {
+        status = engine_.tasks.run_and_wait(std::move(body));
+      } else {
+        status = engine_.tasks.run_and_wait(body);
+      }
+    } catch (...) {
+      // As above.
+    }
+    if (status == tbb::canceled && !is_stopped()) {
+      record(errc::canceled, true);
+    } else if (is_stopped()) {
+      // oneTBB takes the cancellation back when the wait is over, for every user of the context.
+      engine_.context.cancel_group_execution();
+    }
+  });
+}
 
 /// Runs `body` in this thread, with `context` as what oneTBB runs: what it starts is cancelled with
 /// it. False if it did not run, because `context` is cancelled. Binds `context`, if it is not bound
@@ -281,7 +257,6 @@ class passing_by {
 /// Where tickets go that have no better place: an arena like any outside thread's.
 tbb::task_arena& default_arena();
 
-}  // namespace detail
-}  // namespace errgroup
+}  // namespace errgroup::detail
 
 #endif  // ERRGROUP_SRC_GROUP_PARTS_HPP

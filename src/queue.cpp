@@ -18,7 +18,7 @@ constexpr std::size_t most_kept_due = 64;
 
 }  // namespace
 
-queue& take_queue(thread_state& self, group& owner) {
+queue& take_queue(thread_state& self, group_core& owner) {
   if (self.spare_queue == nullptr) {
     spin_mutex::scoped_lock guard(free_queues_lock);
     self.spare_queue = free_queues;

@@ -180,7 +180,7 @@ struct alignas(64) queue {
   std::atomic<std::uint32_t> due{0};                // tasks in `due_tasks`
   std::size_t room = static_cast<std::size_t>(-1);  // for so many unfinished tasks
   sleeper* sleepers = nullptr;
-  group* owner = nullptr;
+  group_core* owner = nullptr;
   queue* next_free = nullptr;
   std::atomic<std::uint64_t> serial{1};  // of this life
   std::size_t guests = 0;                // threads that use what the owner has
@@ -471,10 +471,10 @@ struct alignas(64) queue {
 };
 
 /// A queue for `owner`, from those that are free. Throws `std::bad_alloc`.
-[[nodiscard]] queue& take_queue(thread_state& self, group& owner);
+[[nodiscard]] queue& take_queue(thread_state& self, group_core& owner);
 
 /// The same, from what this thread has at hand; null if it has nothing.
-[[nodiscard]] inline queue* try_take_queue(thread_state& self, group& owner) noexcept {
+[[nodiscard]] inline queue* try_take_queue(thread_state& self, group_core& owner) noexcept {
   queue* const q = std::exchange(self.spare_queue, nullptr);
   if (q != nullptr) {
     // Nobody else knows this life of it yet.

@@ -18,10 +18,10 @@
 
 // How a task gets to a thread.
 //
-// Inside a task, a group spawns: one oneTBB task each, in the worker's own deque (group::spawn).
-// From outside, and always if the group counts its tasks, it queues: the task is a node in the
-// group's queue, and threads come to take nodes from there, one after the other or a page of them
-// (a session). These threads are
+// Inside a task, a group spawns: one oneTBB task each, in the worker's own deque
+// (group_core::spawn). From outside, and always if the group counts its tasks, it queues: the task
+// is a node in the group's queue, and threads come to take nodes from there, one after the other or
+// a page of them (a session). These threads are
 //   - whoever waits for the group, or needs room in its queue;
 //   - runners: oneTBB tasks that stand for nobody's task, only for "come to this queue". One that
 //     has not started yet is the queue's ticket. There is at most one; a thread that takes a task
@@ -30,13 +30,13 @@
 // comes too late finds that life over and goes away. So nobody has to wait for a ticket that sits
 // in the deque of a thread that does something else.
 
-namespace errgroup {
+namespace errgroup::detail {
 
-bool detail::has_no_workers() noexcept {
+bool has_no_workers() noexcept {
   return tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1;
 }
 
-bool detail::has_no_workers(thread_state& self) noexcept {
+bool has_no_workers(thread_state& self) noexcept {
   if (self.top == &self.base || self.asked_at != self.tasks_begun) {
     self.asked_at = self.tasks_begun;
     self.lacks_workers = has_no_workers();
@@ -44,7 +44,7 @@ bool detail::has_no_workers(thread_state& self) noexcept {
   return self.lacks_workers;
 }
 
-bool detail::nobody_comes(thread_state& self) noexcept {
+bool nobody_comes(thread_state& self) noexcept {
   return tbb::this_task_arena::max_concurrency() == 1 || has_no_workers(self);
 }
 
@@ -55,7 +55,7 @@ namespace {
 /// one short-lived group after the other does not fill its deque with tickets that nobody has come
 /// to take.
 struct alignas(64) spawned_ticket {
-  detail::spin_mutex lock;
+  spin_mutex lock;
   bool pending = false;
   bool has_takers = false;  // it was spawned where there are workers
   queue_life life;
@@ -67,7 +67,7 @@ struct alignas(64) spawned_ticket {
   /// arena in that one's place.
   [[nodiscard]] bool may_be_sent(thread_state& self) const noexcept {
     return !pending ||
-           ((has_takers || detail::nobody_comes(self)) &&
+           ((has_takers || nobody_comes(self)) &&
             (life.of == nullptr || life.of->serial.load(std::memory_order_acquire) != life.serial));
   }
 };
@@ -93,7 +93,7 @@ class last_call {
   ~last_call() {
     // A worker ends together with oneTBB, of which nothing can be asked then.
     if (tbb::this_task_arena::current_thread_index() == tbb::task_arena::not_initialized ||
-        !detail::has_no_workers()) {
+        !has_no_workers()) {
       return;
     }
     spawned_ticket* const last = tickets_of_places().local();
@@ -136,7 +136,7 @@ void acquire_politely(lock_type& lock, queue& q, int& pauses) noexcept {
   }
   do {
     pauses = std::min(2 * pauses + 2, most_lock_pauses);
-    detail::pause(pauses);
+    pause(pauses);
     if (pauses == most_lock_pauses) {
       std::this_thread::yield();  // whoever has the lock may have no processor
     }
@@ -145,19 +145,19 @@ void acquire_politely(lock_type& lock, queue& q, int& pauses) noexcept {
 
 }  // namespace
 
-tbb::task_arena& detail::default_arena() {
+tbb::task_arena& default_arena() {
   static auto& arena = *new tbb::task_arena;
   return arena;
 }
 
 // --- where a task goes ---
 
-group::path group::route(thread_state& self) {
-  detail::task_frame const& top = *self.top;
-  bool const unbound = is_unbound();
+group_core::path group_core::route(thread_state& self) {
+  task_frame const& top = *self.top;
+  bool const binds = is_unbound();
   bool in_task = top.owner.load(std::memory_order_relaxed) != nullptr;
   tbb::task_group_context* here = nullptr;
-  if (!in_task || unbound) {
+  if (!in_task || binds) {
     here = tbb::task::current_context();
     in_task = in_task || here != nullptr;
   }
@@ -165,11 +165,10 @@ group::path group::route(thread_state& self) {
   // those that come through that group, so another group's task could stay there for ever.
   // If that one is done, nobody comes for what is left in its arena. Nor for what is left in the
   // deque of a thread that goes away, if there are no workers.
-  bool const direct =
-      !counted_ && in_task && top.pool == made_pool_ &&
-      (made_pool_.of == nullptr || is_pool_alive()) && !self.is_alone &&
-      !(made_under_ == nullptr ? detail::nobody_comes(self) : detail::has_no_workers(self));
-  if (unbound) {
+  bool const direct = !counted_ && in_task && top.pool == origin_.pool &&
+                      (origin_.pool.of == nullptr || is_pool_alive()) && !self.is_alone &&
+                      !(origin_.under == nullptr ? nobody_comes(self) : has_no_workers(self));
+  if (binds) {
     if (direct) {
       bind_unless_at_home(self, here);
     } else {
@@ -185,30 +184,30 @@ group::path group::route(thread_state& self) {
   return path::queue;
 }
 
-void group::make_queue(thread_state& self) {
+void group_core::make_queue(thread_state& self) {
   lock_type once(cold_);
   if (queue_.load(std::memory_order_relaxed) != nullptr) {
     return;
   }
-  queue& q = detail::take_queue(self, *this);
+  queue& q = take_queue(self, *this);
   if (counted_) {
     try {
       set_limits(self, q);
     } catch (...) {
-      detail::put_queue(self, q);
+      put_queue(self, q);
       throw;
     }
   }
-  // seq_cst: with tree_node::interrupt. Either that finds the queue, or this thread finds the group
+  // seq_cst: with interrupt. Either that finds the queue, or this thread finds the group
   // stopped.
   queue_.store(&q, std::memory_order_seq_cst);
-  if ((node_.state.load(std::memory_order_seq_cst) & node_.stopped) != 0) {
+  if ((state.load(std::memory_order_seq_cst) & stopped) != 0) {
     lock_type lock(q.lock);
     q.closed = true;
   }
 }
 
-void group::set_limits(thread_state& self, queue& q) {
+void group_core::set_limits(thread_state& self, queue& q) {
   extras& x = *extras_;
   if (x.arena == nullptr) {
     x.home.reset();
@@ -247,7 +246,7 @@ void group::set_limits(thread_state& self, queue& q) {
 
 // --- submission ---
 
-void group::submit(thread_state& self, detail::node* n) noexcept {
+void group_core::submit(thread_state& self, node* n) noexcept {
   queue& q = *queue_.load(std::memory_order_acquire);
   lock_type lock(q.lock);
   if (q.unfinished >= q.room && !q.closed && !make_room(self, q, lock, n)) {
@@ -258,7 +257,7 @@ void group::submit(thread_state& self, detail::node* n) noexcept {
   append(self, q, lock, n);
 }
 
-bool group::reserve(thread_state& self) {
+bool group_core::reserve(thread_state& self) {
   if (is_unbound() || queue_.load(std::memory_order_acquire) == nullptr) {
     (void)route(self);
   }
@@ -275,18 +274,18 @@ bool group::reserve(thread_state& self) {
   return true;
 }
 
-void group::unreserve() noexcept {
+void group_core::unreserve() noexcept {
   queue& q = *queue_.load(std::memory_order_acquire);
-  detail::wake_list awake;
+  wake_list awake;
   lock_type lock(q.lock);
   --q.unfinished;
-  q.wake_one(awake, detail::sleeper::room);
+  q.wake_one(awake, sleeper::room);
   if (q.is_idle()) {
     q.wake_all(awake);
   }
 }
 
-void group::submit_reserved(thread_state& self, detail::node* n) noexcept {
+void group_core::submit_reserved(thread_state& self, node* n) noexcept {
   queue& q = *queue_.load(std::memory_order_acquire);
   lock_type lock(q.lock);
   number(q, *n);
@@ -294,7 +293,7 @@ void group::submit_reserved(thread_state& self, detail::node* n) noexcept {
 }
 
 // Wakes sleepers now, with the lock before and after.
-void group::awake_now(detail::wake_list& awake, lock_type& lock, queue& q) noexcept {
+void group_core::awake_now(wake_list& awake, lock_type& lock, queue& q) noexcept {
   if (!awake.empty()) {
     lock.release();
     awake.now();
@@ -302,24 +301,24 @@ void group::awake_now(detail::wake_list& awake, lock_type& lock, queue& q) noexc
   }
 }
 
-std::size_t group::queued(queue const& q) noexcept {
+std::size_t group_core::queued(queue const& q) noexcept {
   return q.pushed.load(std::memory_order_relaxed);
 }
 
 // Under the lock: counts a task.
-void group::number(queue& q, detail::node& n) const noexcept {
+void group_core::number(queue& q, node& n) const noexcept {
   std::uint64_t const pushed = q.pushed.load(std::memory_order_relaxed);
-  n.index = spawns() + pushed;
+  n.index = spawns_.all() + pushed;
   q.pushed.store(pushed + 1, std::memory_order_relaxed);
 }
 
 // Puts a task that is counted in `unfinished` into the queue, and has somebody come for it.
-void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* n) noexcept {
-  detail::wake_list awake;
+void group_core::append(thread_state& self, queue& q, lock_type& lock, node* n) noexcept {
+  wake_list awake;
   if (q.closed) {
     lock.release();
     drop(*n);
-    detail::put_node(self, n);
+    put_node(self, n);
     skip(1);
     lock.acquire(q.lock);
     --q.unfinished;
@@ -335,7 +334,7 @@ void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* 
   q.push(n);
   bool const call = q.take_ticket();
   if (q.sleepers != nullptr && q.may_start()) {
-    q.wake_one(awake, detail::sleeper::work);
+    q.wake_one(awake, sleeper::work);
   }
   if (self.nodes.is_low()) {
     self.nodes.take_all(q.spare);
@@ -348,7 +347,7 @@ void group::append(thread_state& self, queue& q, lock_type& lock, detail::node* 
 
 // Returns, with the lock, when there is room or the queue is closed; or false, without it, when it
 // has run the task itself.
-bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::node* n) noexcept {
+bool group_core::make_room(thread_state& self, queue& q, lock_type& lock, node* n) noexcept {
   bool const inside = is_inside(self);
   for (;;) {
     if (q.unfinished < q.room || q.closed) {
@@ -357,23 +356,23 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       }
       // The tasks that ran here have used it up. Others may take the room meanwhile.
       lock.release();
-      detail::insist([&] { detail::reserve_node(self); });
+      insist([&] { reserve_node(self); });
       lock.acquire(q.lock);
     } else if (inside) {
       // Waiting here could park every slot behind tasks that only those slots can run, so the
       // caller runs one on the slot that it has.
-      detail::node* oldest = q.pop();
+      node* oldest = q.pop();
       if (oldest == nullptr) {
         number(q, *n);
       }
       lock.release();
       run_inline(oldest != nullptr ? *oldest : *n);
       if (oldest == nullptr) {
-        detail::put_node(self, n);
+        put_node(self, n);
         return false;
       }
       lock.acquire(q.lock);
-      detail::wake_list awake;
+      wake_list awake;
       finish(q, oldest, awake);
       awake_now(awake, lock, q);
     } else if (q.may_start()) {
@@ -382,18 +381,18 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
       lock.release();
       run_session(q, s);
       lock.acquire(q.lock);
-    } else if (!is_stopped() && is_canceled_itself()) {
+    } else if (!is_stopped() && is_canceling()) {
       lock.release();
       record(errc::canceled, true);  // which closes the queue
       lock.acquire(q.lock);
     } else {
       lock.release();
-      detail::sleeper s(helps(), detail::sleeper::room);
+      sleeper s(helps(), sleeper::room);
       lock.acquire(q.lock);
       if (q.unfinished >= q.room && !q.closed && !q.may_start()) {
         // A cancellation wakes this thread, unless oneTBB cancels the context: it has no callback
         // for that, so the timer's thread polls.
-        sleep(q, lock, s, is_bound_ || context_given_.load(std::memory_order_relaxed));
+        sleep(q, lock, s, origin_.is_bound || is_context_given());
       }
     }
   }
@@ -401,7 +400,7 @@ bool group::make_room(thread_state& self, queue& q, lock_type& lock, detail::nod
 
 // Sleeps in the queue until a thread wakes `s`, with the lock before and after. If `is_watched`,
 // the timer's thread polls for a cancellation from above, and wakes `s` when it finds one.
-void group::sleep(queue& q, lock_type& lock, detail::sleeper& s, bool is_watched) noexcept {
+void group_core::sleep(queue& q, lock_type& lock, sleeper& s, bool is_watched) noexcept {
   q.enlist(s);
   lock.release();
   std::optional<watched> watch;
@@ -410,7 +409,7 @@ void group::sleep(queue& q, lock_type& lock, detail::sleeper& s, bool is_watched
       watch.emplace(*this, q, s);
     } catch (std::exception const&) {
       // Without a timer thread the caller polls: wake `s` at once.
-      detail::wake_list awake;
+      wake_list awake;
       lock.acquire(q.lock);
       q.wake(awake, s);
       lock.release();
@@ -423,8 +422,8 @@ void group::sleep(queue& q, lock_type& lock, detail::sleeper& s, bool is_watched
   lock.acquire(q.lock);
 }
 
-void group::help_until(std::atomic<bool> const& done) {
-  thread_state& self = detail::this_thread();
+void group_core::help_until(std::atomic<bool> const& done) {
+  thread_state& self = this_thread();
   if (queue_.load(std::memory_order_acquire) == nullptr) {
     make_queue(self);
   }
@@ -435,7 +434,7 @@ void group::help_until(std::atomic<bool> const& done) {
     return is_needed_here || (is_outside && q.stranded.load(std::memory_order_relaxed));
   };
   auto has_work = [&] { return takes_part() && q.may_start(); };
-  detail::wake_list awake;
+  wake_list awake;
   lock_type lock(q.lock);
   while (!done.load(std::memory_order_acquire)) {
     if (has_work()) {
@@ -444,14 +443,14 @@ void group::help_until(std::atomic<bool> const& done) {
       begin_session(q, s);
       lock.release();
       {
-        detail::passing_by const passer_by(self);
+        passing_by const passer_by(self);
         run_session(q, s);
       }
       lock.acquire(q.lock);
     } else {
       bool const works = takes_part();
       lock.release();
-      detail::sleeper s(helps() && works, works ? detail::sleeper::work : detail::sleeper::nothing);
+      sleeper s(helps() && works, works ? sleeper::work : sleeper::nothing);
       lock.acquire(q.lock);
       if (!done.load(std::memory_order_acquire) && !has_work() && works == takes_part()) {
         q.enlist(s);
@@ -462,29 +461,28 @@ void group::help_until(std::atomic<bool> const& done) {
     }
   }
   if (has_work()) {
-    q.wake_one(awake, detail::sleeper::work);  // this one may have been called instead
+    q.wake_one(awake, sleeper::work);  // this one may have been called instead
   }
   lock.release();
 }
 
-void group::run_inside_now(error (*call)(void*) noexcept, void* argument,
-                           std::source_location where) noexcept {
+void group_core::run_inside_now(error (*call)(void*) noexcept, void* argument,
+                                std::source_location where) noexcept {
   auto const run = [&]() noexcept {
-    thread_state& self = detail::this_worker();
-    detail::task_scope inside(self, node_, engine_.context,
-                              pool_ != nullptr ? *pool_ : self.top->pool);
+    thread_state& self = this_worker();
+    task_scope inside(self, *this, engine_.context, pool_ != nullptr ? *pool_ : self.top->pool);
     if (error e = call(argument)) {
       fail(std::move(e), {where, nullptr, npos});
     }
   };
-  if (!detail::run_in(engine_.context, run)) {
+  if (!run_in(engine_.context, run)) {
     run();  // it is cancelled, which `call` will see
   }
 }
 
-void group::wake() noexcept {
+void group_core::notify() noexcept {
   if (queue* const q = queue_.load(std::memory_order_acquire)) {
-    detail::wake_list awake;
+    wake_list awake;
     lock_type lock(q->lock);
     q->wake_all(awake);
     lock.release();
@@ -492,12 +490,12 @@ void group::wake() noexcept {
 }
 
 // Empties the queue. Tasks that were waiting in it are skipped.
-void group::close(queue& q) noexcept {
+void group_core::close(queue& q) noexcept {
   drop_waiting(q);
   drop_timed(q);
 }
 
-void group::drop_waiting(queue& q) noexcept {
+void group_core::drop_waiting(queue& q) noexcept {
   queue::contents rest;
   {
     lock_type lock(q.lock);
@@ -505,23 +503,23 @@ void group::drop_waiting(queue& q) noexcept {
     rest = q.empty();
   }
   std::size_t n = 0;
-  auto skip_one = [this, &n](detail::node& w) noexcept {
+  auto skip_one = [this, &n](node& w) noexcept {
     n += is_task(w) ? 1U : 0U;
     drop(w);
   };
-  for (detail::page* p = rest.first; p != rest.last && p != nullptr; p = p->next) {
-    for (std::uint32_t i = p == rest.first ? rest.first_at : 0; i != detail::page::capacity; ++i) {
+  for (page* p = rest.first; p != rest.last && p != nullptr; p = p->next) {
+    for (std::uint32_t i = p == rest.first ? rest.first_at : 0; i != page::capacity; ++i) {
       skip_one(*p->of[i]);
     }
   }
   for (std::uint32_t i = 0; i != rest.number_of_others; ++i) {
     skip_one(*rest.others[i]);
   }
-  for (detail::timed_task const& t : rest.due) {
+  for (timed_task const& t : rest.due) {
     skip_one(*t.task);
   }
   skipped_.fetch_add(n, std::memory_order_relaxed);
-  detail::wake_list awake;
+  wake_list awake;
   lock_type lock(q.lock);
   q.unfinished -= n;
   q.give_back(rest);
@@ -530,26 +528,26 @@ void group::drop_waiting(queue& q) noexcept {
 
 // --- tickets ---
 
-struct group::ticket {
+struct group_core::ticket {
   queue_life life;
 
   void operator()() const noexcept { use_ticket(life); }
 };
 
-bool group::is_task(detail::node const& n) noexcept { return n.consume != &consume_ticket; }
+bool group_core::is_task(node const& n) noexcept { return n.consume != &consume_ticket; }
 
 // Has somebody come to the queue, for which the caller took the ticket. The group must have an
 // unfinished task, or be in use by the caller.
-void group::launch_ticket(queue& q) noexcept {
+void group_core::launch_ticket(queue& q) noexcept {
   ticket const t{q.life()};
   try {
     if (extras_ && extras_->arena != nullptr) {
       extras_->arena->enqueue(t);
-    } else if (made_pool_.of != nullptr && queue_ticket(t)) {
+    } else if (origin_.pool.of != nullptr && queue_ticket(t)) {
     } else if (extras_ && extras_->home) {
       extras_->home->enqueue(t);
-    } else if (detail::this_thread().top->pool.of != nullptr || detail::is_timer_thread()) {
-      detail::default_arena().enqueue(t);
+    } else if (this_thread().top->pool.of != nullptr || is_timer_thread()) {
+      default_arena().enqueue(t);
     } else {
       spawn_ticket(t, q);
     }
@@ -564,8 +562,8 @@ void group::launch_ticket(queue& q) noexcept {
 // Under the lock: sends a ticket that waits in the queue, of a group that is gone, to another. A
 // task that makes one short-lived group after the other, while all slots are taken, would fill the
 // queue otherwise.
-bool group::resend_ticket(queue& outer, ticket const& t) noexcept {
-  for (detail::node* n : outer.latest()) {
+bool group_core::resend_ticket(queue& outer, ticket const& t) noexcept {
+  for (node* n : outer.latest()) {
     if (is_task(*n)) {
       continue;
     }
@@ -581,27 +579,27 @@ bool group::resend_ticket(queue& outer, ticket const& t) noexcept {
 // A group that was made inside a limited group has that group's threads: its ticket waits in that
 // group's queue for a slot. False if that group is done, or this one outlived the task there that
 // it was made in.
-bool group::queue_ticket(ticket const& t) {
-  detail::queue_guest const outer(made_pool_);
+bool group_core::queue_ticket(ticket const& t) {
+  queue_guest const outer(origin_.pool);
   if (!outer || !is_pool_alive()) {
     return false;
   }
-  thread_state& self = detail::this_thread();
-  detail::node* const n = detail::take_node(self);
+  thread_state& self = this_thread();
+  node* const n = take_node(self);
   try {
-    detail::reserve_node(self);
+    reserve_node(self);
   } catch (...) {
-    detail::put_node(self, n);
+    put_node(self, n);
     throw;
   }
   std::construct_at(reinterpret_cast<ticket*>(n->storage), t);
   n->consume = &consume_ticket;
-  detail::wake_list awake;
+  wake_list awake;
   lock_type lock(outer->lock);
   if (outer->closed || resend_ticket(*outer, t)) {
     bool const sent = !outer->closed;
     lock.release();
-    detail::put_node(self, n);
+    put_node(self, n);
     return sent;
   }
   if (outer->is_page_full()) {
@@ -610,7 +608,7 @@ bool group::queue_ticket(ticket const& t) {
   outer->push(n);
   bool const call = outer->take_ticket();
   if (outer->may_start()) {
-    outer->wake_one(awake, detail::sleeper::work);
+    outer->wake_one(awake, sleeper::work);
   }
   if (self.nodes.is_low()) {
     self.nodes.take_all(outer->spare);
@@ -624,8 +622,8 @@ bool group::queue_ticket(ticket const& t) {
 
 // There are tasks to which nobody may come: those who wait for a time or a single task, and leave
 // the work to others, are to take part.
-void group::strand(queue& q) noexcept {
-  detail::wake_list awake;
+void group_core::strand(queue& q) noexcept {
+  wake_list awake;
   lock_type lock(q.lock);
   if (!q.stranded.exchange(true, std::memory_order_relaxed)) {
     q.wake_all(awake);
@@ -633,8 +631,8 @@ void group::strand(queue& q) noexcept {
   lock.release();
 }
 
-void group::spawn_ticket(ticket const& t, queue& q) {
-  thread_state& self = detail::this_thread();
+void group_core::spawn_ticket(ticket const& t, queue& q) {
+  thread_state& self = this_thread();
   spawned_ticket*& last = tickets_of_places().local();
   lock_type lock;
   spawned_ticket* mine = last;
@@ -658,7 +656,7 @@ void group::spawn_ticket(ticket const& t, queue& q) {
   last = mine;
   mine->life = t.life;
   bool const is_there = std::exchange(mine->pending, true);
-  bool const has_takers = is_there ? mine->has_takers : !detail::nobody_comes(self);
+  bool const has_takers = is_there ? mine->has_takers : !nobody_comes(self);
   mine->has_takers = has_takers;
   lock.release();
   if (!has_takers) {
@@ -668,7 +666,7 @@ void group::spawn_ticket(ticket const& t, queue& q) {
     return;
   }
   bool const in_task = tbb::task::current_context() != nullptr;  // maybe of a worker
-  if (!has_takers && !in_task && detail::has_no_workers()) {
+  if (!has_takers && !in_task && has_no_workers()) {
     [[maybe_unused]] thread_local last_call const at_end;
   }
   try {
@@ -699,13 +697,13 @@ void group::spawn_ticket(ticket const& t, queue& q) {
   }
 }
 
-void group::consume_ticket(detail::node& n, group* runner) noexcept {
+void group_core::consume_ticket(node& n, group_core* runner) noexcept {
   ticket const t = *std::launder(reinterpret_cast<ticket*>(n.storage));
   if (runner != nullptr) {
     // What runs here is inside the runner, as the task is that the ticket's group was made in.
-    thread_state& self = detail::this_thread();
-    detail::task_scope inside(self, runner->node_, runner->engine_.context,
-                              runner->pool_ != nullptr ? *runner->pool_ : self.top->pool);
+    thread_state& self = this_thread();
+    task_scope inside(self, *runner, runner->engine_.context,
+                      runner->pool_ != nullptr ? *runner->pool_ : self.top->pool);
     use_ticket(t.life);
     return;
   }
@@ -719,14 +717,14 @@ void group::consume_ticket(detail::node& n, group* runner) noexcept {
 // joins when they have taken few tasks between two looks: so a task that takes its time strands
 // nobody, and very short tasks are left to one thread, which is faster with those than several that
 // pass the queue's cache line to and fro. False if the group is gone.
-bool group::watch(queue& q, queue_life life, int& looks) noexcept {
+bool group_core::watch(queue& q, queue_life life, int& looks) noexcept {
   for (;;) {
     bool const has_work = q.waiting.load(std::memory_order_relaxed) != 0;
     std::uint32_t const taken = q.taken();
     if (has_work && q.running.load(std::memory_order_relaxed) == 0) {
       return true;
     }
-    detail::pause(watch_pauses);
+    pause(watch_pauses);
     if (q.serial.load(std::memory_order_acquire) != life.serial) {
       return false;  // do not disturb the queue's next one
     }
@@ -740,7 +738,7 @@ bool group::watch(queue& q, queue_life life, int& looks) noexcept {
   }
 }
 
-void group::use_ticket(queue_life life) noexcept {
+void group_core::use_ticket(queue_life life) noexcept {
   queue& q = *life.of;
   if (q.serial.load(std::memory_order_acquire) != life.serial) {
     return;
@@ -762,10 +760,10 @@ void group::use_ticket(queue_life life) noexcept {
     q.ticket.store(false, std::memory_order_relaxed);
     session s(helper::runner);
     begin_session(q, s);  // from here on the group cannot end
-    group& g = *q.owner;
+    group_core& g = *q.owner;
     lock.release();
     // It may be a thread that waits for something else, and goes away when it has got that.
-    detail::passing_by const guest(detail::this_worker());
+    passing_by const guest(this_worker());
     g.run_session(q, s);
     if (!s.stays) {
       return;  // the group may be gone, the queue is not
@@ -777,24 +775,24 @@ void group::use_ticket(queue_life life) noexcept {
 // --- sessions ---
 
 // Under the lock: takes a task, and maybe others with it.
-void group::take(queue& q, session& s) noexcept {
-  if (s.who != helper::timed && q.pop(s.batch)) {
-    s.next = s.batch.next();
-    s.batch.prefetch();
+void group_core::take(queue& q, session& s) noexcept {
+  if (s.who != helper::timed && q.pop(s.taken)) {
+    s.next = s.taken.next();
+    s.taken.prefetch();
   } else {
     s.next = q.pop();
   }
 }
 
 // Under the lock: a thread comes to take tasks.
-void group::begin_session(queue& q, session& s) noexcept {
+void group_core::begin_session(queue& q, session& s) noexcept {
   q.running.store(q.running.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   take(q, s);
   s.call = q.take_ticket();
 }
 
 // Under the lock: a thread goes.
-void group::end_session(queue& q, session& s, detail::wake_list& awake) noexcept {
+void group_core::end_session(queue& q, session& s, wake_list& awake) noexcept {
   q.running.store(q.running.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   s.over = true;
   s.idle = q.is_idle();
@@ -816,18 +814,18 @@ void group::end_session(queue& q, session& s, detail::wake_list& awake) noexcept
     if (s.idle) {
       q.wake_all(awake);
     } else if (q.may_start()) {
-      q.wake_one(awake, detail::sleeper::work);
+      q.wake_one(awake, sleeper::work);
     }
   }
 }
 
 // Runs tasks from the queue in this thread.
-void group::run_session(queue& q, session& s) noexcept {
+void group_core::run_session(queue& q, session& s) noexcept {
   auto work = [&]() noexcept { drain(q, s); };
   for (;;) {
     if (counted_) {
       auto enter = [&]() noexcept {
-        detail::run_in(engine_.context, [&]() noexcept {
+        run_in(engine_.context, [&]() noexcept {
           if (extras_->isolated) {
             tbb::this_task_arena::isolate(work);
           } else {
@@ -836,23 +834,23 @@ void group::run_session(queue& q, session& s) noexcept {
         });
       };
       if (extras_->slots) {
-        detail::insist([&] { extras_->slots->execute(enter); });
+        insist([&] { extras_->slots->execute(enter); });
       } else {
         enter();
       }
     } else if (s.who == helper::waiter) {
-      engine_wait(&work);  // cheaper, and this thread waits for what the tasks spawn anyway
+      engine_run_and_wait(work);  // cheaper, and this thread waits for what the tasks spawn anyway
     } else {
-      detail::run_in(engine_.context, work);
+      run_in(engine_.context, work);
     }
     if (s.over) {
       return;
     }
-    detail::wake_list awake;
-    detail::node* const refused = std::exchange(s.next, nullptr);
+    wake_list awake;
+    node* const refused = std::exchange(s.next, nullptr);
     if (refused != nullptr) {
       // The context did not let it in.
-      if (!is_canceled_itself()) {
+      if (!is_canceling()) {
         s.next = refused;
         std::this_thread::yield();  // oneTBB has no memory: try again
         continue;
@@ -862,7 +860,7 @@ void group::run_session(queue& q, session& s) noexcept {
       std::size_t const task = is_task(*refused) ? 1U : 0U;
       skip(task);
       s.done += task;
-      s.next = s.batch.next();
+      s.next = s.taken.next();
       if (s.next != nullptr) {
         continue;
       }
@@ -889,8 +887,8 @@ void group::run_session(queue& q, session& s) noexcept {
 }
 
 // Runs tasks until the queue is empty or, for a submitter, has room.
-void group::drain(queue& q, session& s) noexcept {
-  detail::wake_list awake;
+void group_core::drain(queue& q, session& s) noexcept {
+  wake_list awake;
   lock_type lock;
   while (s.next != nullptr) {
     if (std::exchange(s.call, false)) {
@@ -899,13 +897,13 @@ void group::drain(queue& q, session& s) noexcept {
     if (!is_stopped() && engine_.context.is_group_execution_cancelled()) {
       record(errc::canceled, true);
     }
-    detail::node* const n = std::exchange(s.next, nullptr);
+    node* const n = std::exchange(s.next, nullptr);
     n->consume(*n, this);
     s.done += is_task(*n) ? 1U : 0U;
-    if (has_due() && s.batch) [[unlikely]] {
+    if (has_due() && s.taken) [[unlikely]] {
       run_due();  // first: a due task may block, and a task that this thread has taken would wait
     }
-    s.next = s.batch.next();
+    s.next = s.taken.next();
     if (s.next != nullptr) {
       continue;
     }
@@ -928,32 +926,32 @@ void group::drain(queue& q, session& s) noexcept {
 }
 
 // Under the lock: whether a thread that has finished what it had is to take more.
-bool group::wants_more(queue const& q, session const& s) noexcept {
+bool group_core::wants_more(queue const& q, session const& s) noexcept {
   return !s.retires && (s.who != helper::submitter || q.unfinished >= q.room) &&
          (s.who != helper::timed || has_time(s));
 }
 
-bool group::has_time(session const& s) noexcept {
+bool group_core::has_time(session const& s) noexcept {
   return s.end != nullptr ? !s.end->load(std::memory_order_acquire) : clock::now() < s.until;
 }
 
 // Under the lock: a task is done, and its batch with it, if it was taken with one.
-void group::finish(queue& q, session& s, detail::node* n, detail::wake_list& awake) noexcept {
+void group_core::finish(queue& q, session& s, node* n, wake_list& awake) noexcept {
   std::size_t const done = std::exchange(s.done, 0);
-  if (s.batch) {
+  if (s.taken) {
     q.unfinished -= done;
-    q.give_back(s.batch);
+    q.give_back(s.taken);
   } else {
     finish(q, n, awake);
   }
 }
 
 // Under the lock: a task is done.
-void group::finish(queue& q, detail::node* n, detail::wake_list& awake) noexcept {
+void group_core::finish(queue& q, node* n, wake_list& awake) noexcept {
   if (is_task(*n)) {
     --q.unfinished;
     if (q.sleepers != nullptr && q.unfinished < q.room) {
-      q.wake_one(awake, detail::sleeper::room);
+      q.wake_one(awake, sleeper::room);
     }
   }
   q.give_back(n);
@@ -961,14 +959,14 @@ void group::finish(queue& q, detail::node* n, detail::wake_list& awake) noexcept
 
 // Destroys a task that does not run. The destructor of its callable belongs to the task, as in
 // `execute`.
-void group::drop(detail::node& n) noexcept {
+void group_core::drop(node& n) noexcept {
   discard_inside([&n]() noexcept { n.consume(n, nullptr); });
 }
 
 // Runs a task on the slot that the caller, who is inside the group, holds already.
-void group::run_inline(detail::node& n) noexcept {
-  if (!detail::run_in(engine_.context, [&]() noexcept { n.consume(n, this); })) {
-    if (is_canceled_itself()) {
+void group_core::run_inline(node& n) noexcept {
+  if (!run_in(engine_.context, [&]() noexcept { n.consume(n, this); })) {
+    if (is_canceling()) {
       record(errc::canceled, true);
     }
     n.consume(n, this);  // skips it, if the group is cancelled
@@ -978,9 +976,9 @@ void group::run_inline(detail::node& n) noexcept {
 // --- the end ---
 
 // Runs tasks until none is unfinished, and tells how many there have been.
-std::uint64_t group::drain_and_sleep(queue& q) noexcept {
-  thread_state& self = detail::this_worker();
-  detail::wake_list awake;
+std::uint64_t group_core::drain_and_sleep(queue& q) noexcept {
+  thread_state& self = this_worker();
+  wake_list awake;
   lock_type lock(q.lock);
   for (;;) {
     if (q.may_start()) {
@@ -994,7 +992,7 @@ std::uint64_t group::drain_and_sleep(queue& q) noexcept {
       lock.acquire(q.lock);
     } else if (q.is_idle()) {
       break;
-    } else if (q.timed != 0 && !is_stopped() && is_canceled_itself()) {
+    } else if (q.timed != 0 && !is_stopped() && is_canceling()) {
       lock.release();
       record(errc::canceled, true);  // by who was given context()
       lock.acquire(q.lock);
@@ -1004,7 +1002,7 @@ std::uint64_t group::drain_and_sleep(queue& q) noexcept {
       bool const helps_now =
           helps() && (!(q.only_time_is_left() && engine_is_idle()) || is_needed(self));
       lock.release();
-      detail::sleeper s(helps_now, detail::sleeper::work);
+      sleeper s(helps_now, sleeper::work);
       lock.acquire(q.lock);
       if (!q.may_start() && !q.is_idle()) {
         sleep(q, lock, s, is_to_be_watched(q));
@@ -1016,6 +1014,6 @@ std::uint64_t group::drain_and_sleep(queue& q) noexcept {
   return pushed;
 }
 
-bool group::helps() const noexcept { return !extras_ || !extras_->isolated; }
+bool group_core::helps() const noexcept { return !extras_ || !extras_->isolated; }
 
-}  // namespace errgroup
+}  // namespace errgroup::detail

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errgroup/extend.hpp>
 #include <errgroup/spawn.hpp>
 
 #include <mutex>         // scoped_lock
@@ -17,7 +18,7 @@ void refuse_handle() {
 // handle can cancel them without the other tasks of `group_`.
 group* single_task::begin() {
   std::scoped_lock const held(lock_);
-  own_.emplace(options{.exceptions = group_.exceptions()});
+  own_.emplace(options{.exceptions = extend::exceptions(group_)});
   // `group_` may be cancelled already: a wait in a task of another group can run this task in a
   // context that oneTBB has not cancelled.
   if (is_canceled_ || group_.is_canceling()) {
@@ -33,7 +34,7 @@ error single_task::run_now() {
   try {
     own = begin();
   } catch (...) {
-    error const e = group_.describe(caught(), npos, where_);
+    error const e = extend::describe(group_, caught(), npos, where_);
     drop(e);
     return e;
   }
@@ -50,7 +51,7 @@ error single_task::run_now() {
     failed = stopped;
   }
   if (failed) {
-    failed = group_.describe(std::move(failed), npos, where_);
+    failed = extend::describe(group_, std::move(failed), npos, where_);
     fail(failed);
   }
   finish();
@@ -91,7 +92,7 @@ void single_task::finish() noexcept {
   ready_.store(true, std::memory_order_seq_cst);
   // seq_cst: either this load sees the waiter's increment, or the waiter's load sees `ready_`.
   if (waiters_.load(std::memory_order_seq_cst) != 0) {
-    group_.wake();
+    extend::notify(group_);
   }
 }
 
@@ -104,18 +105,18 @@ error single_task::wait() {
     std::scoped_lock const held(lock_);
     own = own_ ? &*own_ : nullptr;
   }
-  if (own != nullptr && own->is_inside()) {
+  if (own != nullptr && extend::is_inside(*own)) {
     return errc::would_deadlock;
   }
   // Run this task only. Other tasks of the group might wait for the calling task, which cannot
   // continue underneath them. The awaited task is not expected to wait for its waiter.
-  if (group_.is_inside() && take(claim::run)) {
-    group_.run_inside([this]() noexcept { return run_now(); }, where_);
+  if (extend::is_inside(group_) && take(claim::run)) {
+    extend::run_inside(group_, [this]() noexcept { return run_now(); }, where_);
     return {};
   }
   waiters_.fetch_add(1, std::memory_order_seq_cst);
   try {
-    group_.help_until(ready_);
+    extend::help_until(group_, ready_);
   } catch (...) {
     waiters_.fetch_sub(1, std::memory_order_relaxed);
     throw;
@@ -135,7 +136,7 @@ void single_task::cancel() noexcept {
     own->cancel();
   } else if (take(claim::drop)) {
     canceler_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-    group_.discard_inside([this]() noexcept { clear(); });
+    extend::discard_inside(group_, [this]() noexcept { clear(); });
     canceler_.store(std::thread::id(), std::memory_order_relaxed);
     drop(errc::canceled);
   }

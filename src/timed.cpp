@@ -18,19 +18,19 @@
 // the timer's thread: when a deadline passes, destructors of callables and callbacks of stop tokens
 // run on a cleanup thread (cleanup.hpp).
 
-namespace errgroup {
+namespace errgroup::detail {
 
-group::timed& group::time_part() {
+group_core::timed& group_core::time_part() {
   timed* t = timed_.load(std::memory_order_acquire);
   if (t == nullptr) {
-    if (is_bound_) {
+    if (origin_.is_bound) {
       (void)get_stop_token();  // by which a canceller of the groups above finds the group
     }
     auto fresh = std::make_unique<timed>(*this);
     lock_type once(cold_);
     t = timed_.load(std::memory_order_relaxed);
     if (t == nullptr) {
-      eventful_.store(true, std::memory_order_relaxed);
+      note_event();
       t = fresh.release();
       timed_.store(t, std::memory_order_release);
     }
@@ -41,7 +41,7 @@ group::timed& group::time_part() {
 // --- tasks ---
 
 // Sees to it that there is a queue, and an engine that is bound as it should be.
-void group::prepare_queue(thread_state& self) {
+void group_core::prepare_queue(thread_state& self) {
   if (is_unbound()) {
     bind(self, tbb::task::current_context());
   }
@@ -51,9 +51,9 @@ void group::prepare_queue(thread_state& self) {
 }
 
 // Keeps a task until it is due.
-void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
+void group_core::defer(thread_state& self, node* n, clock::time_point due) {
   queue& q = *queue_.load(std::memory_order_acquire);
-  detail::wake_list awake;
+  wake_list awake;
   try {
     timed& t = time_part();
     std::scoped_lock const held(t.lock);
@@ -69,7 +69,7 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
       number(q, *n);
       std::uint64_t const order = q.pushed.load(std::memory_order_relaxed);
       ++q.timed;
-      if (context_given_.load(std::memory_order_relaxed)) {
+      if (is_context_given()) {
         q.wake_all(awake);  // from now on somebody has to look for a cancellation of it
       }
       if (self.nodes.is_low()) {
@@ -82,7 +82,7 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
     }
   } catch (...) {
     n->consume(*n, nullptr);
-    detail::put_node(self, n);
+    put_node(self, n);
     throw;
   }
   if (n == nullptr) {
@@ -90,14 +90,14 @@ void group::defer(thread_state& self, detail::node* n, clock::time_point due) {
     return;
   }
   drop(*n);
-  detail::put_node(self, n);
+  put_node(self, n);
   skip(1);
 }
 
 // Submits a task that is due already. In a bounded queue it needs room, as in submit().
-void group::submit_due(thread_state& self, detail::node* n, clock::time_point due) {
+void group_core::submit_due(thread_state& self, node* n, clock::time_point due) {
   queue& q = *queue_.load(std::memory_order_acquire);
-  std::vector<detail::timed_task> spare;
+  std::vector<timed_task> spare;
   lock_type lock;
   try {
     q.acquire_for_due(lock, spare);
@@ -110,7 +110,7 @@ void group::submit_due(thread_state& self, detail::node* n, clock::time_point du
     }
   } catch (...) {
     n->consume(*n, nullptr);
-    detail::put_node(self, n);
+    put_node(self, n);
     throw;
   }
   ++q.unfinished;
@@ -127,13 +127,13 @@ void group::submit_due(thread_state& self, detail::node* n, clock::time_point du
 
 // Under the lock, which it releases: puts a task, which `unfinished` counts already, before the
 // tasks that wait, and calls a thread for it.
-void group::append_due(queue& q, lock_type& lock, detail::timed_task const& task) noexcept {
-  detail::wake_list awake;
+void group_core::append_due(queue& q, lock_type& lock, timed_task const& task) noexcept {
+  wake_list awake;
   q.push_due(task);
-  node_.state.fetch_or(due_waits, std::memory_order_relaxed);
+  state.fetch_or(due_waits, std::memory_order_relaxed);
   bool const call = q.take_ticket();
   if (q.sleepers != nullptr && q.may_start()) {
-    q.wake_one(awake, detail::sleeper::work);
+    q.wake_one(awake, sleeper::work);
   }
   lock.release();
   if (call) {
@@ -143,18 +143,18 @@ void group::append_due(queue& q, lock_type& lock, detail::timed_task const& task
 
 // Runs the tasks that are due, on the slot that the caller has. A thread calls this before it runs
 // a task that it took without asking the queue.
-void group::run_due() noexcept {
+void group_core::run_due() noexcept {
   queue& q = *queue_.load(std::memory_order_acquire);
-  detail::wake_list awake;
+  wake_list awake;
   lock_type lock(q.lock);
-  while (detail::node* const n = q.pop_due()) {
+  while (node* const n = q.pop_due()) {
     lock.release();
     n->consume(*n, this);
     lock.acquire(q.lock);
     finish(q, n, awake);
     awake_now(awake, lock, q);
   }
-  node_.state.fetch_and(~due_waits, std::memory_order_relaxed);
+  state.fetch_and(~due_waits, std::memory_order_relaxed);
   if (q.is_idle()) {
     q.wake_all(awake);  // the caller's task may be one that the queue does not count
   }
@@ -162,15 +162,15 @@ void group::run_due() noexcept {
 }
 
 // On the timer's thread.
-void group::dispatch(timed& t, clock::time_point now) noexcept {
+void group_core::dispatch(timed& t, clock::time_point now) noexcept {
   queue* const q = queue_.load(std::memory_order_acquire);
   bool expires = false;
-  std::vector<detail::timed_task> spare;
+  std::vector<timed_task> spare;
   for (;;) {
     std::unique_lock held(t.lock);
     lock_type lock;
     if (!t.pending.empty() && t.pending.front().due <= now) {
-      detail::insist([&] { q->acquire_for_due(lock, spare); });
+      insist([&] { q->acquire_for_due(lock, spare); });
     } else if (q != nullptr) {
       lock.acquire(q->lock);
     }
@@ -189,7 +189,7 @@ void group::dispatch(timed& t, clock::time_point now) noexcept {
       break;
     }
     std::pop_heap(t.pending.begin(), t.pending.end());
-    detail::timed_task const task = t.pending.back();
+    timed_task const task = t.pending.back();
     t.pending.pop_back();
     held.unlock();
     --q->timed;
@@ -202,25 +202,25 @@ void group::dispatch(timed& t, clock::time_point now) noexcept {
 }
 
 // Destroys the tasks that are not due yet, of a queue that is closed.
-void group::drop_timed(queue& q) noexcept {
+void group_core::drop_timed(queue& q) noexcept {
   timed* const t = timed_.load(std::memory_order_acquire);
   if (t == nullptr) {
     return;
   }
-  std::vector<detail::timed_task> rest;
+  std::vector<timed_task> rest;
   {
     std::scoped_lock const held(t->lock);
     rest.swap(t->pending);
-    detail::insist([&] { t->arm(); });
+    insist([&] { t->arm(); });
   }
-  for (detail::timed_task const& e : rest) {
+  for (timed_task const& e : rest) {
     drop(*e.task);
   }
   skipped_.fetch_add(rest.size(), std::memory_order_relaxed);
-  detail::wake_list awake;
+  wake_list awake;
   lock_type lock(q.lock);
   q.timed -= rest.size();
-  for (detail::timed_task const& e : rest) {
+  for (timed_task const& e : rest) {
     q.give_back(e.task);
   }
   if (q.is_idle()) {
@@ -231,7 +231,7 @@ void group::drop_timed(queue& q) noexcept {
 
 // --- deadlines ---
 
-void group::set_deadline_at(clock::time_point at) {
+void group_core::set_deadline_at(clock::time_point at) {
   timed& t = time_part();
   bool passed = false;
   {
@@ -254,7 +254,7 @@ void group::set_deadline_at(clock::time_point at) {
 
 // On the timer's thread: cancels the group. If that leaves user code to run, a cleanup thread runs
 // it. Until `ring` has returned, the destructor and `reset` wait for it.
-void group::expire(timed& t) noexcept {
+void group_core::expire(timed& t) noexcept {
   error cause = errc::deadline_exceeded;
   describe(cause, {{}, nullptr, npos});
   if (!record(cause, false)) {
@@ -263,16 +263,15 @@ void group::expire(timed& t) noexcept {
       add_other(cause, false);
     }
   } else if (is_joined()) {
-    node_.state.fetch_or(told, std::memory_order_relaxed);  // there was nothing to cancel
+    state.fetch_or(told, std::memory_order_relaxed);  // there was nothing to cancel
   }
-  detail::stopped_nodes nodes;
-  if (!node_.stop(nodes)) {
+  stopped_nodes nodes;
+  if (!stop(nodes)) {
     return;
   }
   interrupt_all(nodes);
-  if (nodes.any_of([](detail::cancel_node& n) noexcept {
-        return static_cast<tree_node&>(n).owner().needs_clean_up();
-      })) {
+  if (nodes.any_of(
+          [](cancel_node& n) noexcept { return static_cast<group_core&>(n).needs_clean_up(); })) {
     t.rest.nodes = std::move(nodes);
     t.rest.hand_over();
   } else {
@@ -280,10 +279,10 @@ void group::expire(timed& t) noexcept {
   }
 }
 
-clock::time_point group::deadline() const noexcept {
-  detail::parent_pin const parent(node_);
+clock::time_point group_core::deadline() const noexcept {
+  parent_pin const parent(*this);
   clock::time_point earliest = clock::time_point::max();
-  for (group const* g = this; g != nullptr; g = g->above()) {
+  for (group_core const* g = this; g != nullptr; g = g->outer()) {
     if (timed const* const t = g->timed_.load(std::memory_order_acquire)) {
       earliest = std::min(earliest, t->deadline.load(std::memory_order_relaxed));
     }
@@ -296,17 +295,17 @@ clock::time_point group::deadline() const noexcept {
 namespace {
 
 /// Wakes a thread that waits for a queue.
-void wake(queue& q, detail::sleeper& s) noexcept {
-  detail::wake_list awake;
+void wake(queue& q, sleeper& s) noexcept {
+  wake_list awake;
   lock_type lock(q.lock);
   q.wake(awake, s);
   lock.release();
 }
 
 /// … when its time is over.
-class wakes_at final : public detail::alarm {
+class wakes_at final : public alarm {
  public:
-  wakes_at(queue& q, detail::sleeper& s, clock::time_point due) : q_(q), s_(s) {
+  wakes_at(queue& q, sleeper& s, clock::time_point due) : q_(q), s_(s) {
     if (due != clock::time_point::max()) {
       set(due);
     }
@@ -319,7 +318,7 @@ class wakes_at final : public detail::alarm {
   void ring(clock::time_point /*now*/) noexcept override { wake(q_, s_); }
 
   queue& q_;
-  detail::sleeper& s_;
+  sleeper& s_;
 };
 
 }  // namespace
@@ -339,14 +338,14 @@ template struct opened<&tbb::detail::d1::wait_context::continue_execution>;
 
 }  // namespace
 
-bool group::watched::look() noexcept {
-  detail::wake_list awake;
+bool group_core::watched::look() noexcept {
+  wake_list awake;
   lock_type lock(q_.lock);
   if (!q_.sleeps(s_)) {
     return false;
   }
   bool const is_done = g_.engine_is_idle();
-  bool const is_over = !g_.is_stopped() && g_.is_canceled_itself();
+  bool const is_over = !g_.is_stopped() && g_.is_canceling();
   if ((is_done && q_.is_idle()) || is_over) {
     q_.wake(awake, s_);
     lock.release();
@@ -355,27 +354,26 @@ bool group::watched::look() noexcept {
   return is_done && q_.only_time_is_left() && !g_.is_stopped();
 }
 
-bool group::engine_is_idle() noexcept {
-  return !spawned_.load(std::memory_order_acquire) ||
-         !is_counting(engine::task_group::count_of(engine_.tasks));
+bool group_core::engine_is_idle() noexcept {
+  return !spawns_.any() || !is_counting(engine::task_group::count_of(engine_.tasks));
 }
 
 // A thread that waits with a limit keeps out of the way: a task that it took might take longer than
 // it has time, and even wait for what this thread does afterwards. It takes part where nobody else
 // may come to run the tasks: without workers, and in a task, since all of oneTBB's threads may be
 // in tasks that wait like this one.
-bool group::is_needed(thread_state& self) noexcept {
-  return tbb::task::current_context() != nullptr || detail::nobody_comes(self);
+bool group_core::is_needed(thread_state& self) noexcept {
+  return tbb::task::current_context() != nullptr || nobody_comes(self);
 }
 
 // Under the queue's lock. What a thread that sleeps for this group is not told otherwise: a
 // cancellation of context() if nothing runs that would notice, and that a test's clock may move on.
-bool group::is_to_be_watched(queue const& q) const noexcept {
-  return detail::time_jumps() || (q.timed != 0 && context_given_.load(std::memory_order_relaxed));
+bool group_core::is_to_be_watched(queue const& q) const noexcept {
+  return time_jumps() || (q.timed != 0 && is_context_given());
 }
 
-bool group::wait_until_at(clock::time_point until) {
-  thread_state& self = detail::this_thread();
+bool group_core::wait_until_at(clock::time_point until) {
+  thread_state& self = this_thread();
   if (is_inside(self)) {
     return false;  // it would never end
   }
@@ -387,7 +385,7 @@ bool group::wait_until_at(clock::time_point until) {
   bool const is_needed_here = is_needed(self);
   auto is_to_help = [&] { return is_needed_here || q.stranded.load(std::memory_order_relaxed); };
   for (;;) {
-    std::uint64_t const before = spawns();
+    std::uint64_t const before = spawns_.all();
     lock_type lock(q.lock);
     bool const takes_part = is_to_help();
     bool const has_time = clock::now() < until;
@@ -396,36 +394,35 @@ bool group::wait_until_at(clock::time_point until) {
       s.until = until;
       begin_session(q, s);
       lock.release();
-      detail::passing_by const guest(self);
+      passing_by const guest(self);
       run_session(q, s);
       continue;
     }
-    if (!is_stopped() && q.timed != 0 && is_canceled_itself()) {
+    if (!is_stopped() && q.timed != 0 && is_canceling()) {
       lock.release();
       record(errc::canceled, true);
       continue;
     }
     bool const is_idle = q.is_idle();
-    if (is_idle && engine_is_idle() && before == spawns()) {
+    if (is_idle && engine_is_idle() && before == spawns_.all()) {
       q.joined.store(q.pushed.load(std::memory_order_relaxed), std::memory_order_relaxed);
-      note_joined(before);
+      spawns_.join(before);
       break;
     }
     if (!has_time) {
-      detail::wake_list awake;
+      wake_list awake;
       if (takes_part && q.may_start()) {
-        q.wake_one(awake, detail::sleeper::work);  // this one may have been called instead
+        q.wake_one(awake, sleeper::work);  // this one may have been called instead
       }
       lock.release();
       return false;
     }
     bool const is_watched = is_to_be_watched(q);
     lock.release();
-    detail::sleeper s(takes_part && helps(),
-                      takes_part ? detail::sleeper::work : detail::sleeper::nothing);
+    sleeper s(takes_part && helps(), takes_part ? sleeper::work : sleeper::nothing);
     wakes_at const end(q, s, until);
     std::optional<watched> done;
-    if (spawned_.load(std::memory_order_acquire) || is_watched) {
+    if (spawns_.any() || is_watched) {
       done.emplace(*this, q, s);
     }
     lock.acquire(q.lock);
@@ -443,4 +440,4 @@ bool group::wait_until_at(clock::time_point until) {
   return true;
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::detail

@@ -11,24 +11,24 @@
 #include <mutex>      // mutex
 #include <vector>     // vector
 
-namespace errgroup {
+namespace errgroup::detail {
 
 /// What a group has that has to do with time: its deadline, and the tasks that are not due yet.
-struct group::timed final : detail::alarm {
+struct group_core::timed final : alarm {
   /// The groups that a passed deadline has stopped, and the user code that they leave. The groups
   /// are pinned until a cleanup thread has run it.
-  struct leftover : detail::cleanup {
+  struct leftover : cleanup {
     leftover() noexcept
         : cleanup([](cleanup& c) noexcept {
             // This object goes with the first group that is unpinned.
-            detail::stopped_nodes mine = std::move(static_cast<leftover&>(c).nodes);
+            stopped_nodes mine = std::move(static_cast<leftover&>(c).nodes);
             mine.clean_up();
           }) {}
 
-    detail::stopped_nodes nodes;
+    stopped_nodes nodes;
   };
 
-  explicit timed(group& g) noexcept(false) : owner(g) {}
+  explicit timed(group_core& g) noexcept(false) : owner(g) {}
 
   void ring(clock::time_point now) noexcept override { owner.dispatch(*this, now); }
 
@@ -50,10 +50,10 @@ struct group::timed final : detail::alarm {
     }
   }
 
-  group& owner;
+  group_core& owner;
   leftover rest;
   std::mutex lock;                                    // before the queue's
-  std::vector<detail::timed_task> pending;            // a heap, the earliest on top
+  std::vector<timed_task> pending;                    // a heap, the earliest on top
   clock::time_point next = clock::time_point::max();  // when it rings
   std::atomic<clock::time_point> deadline{clock::time_point::max()};
   bool expired = false;
@@ -62,9 +62,9 @@ struct group::timed final : detail::alarm {
 
 /// What the timer's thread looks at for a thread that waits for a group: what oneTBB does not tell
 /// of the group, and whether a test's clock that moves on by itself may do so.
-class group::watched final : public detail::polled {
+class group_core::watched final : public polled {
  public:
-  watched(group& g, detail::queue& q, detail::sleeper& s) : g_(g), q_(q), s_(s) { join(); }
+  watched(group_core& g, queue& q, sleeper& s) : g_(g), q_(q), s_(s) { join(); }
   watched(watched const&) = delete;
   watched& operator=(watched const&) = delete;
   ~watched() override { leave(); }
@@ -72,11 +72,11 @@ class group::watched final : public detail::polled {
  private:
   bool look() noexcept override;
 
-  group& g_;
-  detail::queue& q_;
-  detail::sleeper& s_;
+  group_core& g_;
+  queue& q_;
+  sleeper& s_;
 };
 
-}  // namespace errgroup
+}  // namespace errgroup::detail
 
 #endif  // ERRGROUP_SRC_TIMED_HPP

@@ -7,6 +7,7 @@
 #include "support/gate.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
+#include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/spawn.hpp>
 
@@ -104,7 +105,7 @@ TEST_F(Callable, W5_W3_its_destructor_is_inside) {
   on_every_way([](group& g) {
     std::atomic<int> answers{0};
     auto ask = [&] {
-      EXPECT_TRUE(g.is_inside());
+      EXPECT_TRUE(errgroup::extend::is_inside(g));
       EXPECT_EQ(g.wait(), errc::would_deadlock);
       EXPECT_FALSE(g.wait_for(std::chrono::hours(1)));
       EXPECT_EQ(g.run_and_wait([] {}), errc::would_deadlock);

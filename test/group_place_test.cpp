@@ -8,6 +8,7 @@
 #include "support/gate.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
+#include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
 
 #include <gtest/gtest.h>
@@ -237,9 +238,9 @@ TEST_F(GroupPlace, W3_a_detached_group_is_not_inside) {
   group outer;
   error const err = outer.run_and_wait([&] {
     group own{{.detached = true}};
-    EXPECT_FALSE(own.is_inside());
+    EXPECT_FALSE(errgroup::extend::is_inside(own));
     own.run([&] {
-      EXPECT_TRUE(own.is_inside());
+      EXPECT_TRUE(errgroup::extend::is_inside(own));
       EXPECT_EQ(own.wait(), errc::would_deadlock);
     });
     EXPECT_FALSE(own.wait());

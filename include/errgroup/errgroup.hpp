@@ -9,6 +9,7 @@
 #include <errgroup/clock.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/exception_group.hpp>
+#include <errgroup/extend.hpp>
 #include <errgroup/for_each.hpp>
 #include <errgroup/fwd.hpp>
 #include <errgroup/group.hpp>

@@ -24,6 +24,12 @@ class result;
 template <class R>
 struct result_traits;
 
+namespace extend {
+
+struct access;
+
+}  // namespace extend
+
 }  // namespace errgroup
 
 #endif  // ERRGROUP_FWD_HPP

@@ -5,6 +5,7 @@
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/detail/sources.hpp>
 #include <errgroup/error.hpp>
+#include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/result.hpp>
 #include <errgroup/task.hpp>
@@ -120,7 +121,7 @@ class joining {
   template <class T>
   void report(std::size_t index, result<T>&& got) {
     if (!got.has_value()) {
-      got.error() = group_.describe(std::move(got).error(), index, where_);
+      got.error() = extend::describe(group_, std::move(got).error(), index, where_);
     }
     bool is_enough = false;
     {

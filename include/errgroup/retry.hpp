@@ -7,6 +7,7 @@
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/detail/sources.hpp>
 #include <errgroup/error.hpp>
+#include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/join.hpp>
 #include <errgroup/result.hpp>
@@ -75,7 +76,7 @@ class attempts_at {
     turn t{policy_->timeout ? call_in_time(g, index, where) : call_in(g, *f_), {}};
     ++made_;
     if (!t.got.has_value()) {
-      t.got.error() = g.describe(std::move(t.got).error(), index, where);
+      t.got.error() = extend::describe(g, std::move(t.got).error(), index, where);
       error_access::set_attempts(t.got.error(), made_);
       bool const is_last =
           policy_->attempts != 0 && made_ == static_cast<std::size_t>(policy_->attempts);
@@ -85,9 +86,10 @@ class attempts_at {
             t.pause = pause_after(*policy_, made_);
           }
         };
-        if (g.exceptions() == on_exception::as_error) {
+        if (extend::exceptions(g) == on_exception::as_error) {
           report<void>(decide, [&](error thrown) noexcept {
-            error const both[] = {g.describe(std::move(thrown), index, where), t.got.error()};
+            error const both[] = {extend::describe(g, std::move(thrown), index, where),
+                                  t.got.error()};
             t.got.error() = combine(both);
             error_access::set_attempts(t.got.error(), made_);
           });
@@ -102,11 +104,11 @@ class attempts_at {
  private:
   result<value> call_in_time(group& g, std::size_t index, std::source_location where) {
     std::optional<result<value>> got;
-    group own({.timeout = policy_->timeout, .exceptions = g.exceptions()});
+    group own({.timeout = policy_->timeout, .exceptions = extend::exceptions(g)});
     error e = own.run_and_wait([&] {
       got.emplace(call_in(own, *f_));
       // The attempt's own failure comes before its deadline.
-      return got->has_value() ? error() : g.describe(got->error(), index, where);
+      return got->has_value() ? error() : extend::describe(g, got->error(), index, where);
     });
     return e || !got ? result<value>(certainly(std::move(e))) : *std::move(got);
   }

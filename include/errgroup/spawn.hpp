@@ -163,8 +163,8 @@ class [[ERRGROUP_NODISCARD_HANDLE]] handle {
   ///
   /// In a task of the same group: if the awaited task has not started, this thread runs it, so the
   /// wait works at any limit. If the task has started, or outside of the group, the wait leaves the
-  /// tasks to oneTBB's threads, if there are any (`group::help_until`). In the awaited task itself,
-  /// the wait returns at once.
+  /// tasks to oneTBB's threads, if there are any (`extend::help_until`). In the awaited task
+  /// itself, the wait returns at once.
   ///
   /// Throws `std::bad_alloc`; `std::logic_error` if the handle is not `valid`, like all other
   /// functions of the handle.

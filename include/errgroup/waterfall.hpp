@@ -5,6 +5,7 @@
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/detail/sources.hpp>
 #include <errgroup/error.hpp>
+#include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/result.hpp>
 
@@ -40,7 +41,7 @@ class falling {
     }
     auto got = step(std::move(given), f);
     if (!got.has_value()) {
-      got.error() = group_.describe(std::move(got).error(), index);
+      got.error() = extend::describe(group_, std::move(got).error(), index);
     }
     return run(index + 1, std::move(got), rest...);
   }

@@ -9,6 +9,7 @@
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/detail/outermost.hpp>
 #include <errgroup/error.hpp>
+#include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/task.hpp>
 
@@ -262,7 +263,7 @@ class bulk {
         }
         group_.cancel();  // the cancellation from above came first, and may be the cause
       }
-      group_.cancel(group_.describe(std::move(e), index, where_));
+      group_.cancel(extend::describe(group_, std::move(e), index, where_));
       return false;
     }
     keep_failure(std::move(e), index, late);
@@ -395,7 +396,7 @@ class bulk {
     if (!e && (called < count || !complete)) {
       // Not known to happen: the group itself reports a cancellation. But an incomplete run is
       // never a success.
-      e = group_.describe(errc::canceled, npos, where_);
+      e = extend::describe(group_, errc::canceled, npos, where_);
     }
     if (e) {
       error_access::set_skipped(e, count > called ? count - called : 0);
@@ -528,7 +529,7 @@ class bulk {
     if (options_.errors == keep::first && failed_.exchange(true, std::memory_order_relaxed)) {
       return;
     }
-    e = group_.describe(std::move(e), index, where_);
+    e = extend::describe(group_, std::move(e), index, where_);
     std::scoped_lock const guard(mutex_);
     if (!first_) {
       first_ = std::move(e);

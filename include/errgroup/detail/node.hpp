@@ -2,8 +2,6 @@
 #ifndef ERRGROUP_DETAIL_NODE_HPP
 #define ERRGROUP_DETAIL_NODE_HPP
 
-#include <errgroup/fwd.hpp>
-
 #include <array>        // array
 #include <atomic>       // atomic
 #include <cstddef>      // byte, max_align_t, size_t
@@ -14,12 +12,14 @@
 
 namespace errgroup::detail {
 
+class group_core;
+
 /// A task in a queue, or nothing. Nodes have one size, so that they can be recycled among all
 /// groups: a callable that does not fit, or that may throw when moved, is kept in a box.
 struct node {
   std::size_t index;  // of the task in its group
   /// Runs the callable as a task of `runner`, or leaves it uncalled if that is null; destroys it.
-  void (*consume)(node& self, group* runner) noexcept;
+  void (*consume)(node& self, group_core* runner) noexcept;
   alignas(std::max_align_t) std::byte storage[48];
 };
 static_assert(sizeof(node) == 64);

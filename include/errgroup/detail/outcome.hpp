@@ -4,6 +4,7 @@
 
 #include <errgroup/detail/export.hpp>
 #include <errgroup/error.hpp>
+#include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/result.hpp>
 #include <errgroup/task.hpp>
@@ -105,7 +106,8 @@ auto outcome_unguarded(Invoke const& invoke) {
 /// `options::exceptions` of `g` decides.
 template <class Invoke>
 auto outcome_in(group const& g, Invoke const& invoke) {
-  return g.exceptions() == on_exception::as_error ? outcome_of(invoke) : outcome_unguarded(invoke);
+  return extend::exceptions(g) == on_exception::as_error ? outcome_of(invoke)
+                                                         : outcome_unguarded(invoke);
 }
 
 /// The result of `f` in a task of `g`. `f` gets the stop token of `g` if it takes a token.

@@ -31,12 +31,8 @@ class spin_mutex {
     }
 
     void acquire(spin_mutex& m) noexcept {
-      for (int tries = 0; !try_acquire(m); ++tries) {
-        if (tries < 256) {
-          pause(4);
-        } else {
-          yield();  // the owner may have no processor
-        }
+      if (!try_acquire(m)) [[unlikely]] {
+        acquire_later(m);
       }
     }
 
@@ -56,6 +52,16 @@ class spin_mutex {
     }
 
    private:
+    [[gnu::noinline, gnu::cold]] void acquire_later(spin_mutex& m) noexcept {
+      for (int tries = 0; !try_acquire(m); ++tries) {
+        if (tries < 256) {
+          pause(4);
+        } else {
+          yield();  // the owner may have no processor
+        }
+      }
+    }
+
     spin_mutex* held_ = nullptr;
   };
 

@@ -17,13 +17,13 @@
 // Life, errors, cancellation and waiting. How tasks get to threads is in schedule.cpp; the task to
 // which a group belongs is in place.cpp.
 
-namespace errgroup {
+namespace errgroup::detail {
 
 // --- life ---
 
-group::group() : group(place(true), nullptr) { attach(); }
+group_core::group_core() : group_core(true) { attach_to_task(); }
 
-group::group(options const& opts) : group(place(!opts.detached), nullptr) {
+group_core::group_core(options const& opts) : group_core(!opts.detached) {
   if (opts.limit == 0) {
     throw std::invalid_argument(
         "errgroup::options::limit is 0: a group with no slot could never run a task; give it 1 or "
@@ -40,23 +40,23 @@ group::group(options const& opts) : group(place(!opts.detached), nullptr) {
   }
   policy_ = opts.policy;
   if (opts.exceptions == on_exception::terminate) {
-    node_.state.fetch_or(unguarded, std::memory_order_relaxed);
+    state.fetch_or(unguarded, std::memory_order_relaxed);
   }
   counted_ =
       opts.limit != unlimited || opts.queue != npos || opts.isolated || opts.arena != nullptr;
   if (counted_) {
     // Its limits are set when it is known where it is used.
     if (queue* q = queue_.exchange(nullptr, std::memory_order_relaxed)) {
-      detail::put_queue(*maker_, *q);
+      put_queue(*origin_.maker, *q);
     }
   }
   if (!counted_ && opts.policy == on_error::cancel && opts.errors == keep::first &&
       opts.name.empty() && !opts.stop.stop_possible() && !opts.timeout) {
-    attach();
+    attach_to_task();
     return;
   }
   extras_ = new extras;
-  eventful_.store(true, std::memory_order_relaxed);
+  note_event();
   extras_->name = opts.name;
   if (opts.errors == keep::all) {
     extras_->all.emplace(opts.max_errors);
@@ -70,49 +70,49 @@ group::group(options const& opts) : group(place(!opts.detached), nullptr) {
     extras_->on_stop.emplace(opts.stop, extras::stopper{this});
   }
   extras_->timeout = opts.timeout;
-  attach();
+  attach_to_task();
   start_timeout();
 }
 
-void group::start_timeout() {
+void group_core::start_timeout() {
   if (extras_ && extras_->timeout) {
-    set_deadline_at(detail::after(clock::now(), detail::saturated(*extras_->timeout)));
+    set_deadline_at(after(clock::now(), saturated(*extras_->timeout)));
   }
 }
 
-group::~group() noexcept {
-  thread_state& self = detail::this_thread();
-  bool const is_plain = &self == maker_ && !eventful_.load(std::memory_order_acquire) &&
-                        others_wait_.load(std::memory_order_acquire) == 0 && is_joined();
+group_core::~group_core() noexcept {
+  thread_state& self = this_thread();
+  bool const is_plain = &self == origin_.maker &&
+                        (state.load(std::memory_order_acquire) & (eventful | stopped)) == 0 &&
+                        !waiters_.any(true) && is_joined();
   if (!is_plain) {
     end(self);
     await_waiters(self);
   }
   // A canceller of the parent that finds the node pins it, under the frame's lock.
-  node_.detach();
-  if (!is_plain || node_.is_pinned()) {
+  detach();
+  if (!is_plain || is_pinned()) {
     tidy_up();
   }
   if (queue* q = queue_.load(std::memory_order_relaxed)) {
-    detail::put_queue(self, *q);
+    put_queue(self, *q);
   }
 }
 
-void group::end(thread_state& self) noexcept {
+void group_core::end(thread_state& self) noexcept {
   if (extras_ && extras_->on_stop) {
     extras_->on_stop.reset();
   }
   if (!is_joined()) {
     if (is_inside(self)) {
-      detail::die(
-          "a group was destroyed inside one of its own tasks, which it would have to wait for");
+      die("a group was destroyed inside one of its own tasks, which it would have to wait for");
     }
-    stop();
+    stop_all();
     join();
   }
 }
 
-void group::tidy_up() noexcept {
+void group_core::tidy_up() noexcept {
   timed* const t = timed_.load(std::memory_order_acquire);
   if (t != nullptr) {
     {
@@ -123,10 +123,10 @@ void group::tidy_up() noexcept {
     t->stop();
   }
   token_link* const link = token_.load(std::memory_order_acquire);
-  if (link != nullptr && is_bound_) {
+  if (link != nullptr && origin_.is_bound) {
     bound_groups::remove(*link);
   }
-  node_.await_unpinned();
+  await_unpinned();
   if (link != nullptr) {
     if (is_stopped()) {
       link->source.request_stop();  // the canceller has a copy of the source, and may be late
@@ -142,11 +142,11 @@ void group::tidy_up() noexcept {
   delete extras_;
 }
 
-void group::hand_over_lost_error() noexcept {
-  if (!first_.is_taken() || (node_.state.load(std::memory_order_relaxed) & told) != 0) {
+void group_core::hand_over_lost_error() noexcept {
+  if (!first_.is_taken() || (state.load(std::memory_order_relaxed) & told) != 0) {
     return;
   }
-  lost_error_handler const tell = detail::current_lost_error_handler();
+  lost_error_handler const tell = current_lost_error_handler();
   if (tell == nullptr) {
     return;
   }
@@ -158,27 +158,26 @@ void group::hand_over_lost_error() noexcept {
 }
 
 // Threads that have the answer of `wait` may still be about to leave it.
-void group::await_waiters(thread_state const& self) const noexcept {
-  while (others_wait_.load(std::memory_order_acquire) != 0 ||
-         (&self != maker_ && maker_waits_.load(std::memory_order_acquire) != 0)) {
+void group_core::await_waiters(thread_state const& self) const noexcept {
+  while (waiters_.any(&self == origin_.maker)) {
     std::this_thread::yield();
   }
 }
 
-void group::refuse_period() {
+void group_core::refuse_period() {
   throw std::invalid_argument(
-      "errgroup::group::run_every was given a period that is not positive: the task would run "
+      "errgroup::group_core::run_every was given a period that is not positive: the task would run "
       "without a pause; give it more than 0, or loop in a task");
 }
 
-void group::refuse_null() {
+void refuse_null() {
   throw std::invalid_argument(
       "errgroup::group was given an empty function to run: a null pointer or a std::function "
       "without a target");
 }
 
-void group::reset() {
-  thread_state& self = detail::this_thread();
+void group_core::reset() {
+  thread_state& self = this_thread();
   std::stop_source fresh(std::nostopstate);
   if (token_.load(std::memory_order_acquire) != nullptr) {
     fresh = std::stop_source();  // before anything is changed: it may throw
@@ -199,7 +198,7 @@ void group::reset() {
     t->expired = false;
   }
   await_waiters(self);
-  node_.await_unpinned();
+  await_unpinned();
   // The old errors are destroyed at the end of this function: the destructor of an exception may
   // use the group.
   forgotten errors;
@@ -214,7 +213,7 @@ void group::reset() {
     lock_type once(cold_);
     std::swap(link->source, fresh);
   }
-  if (node_.restart()) {
+  if (restart()) {
     record(errc::canceled, true);
   }
   if (extras_ && extras_->stop.stop_possible()) {
@@ -226,8 +225,9 @@ void group::reset() {
 // --- errors and cancellation ---
 
 // Moves the errors of the group to `into`.
-void group::forget_errors(forgotten& into) noexcept {
-  node_.state.fetch_and(node_.stopped | unguarded | has_settings, std::memory_order_acquire);
+void group_core::forget_errors(forgotten& into) noexcept {
+  state.fetch_and(stopped | unguarded | context_given | bound | unbound | eventful,
+                  std::memory_order_acquire);
   into.first = first_.take();
   if (extras_) {
     if (extras_->all) {
@@ -237,10 +237,10 @@ void group::forget_errors(forgotten& into) noexcept {
   }
 }
 
-void group::fail(error e, submission const& from) noexcept {
-  detail::error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
+void group_core::fail(error e, submission const& from) noexcept {
+  error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
   bool late = first_.is_taken() && (policy_ == on_error::keep_going || is_stopped());
-  if ((!late || all != nullptr) && !is_stopped() && (is_canceled_itself() || is_canceled_above())) {
+  if ((!late || all != nullptr) && !is_stopped() && (is_canceling() || is_canceled_above())) {
     record(errc::canceled, true);  // that came first, and may be why the task failed
     late = true;
   }
@@ -257,9 +257,9 @@ void group::fail(error e, submission const& from) noexcept {
 }
 
 // With keep::all: an error after the first one, of which somebody has to be told.
-void group::add_other(error const& e, bool was_stopped) noexcept {
+void group_core::add_other(error const& e, bool was_stopped) noexcept {
   if (extras_->all->add(e, was_stopped)) {
-    node_.state.fetch_and(~told, std::memory_order_relaxed);
+    state.fetch_and(~told, std::memory_order_relaxed);
   }
 }
 
@@ -274,9 +274,9 @@ void add_name(std::string& names, std::string_view name) {
 }  // namespace
 
 // The names of the groups above, and its own. For a thread that may call `above`.
-void group::add_names(std::string& names) const {
-  if (group const* const outer = above()) {
-    outer->add_names(names);
+void group_core::add_names(std::string& names) const {
+  if (group_core const* const parent_group = outer()) {
+    parent_group->add_names(names);
   }
   if (extras_) {
     add_name(names, extras_->name);
@@ -285,7 +285,7 @@ void group::add_names(std::string& names) const {
 
 // Tells `e` where it comes from, unless it comes from a task further in. Without memory it tells
 // less: a failure without its origin is better than no failure.
-void group::describe(error& e, submission const& from) const noexcept {
+void group_core::describe(error& e, submission const& from) const noexcept {
   task_origin const& known = e.origin();
   bool const is_placed = from.where.line() != 0;
   bool const is_known = known.where.line() != 0 || known.index != npos;
@@ -293,7 +293,7 @@ void group::describe(error& e, submission const& from) const noexcept {
     return;
   }
   std::string names;
-  detail::parent_pin const parent(node_);
+  parent_pin const parent(*this);
   try {
     add_names(names);
     add_name(names,
@@ -310,18 +310,17 @@ void group::describe(error& e, submission const& from) const noexcept {
   if (names.empty() && !is_placed && from.index == npos) {
     return;  // nothing to tell
   }
-  detail::note_ptr const made(from.note == nullptr ? new (std::nothrow) detail::error_note
-                                                   : nullptr);
-  detail::error_note* const note = from.note != nullptr ? from.note : made.get();
+  note_ptr const made(from.note == nullptr ? new (std::nothrow) error_note : nullptr);
+  error_note* const note = from.note != nullptr ? from.note : made.get();
   if (note != nullptr) {
     note->origin.where = from.where;
     note->origin.index = from.index;
     note->origin.path = std::move(names);
-    detail::error_access::give_note(e, *note);
+    error_access::give_note(e, *note);
   }
 }
 
-error group::describe(error e, std::size_t index, std::source_location where) const noexcept {
+error group_core::described(error e, std::size_t index, std::source_location where) const noexcept {
   if (e) {
     describe(e, {where, nullptr, index});
   }
@@ -329,8 +328,8 @@ error group::describe(error e, std::size_t index, std::source_location where) co
 }
 
 // True if it was the first.
-bool group::record(error const& e, bool stop_too) noexcept {
-  eventful_.store(true, std::memory_order_relaxed);
+bool group_core::record(error const& e, bool stop_too) noexcept {
+  note_event();
   // Publish the error before the cancellation: a task that reacts to the cancellation by failing
   // must not take the place of the cause.
   bool const is_first = first_.offer(e, [this](error& mine) noexcept {
@@ -342,13 +341,13 @@ bool group::record(error const& e, bool stop_too) noexcept {
     note_cause(e);
   }
   if (stop_too) {
-    stop();
+    stop_all();
   }
   return is_first;
 }
 
 // Why the group is about to be stopped, if that is not its first error.
-void group::note_cause(error const& e) noexcept {
+void group_core::note_cause(error const& e) noexcept {
   if (extras_ && policy_ == on_error::keep_going) {
     std::scoped_lock const held(extras_->cause_lock);
     if (!extras_->cause && !is_stopped()) {
@@ -357,18 +356,18 @@ void group::note_cause(error const& e) noexcept {
   }
 }
 
-error group::cause() const noexcept {
+error group_core::cause() const noexcept {
   {
-    detail::parent_pin const parent(node_);
-    group const* const outer = above();
-    if (outer != nullptr && outer->is_canceling()) {
-      if (error e = outer->cause()) {
+    parent_pin const parent(*this);
+    group_core const* const parent_group = outer();
+    if (parent_group != nullptr && parent_group->is_canceling()) {
+      if (error e = parent_group->cause()) {
         return e;
       }
     }
   }
   if (!is_stopped()) {
-    return is_canceled_itself() ? errc::canceled : error();
+    return is_canceling() ? errc::canceled : error();
   }
   if (extras_ && policy_ == on_error::keep_going) {
     std::scoped_lock const held(extras_->cause_lock);
@@ -380,9 +379,9 @@ error group::cause() const noexcept {
   return e ? e : errc::canceled;  // without an error: by its destructor
 }
 
-void group::stop() noexcept {
-  detail::stopped_nodes nodes;
-  if (node_.stop(nodes)) {
+void group_core::stop_all() noexcept {
+  stopped_nodes nodes;
+  if (stop(nodes)) {
     interrupt_all(nodes);
     nodes.clean_up();
   }
@@ -390,10 +389,10 @@ void group::stop() noexcept {
 
 // Interrupts the groups in the list, and those below raw oneTBB tasks that oneTBB has cancelled
 // with them, which it adds to the list.
-void group::interrupt_all(detail::stopped_nodes& nodes) noexcept {
-  detail::cancel_node* last = nullptr;
+void group_core::interrupt_all(stopped_nodes& nodes) noexcept {
+  cancel_node* last = nullptr;
   for (;;) {
-    detail::cancel_node* const before = last;
+    cancel_node* const before = last;
     last = nodes.interrupt(last);
     if (last == before || bound_groups::count.load(std::memory_order_seq_cst) == 0) {
       return;
@@ -403,24 +402,22 @@ void group::interrupt_all(detail::stopped_nodes& nodes) noexcept {
 }
 
 // Under the lock of the parent's frame.
-void group::tree_node::mark() noexcept {
-  g_.eventful_.store(true, std::memory_order_relaxed);
+void group_core::mark() noexcept {
+  note_event();
   // The error comes before the node is stopped: a task that fails because it sees the cancellation
   // must not take its place.
-  g_.first_.offer(errc::canceled);
+  first_.offer(errc::canceled);
 }
 
-bool group::tree_node::is_busy() const noexcept { return !g_.is_joined(); }
+bool group_core::is_busy() const noexcept { return !is_joined(); }
 
-void group::tree_node::join() noexcept { g_.join(); }
-
-void group::tree_node::interrupt() noexcept {
-  g_.eventful_.store(true, std::memory_order_relaxed);
-  g_.engine_.context.cancel_group_execution();
+void group_core::interrupt() noexcept {
+  note_event();
+  engine_.context.cancel_group_execution();
   // seq_cst: with make_queue(). Either this load finds the queue, or make_queue() finds the group
   // stopped.
-  if (queue* const q = g_.queue_.load(std::memory_order_seq_cst)) {
-    detail::wake_list awake;
+  if (queue* const q = queue_.load(std::memory_order_seq_cst)) {
+    wake_list awake;
     lock_type lock(q->lock);
     q->closed = true;
     q->wake_all(awake);
@@ -428,18 +425,18 @@ void group::tree_node::interrupt() noexcept {
   }
 }
 
-void group::tree_node::clean_up() noexcept {
-  if (queue* const q = g_.queue_.load(std::memory_order_seq_cst)) {
-    g_.close(*q);
+void group_core::clean_up() noexcept {
+  if (queue* const q = queue_.load(std::memory_order_seq_cst)) {
+    close(*q);
   }
   // A copy: the group may be gone when it is unpinned, and a callback may destroy it.
-  std::stop_source own = g_.token_source();
+  std::stop_source own = token_source();
   unpin();
   own.request_stop();
 }
 
 // True if `clean_up` would run user code.
-bool group::needs_clean_up() const noexcept {
+bool group_core::needs_clean_up() const noexcept {
   if (token_.load(std::memory_order_seq_cst) != nullptr) {
     return true;
   }
@@ -451,13 +448,11 @@ bool group::needs_clean_up() const noexcept {
   return q->has_work() || q->timed != 0;
 }
 
-void group::cancel() noexcept { cancel(error(errc::canceled)); }
-
-void group::cancel(error cause) noexcept {
+void group_core::cancel(error cause) noexcept {
   if (!cause) {
     cause = errc::canceled;
   }
-  node_.pin();  // reset() takes back what is set here
+  pin();  // reset() takes back what is set here
   describe(cause, {{}, nullptr, npos});
   bool const is_plain = cause == errc::canceled && cause.others().empty() && cause.dropped() == 0;
   if (!record(cause, false)) {
@@ -466,16 +461,16 @@ void group::cancel(error cause) noexcept {
       add_other(cause, false);
     }
   }
-  detail::stopped_nodes nodes;
-  bool const is_first = node_.stop(nodes);
-  node_.unpin();
+  stopped_nodes nodes;
+  bool const is_first = stop(nodes);
+  unpin();
   if (is_first) {
     interrupt_all(nodes);
     nodes.clean_up();
   }
 }
 
-void group::skip(std::size_t n) noexcept {
+void group_core::skip(std::size_t n) noexcept {
   skipped_.fetch_add(n, std::memory_order_relaxed);
   if (!is_stopped()) {
     // oneTBB dropped it: the context was cancelled.
@@ -483,75 +478,62 @@ void group::skip(std::size_t n) noexcept {
   }
 }
 
-bool group::is_canceled_itself() const noexcept {
-  return is_stopped() ||
-         const_cast<tbb::task_group_context&>(engine_.context).is_group_execution_cancelled();
+bool group_core::is_joined(queue const& q) noexcept {
+  return q.pushed.load(std::memory_order_acquire) == q.joined.load(std::memory_order_relaxed);
 }
 
-bool group::is_canceling() const noexcept { return is_canceled_itself(); }
-
-// What is counted was handed over before it was counted: a wait that begins after that covers it.
-bool group::is_joined() const noexcept {
-  if (spawns() != spawns_joined_.load(std::memory_order_relaxed)) {
-    return false;
-  }
-  queue* q = queue_.load(std::memory_order_acquire);
-  return q == nullptr ||
-         q->pushed.load(std::memory_order_acquire) == q->joined.load(std::memory_order_relaxed);
-}
-
-error group::first_error() const noexcept {
+error group_core::first_error() const noexcept {
   error e = first_.get();
   return e || !is_canceling() ? e : errc::canceled;
 }
 
-error group::outcome() noexcept {
+error group_core::outcome() noexcept {
   error e = first_.get();
   if (!e) {
     return {};
   }
-  if ((node_.state.load(std::memory_order_relaxed) & told) == 0) {
-    node_.state.fetch_or(told, std::memory_order_relaxed);
+  if ((state.load(std::memory_order_relaxed) & told) == 0) {
+    state.fetch_or(told, std::memory_order_relaxed);
   }
   if (extras_ && extras_->all) {
     extras_->all->give_others(e);
   }
-  detail::error_access::set_skipped(e, skipped_.load(std::memory_order_relaxed));
+  error_access::set_skipped(e, skipped_.load(std::memory_order_relaxed));
   return e;
 }
 
-std::stop_token group::get_stop_token() const {
-  auto& me = const_cast<group&>(*this);
+std::stop_token group_core::get_stop_token() const {
+  auto& me = const_cast<group_core&>(*this);
   if (token_.load(std::memory_order_acquire) == nullptr) {
     auto fresh = std::make_unique<token_link>(me);
     token_link* mine = nullptr;
     {
       lock_type once(cold_);
       if (token_.load(std::memory_order_relaxed) == nullptr) {
-        eventful_.store(true, std::memory_order_relaxed);
+        note_event();
         mine = fresh.release();
         // seq_cst: either a canceller finds the source, or this thread finds the group stopped.
         token_.store(mine, std::memory_order_seq_cst);
       }
     }
-    if (mine != nullptr && is_bound_) {
+    if (mine != nullptr && origin_.is_bound) {
       if (is_unbound()) {
-        me.bind(detail::this_thread(), tbb::task::current_context());
+        me.bind(this_thread(), tbb::task::current_context());
       }
       bound_groups::add(*mine);
     }
   }
   std::stop_source source = token_source();
-  if (!is_stopped() && is_canceled_itself()) {
+  if (!is_stopped() && is_canceling()) {
     me.record(errc::canceled, true);
   }
-  if ((node_.state.load(std::memory_order_seq_cst) & node_.stopped) != 0) {
+  if ((state.load(std::memory_order_seq_cst) & stopped) != 0) {
     source.request_stop();
   }
   return source.get_token();
 }
 
-std::stop_source group::token_source() const noexcept {
+std::stop_source group_core::token_source() const noexcept {
   token_link const* const link = token_.load(std::memory_order_seq_cst);
   if (link == nullptr) {
     return std::stop_source(std::nostopstate);
@@ -560,7 +542,7 @@ std::stop_source group::token_source() const noexcept {
   return link->source;
 }
 
-error group::check_here() noexcept {
+error group_core::check_here() noexcept {
   tbb::task_group_context* here = tbb::task::current_context();
   if (here == nullptr) {
     return {};
@@ -569,28 +551,26 @@ error group::check_here() noexcept {
     return errc::canceled;
   }
   // The group is stopped before oneTBB has told its context.
-  detail::task_frame const& top = *detail::this_thread().top;
-  detail::cancel_node const* const n = top.owner.load(std::memory_order_relaxed);
+  task_frame const& top = *this_thread().top;
+  cancel_node const* const n = top.owner.load(std::memory_order_relaxed);
   bool const is_in_task = n != nullptr && here == top.context.load(std::memory_order_relaxed);
   return is_in_task && (n->is_stopped() || n->is_stopped_above()) ? errc::canceled : error();
 }
 
-error check() noexcept { return group::check_here(); }
-
 // --- groups below raw oneTBB tasks ---
 
-void group::bound_groups::stop_canceled(detail::stopped_nodes& nodes) noexcept {
+void group_core::bound_groups::stop_canceled(stopped_nodes& nodes) noexcept {
   std::scoped_lock const guard(lock);
   for (token_link* l = first; l != nullptr; l = l->next) {
-    group& g = l->owner;
-    if (!g.is_stopped() && g.is_canceled_itself()) {
+    group_core& g = l->owner;
+    if (!g.is_stopped() && g.is_canceling()) {
       (void)g.record(errc::canceled, false);
-      (void)g.node_.stop(nodes);
+      (void)g.stop(nodes);
     }
   }
 }
 
-void group::bound_groups::add(token_link& link) noexcept {
+void group_core::bound_groups::add(token_link& link) noexcept {
   std::scoped_lock const guard(lock);
   link.next = first;
   if (first != nullptr) {
@@ -600,7 +580,7 @@ void group::bound_groups::add(token_link& link) noexcept {
   count.fetch_add(1, std::memory_order_seq_cst);
 }
 
-void group::bound_groups::remove(token_link& link) noexcept {
+void group_core::bound_groups::remove(token_link& link) noexcept {
   std::scoped_lock const guard(lock);
   (link.previous != nullptr ? link.previous->next : first) = link.next;
   if (link.next != nullptr) {
@@ -611,37 +591,30 @@ void group::bound_groups::remove(token_link& link) noexcept {
 
 // --- waiting ---
 
-error group::wait() {
-  thread_state& self = detail::this_thread();
-  auto alone = [this]() noexcept {
-    return queue_.load(std::memory_order_acquire) == nullptr &&
-           other_spawns_.load(std::memory_order_acquire) == 0;
-  };
-  if (is_at_home(self) && alone()) {
-    // A group that one task makes, uses and waits for: nobody else's spawns to look out for, and
-    // the bond to that task stays.
-    std::uint32_t const others = maker_waits_.load(std::memory_order_relaxed);
-    maker_waits_.store(others + 1, std::memory_order_relaxed);
-    if (spawned_.load(std::memory_order_relaxed)) {
-      engine_wait<detail::no_body>(nullptr);
-    } else if (!is_stopped() && is_canceled_itself()) {
-      record(errc::canceled, true);  // by who was given context()
+error group_core::wait() {
+  thread_state& self = this_thread();
+  if (is_at_home(self) && is_private()) [[likely]] {
+    // A group that one task makes, uses and waits for: no other thread has submitted tasks.
+    waiters_.enter(true);
+    if (spawns_.any()) {
+      engine_wait();
     }
-    if (alone()) [[likely]] {  // still: its tasks may have had others submit some
-      spawns_joined_.store(maker_spawns_.load(std::memory_order_relaxed),
-                           std::memory_order_relaxed);
-      if (!is_stopped() && made_under_->is_group_execution_cancelled()) {
-        record(errc::canceled, true);
+    if (is_private()) [[likely]] {  // its tasks may have made other threads submit some
+      spawns_.join_alone();
+      if (((state.load(std::memory_order_acquire) |
+            above()->state.load(std::memory_order_relaxed)) &
+           (stopped | context_given | bound)) != 0) [[unlikely]] {
+        notice_at_home();
       }
-      if (!first_.is_taken()) {
-        maker_waits_.store(others, std::memory_order_release);
+      if (!first_.is_taken()) [[likely]] {
+        waiters_.leave(true);
         return {};
       }
       error e = outcome();
-      maker_waits_.store(others, std::memory_order_release);
+      waiters_.leave(true);
       return e;
     }
-    maker_waits_.store(others, std::memory_order_relaxed);
+    waiters_.leave(true);
   }
   if (is_inside(self)) {
     return errc::would_deadlock;
@@ -651,8 +624,15 @@ error group::wait() {
   return outcome();
 }
 
-error group::run_here_and_wait(thread_state& self, tbb::task_handle (*make)(group&, void*),
-                               void* task) {
+// oneTBB has no callback for a cancellation of a context: of this group's, or of its parent's.
+void group_core::notice_at_home() noexcept {
+  if (!is_stopped() && (is_canceling() || origin_.under->is_group_execution_cancelled())) {
+    record(errc::canceled, true);
+  }
+}
+
+error group_core::run_here_and_wait(thread_state& self,
+                                    tbb::task_handle (*make)(group_core&, void*), void* task) {
   waiting here(*this, self);
   if (is_unbound()) {
     bind_unless_at_home(self, tbb::task::current_context());
@@ -663,16 +643,16 @@ error group::run_here_and_wait(thread_state& self, tbb::task_handle (*make)(grou
   };
   bool const was_unqueued = is_unqueued();
   // oneTBB counts the task from here on until its callable is destroyed, whether it runs or not.
-  // `spawned_` makes other waiters ask oneTBB.
+  // `note_any` makes other waiters ask oneTBB.
   tbb::task_handle handle = make(*this, task);
-  spawned_.store(true, std::memory_order_relaxed);
+  spawns_.note_any();
   note_spawn(self);
-  std::uint64_t const before = spawns();
-  engine_wait(&handle);
+  std::uint64_t const before = spawns_.all();
+  engine_run_and_wait(handle);
   if (is_unbound()) {
     note_bound();
   }
-  note_joined(before);
+  spawns_.join(before);
   // A task of the queue may have spawned another task just after oneTBB's count was zero. Only
   // oneTBB counts that task, so a group with queued tasks waits again, in `join`.
   if (was_unqueued && is_unqueued() && is_joined()) {
@@ -683,27 +663,18 @@ error group::run_here_and_wait(thread_state& self, tbb::task_handle (*make)(grou
   return outcome();
 }
 
-// So many tasks that were spawned have been waited for.
-void group::note_joined(std::uint64_t spawns) noexcept {
-  std::uint64_t joined = spawns_joined_.load(std::memory_order_relaxed);
-  while (joined < spawns &&
-         !spawns_joined_.compare_exchange_weak(joined, spawns, std::memory_order_relaxed)) {
-    // another waiter knew of others
-  }
-}
-
-void group::join() noexcept {
+void group_core::join() noexcept {
   for (;;) {
     queue* const q = queue_.load(std::memory_order_acquire);
     std::uint64_t const pushed = q != nullptr ? drain_and_sleep(*q) : 0;
-    if (!spawned_.load(std::memory_order_acquire)) {
+    if (!spawns_.any()) {
       break;
     }
-    std::uint64_t const before = spawns();
-    engine_wait<detail::no_body>(nullptr);
-    note_joined(before);
+    std::uint64_t const before = spawns_.all();
+    engine_wait();
+    spawns_.join(before);
     // When oneTBB's tasks were done, ours were, too, unless there are new ones.
-    if (before == spawns() && queue_.load(std::memory_order_acquire) == q &&
+    if (before == spawns_.all() && queue_.load(std::memory_order_acquire) == q &&
         (q == nullptr || q->pushed.load(std::memory_order_acquire) == pushed)) {
       break;
     }
@@ -713,10 +684,16 @@ void group::join() noexcept {
 
 // If oneTBB cancelled the context, records `errc::canceled` and stops the group. oneTBB has no
 // callback for that.
-void group::notice_cancellation() noexcept {
-  if (!is_stopped() && (is_canceled_itself() || is_canceled_above())) {
+void group_core::notice_cancellation() noexcept {
+  if (!is_stopped() && (is_canceling() || is_canceled_above())) {
     record(errc::canceled, true);
   }
 }
+
+}  // namespace errgroup::detail
+
+namespace errgroup {
+
+error check() noexcept { return detail::group_core::check_here(); }
 
 }  // namespace errgroup

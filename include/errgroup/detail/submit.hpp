@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_DETAIL_SUBMIT_HPP
+#define ERRGROUP_DETAIL_SUBMIT_HPP
+
+// The templates of group_core: from a callable to a task.
+//
+// Inside a task, a task is *spawned*: it goes to oneTBB at once (`group_core::spawned`). From
+// outside, and in a group that counts its tasks, it is a *node* in the group's queue. Both run it
+// in `group_core::execute`.
+
+#include <errgroup/clock.hpp>
+#include <errgroup/detail/group_core.hpp>
+#include <errgroup/detail/node.hpp>
+#include <errgroup/detail/thread_state.hpp>
+#include <errgroup/error.hpp>
+#include <errgroup/task.hpp>
+
+#include <tbb/task.h>        // current_context
+#include <tbb/task_group.h>  // task_handle
+#include <tbb/version.h>     // TBB_INTERFACE_VERSION
+
+#include <atomic>           // memory_order
+#include <cstddef>          // size_t
+#include <memory>           // construct_at, destroy_at, unique_ptr
+#include <new>              // bad_alloc, launder
+#include <source_location>  // source_location
+#include <type_traits>      // decay_t, is_void_v, remove_reference_t
+#include <utility>          // exchange, forward, in_place, move
+
+namespace errgroup::detail {
+
+[[noreturn]] ERRGROUP_API void refuse_null();
+
+/// Checks, when it is compiled, that `F` can be a task; throws `std::invalid_argument` for a null
+/// pointer or an empty function.
+template <class F>
+void require_callable(std::remove_reference_t<F> const& f) {
+  require_task<F>();
+  if (is_null(f)) {
+    refuse_null();
+  }
+}
+
+/// A callable, and where it was submitted.
+template <class F>
+struct located {
+  using callable = F;
+
+  [[nodiscard]] submission as(std::size_t index) const noexcept { return {where, nullptr, index}; }
+
+  std::source_location where;
+  F f;
+};
+
+/// A callable with a name. What its error shares is there before it fails.
+template <class F>
+struct named {
+  using callable = F;
+
+  [[nodiscard]] submission as(std::size_t index) const noexcept {
+    return {note->origin.where, note.get(), index};
+  }
+
+  note_ptr note;
+  F f;
+};
+
+/// A task as oneTBB gets it: small, moved without throwing, called as const, dropped without a
+/// call if the group was cancelled.
+/// `Waits`: the caller waits for it, so it runs at once, also before tasks that are due.
+template <class K, bool Waits>
+class group_core::spawned {
+ public:
+  template <class Label, class F>
+  spawned(group_core& g, std::size_t index, Label&& label, F&& f)
+      : group_(&g),
+        index_(index),
+        kept_(std::in_place, std::forward<Label>(label), std::forward<F>(f)) {}
+  spawned(spawned&& other) noexcept
+      : group_(std::exchange(other.group_, nullptr)),
+        index_(other.index_),
+        kept_(std::move(other.kept_)) {
+    std::destroy_at(&other.kept_);
+  }
+  spawned(spawned const&) = delete;
+  spawned& operator=(spawned const&) = delete;
+  spawned& operator=(spawned&&) = delete;
+  ~spawned() {
+    if (group_ != nullptr) [[unlikely]] {
+      skip();
+    }
+  }
+
+  void operator()() const noexcept {
+    if constexpr (!Waits) {
+      if (group_->has_due()) [[unlikely]] {
+        run_after_due();
+        return;
+      }
+    }
+    group_core& g = *std::exchange(group_, nullptr);
+    if constexpr (Waits) {
+      // By running this task, oneTBB has bound the context. Say so before the task submits
+      // others, which would bind it by hand.
+      if (g.is_unbound()) {
+        g.note_bound();
+      }
+    }
+    g.execute(kept_, nullptr, index_);
+  }
+
+  void skip() noexcept { std::exchange(group_, nullptr)->discard(kept_); }
+
+  /// oneTBB refused the task. Destroys the callable outside of any task; `run` throws.
+  void drop() noexcept {
+    if (std::exchange(group_, nullptr) != nullptr) {
+      std::destroy_at(&kept_);
+    }
+  }
+
+ private:
+  // Puts this task back into the deque first: a task that is due may block, and another thread
+  // may run this task meanwhile.
+  [[gnu::noinline, gnu::cold]] void run_after_due() const noexcept {
+    group_core& g = *group_;
+    try {
+      g.spawn_again(std::move(const_cast<spawned&>(*this)));  // moves mutable members only
+    } catch (std::bad_alloc const&) {
+      g.run_due();
+      std::exchange(group_, nullptr)->execute(kept_, nullptr, index_);
+      return;
+    }
+    g.run_due();
+  }
+
+  mutable group_core* group_;  // null: `kept_` was destroyed or moved out
+  std::size_t index_;
+  union {
+    mutable held<K> kept_;
+  };
+};
+
+// The callable's destructor belongs to the task, as its call does: what the destructor submits,
+// waits for or destroys counts as done by the task. `pool`: the queue whose arena this thread has
+// entered for the task, if any.
+template <class Holder>
+[[gnu::always_inline]] inline void group_core::execute(Holder& holder, queue_life const* pool,
+                                                       std::size_t index) noexcept {
+  thread_state& self = this_worker();
+  task_scope running(self, *this, engine_.context, pool != nullptr ? *pool : self.top->pool);
+  auto& k = holder.get();
+  if ((state.load(std::memory_order_acquire) & (stopped | unguarded)) != 0) [[unlikely]] {
+    skip_or_execute(k, index);
+  } else {
+    call(
+        k.f, [this] { return get_stop_token(); },
+        [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
+  }
+  std::destroy_at(&holder);
+}
+
+// Skips the task if the group is stopped. Otherwise no handler catches what the task throws.
+template <class K>
+[[gnu::noinline, gnu::cold]] void group_core::skip_or_execute(K& k, std::size_t index) noexcept {
+  if (is_stopped()) {
+    skip(1);
+    return;
+  }
+  call_unguarded(
+      k.f, [this] { return get_stop_token(); },
+      [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
+}
+
+template <class Holder>
+[[gnu::noinline, gnu::cold]] void group_core::discard(Holder& holder) noexcept {
+  skip(1);
+  discard_inside([&holder]() noexcept { std::destroy_at(&holder); });
+}
+
+template <class F>
+void group_core::discard_inside(F&& f) noexcept {
+  thread_state& self = this_worker();
+  // With the current context, a group that `f` makes belongs to this frame (origin::here).
+  task_scope inside(self, *this, tbb::task::current_context(), self.top->pool);
+  std::forward<F>(f)();
+}
+
+/// A task that submits itself again.
+template <class F>
+class group_core::repeated {
+ public:
+  template <class G>
+  repeated(group_core& g, clock::time_point due, clock::duration period, std::source_location where,
+           G&& f)
+      : state_(new state{g, due, period, where, std::forward<G>(f)}) {}
+
+  error operator()() {
+    using R = typename task_call<F>::result;
+    state& s = *state_;
+    auto token = [&s] { return s.g.get_stop_token(); };
+    if constexpr (std::is_void_v<R>) {
+      invoke_task(s.f, token);
+    } else if (error e = to_error(invoke_task(s.f, token))) {
+      return e == stop_repeating ? error() : e;
+    }
+    // The next time of those that are `period` apart which has not passed.
+    clock::duration const late = clock::now() - s.due;
+    clock::duration const steps =
+        late < clock::duration::zero() ? s.period : late - late % s.period + s.period;
+    s.due = after(s.due, steps);
+    // Later, even if that time has passed meanwhile: this run is not over.
+    s.g.template defer_until<located<repeated>>(s.due, s.where, std::move(*this));
+    return {};
+  }
+
+ private:
+  struct state {
+    group_core& g;
+    clock::time_point due;
+    clock::duration period;
+    std::source_location where;
+    F f;
+  };
+
+  std::unique_ptr<state> state_;
+};
+
+template <class F>
+void group_core::start_every(clock::duration period, std::source_location where, F&& f) {
+  if (period <= clock::duration::zero()) {
+    refuse_period();
+  }
+  using kept = repeated<std::decay_t<F>>;
+  clock::time_point const due = after(clock::now(), period);
+  start_at<located<kept>>(due, where, kept(*this, due, period, where, std::forward<F>(f)));
+}
+
+template <class K, class Label, class F>
+void group_core::start_at(clock::time_point due, Label&& label, F&& f) {
+  if (due > clock::now()) {
+    defer_until<K>(due, std::forward<Label>(label), std::forward<F>(f));
+    return;
+  }
+  if (refuse()) {
+    return;
+  }
+  thread_state& self = this_thread();
+  prepare_queue(self);
+  submit_due(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due);
+}
+
+template <class K, class Label, class F>
+void group_core::defer_until(clock::time_point due, Label&& label, F&& f) {
+  if (refuse()) {
+    return;
+  }
+  thread_state& self = this_thread();
+  prepare_queue(self);
+  defer(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due);
+}
+
+template <class K, class Label, class F>
+bool group_core::try_start(Label&& label, F&& f) {
+  if (is_stopped()) {
+    return false;
+  }
+  thread_state& self = this_thread();
+  if (!counted_) {
+    start<K>(std::forward<Label>(label), std::forward<F>(f));
+    return true;
+  }
+  if (!reserve(self)) {
+    return false;
+  }
+  node* n = nullptr;
+  try {
+    n = make_node<K>(self, std::forward<Label>(label), std::forward<F>(f));
+  } catch (...) {
+    unreserve();
+    throw;
+  }
+  submit_reserved(self, n);
+  return true;
+}
+
+template <class K, class Label, class F>
+error group_core::start_and_wait(Label&& label, F&& f) {
+  thread_state& self = this_thread();
+  if (is_inside(self)) {
+    return errc::would_deadlock;
+  }
+  if (counted_) {
+    start<K>(std::forward<Label>(label), std::forward<F>(f));
+    return wait();
+  }
+  if (refuse()) {
+    return wait();
+  }
+  using task_here = spawned<K, true>;
+  task_here here(*this, submitted(), std::forward<Label>(label), std::forward<F>(f));
+  return run_here_and_wait(
+      self,
+      [](group_core& g, void* task) {
+        return g.engine_.tasks.defer(std::move(*static_cast<task_here*>(task)));
+      },
+      &here);
+}
+
+template <class K, class Label, class F>
+void group_core::start(Label&& label, F&& f) {
+  if (refuse()) {
+    return;
+  }
+  thread_state& self = this_thread();
+  // The two places where a task goes straight into the worker's own deque, without further ado:
+  // tasks of this group, and the task that the group was made in.
+  if (!counted_) {
+    bool const has_parent = !is_unbound();
+    if (has_parent && self.top->owner.load(std::memory_order_relaxed) == this && !self.is_alone) {
+      spawn<K>(npos, std::forward<Label>(label), std::forward<F>(f));
+      return;
+    }
+    if (is_at_home(self) && (has_parent || binds_here())) {
+      spawn<K>(submitted(), std::forward<Label>(label), std::forward<F>(f));
+      spawns_.add_by_maker();
+      if (!has_parent) {
+        note_bound();
+      }
+      return;
+    }
+  }
+  if (route(self) == path::spawn) {
+    spawn<K>(submitted(), std::forward<Label>(label), std::forward<F>(f));
+    note_spawn(self);
+    if (is_unbound()) {
+      note_bound();
+    }
+  } else {
+    submit(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)));
+  }
+}
+
+template <class K, class Label, class F>
+void group_core::spawn(std::size_t index, Label&& label, F&& f) {
+  spawned<K> task(*this, index, std::forward<Label>(label), std::forward<F>(f));
+  spawns_.note_any();
+  try {
+    spawn_again(std::move(task));
+  } catch (...) {
+    task.drop();
+    throw;
+  }
+}
+
+template <class K>
+void group_core::spawn_again(K&& task) {
+  try {
+    engine_.tasks.run(std::forward<K>(task));
+  } catch (...) {
+    // Only for want of memory. Before 2021.14 oneTBB has counted the task by then and cannot take
+    // that back: the wait would never end.
+    if constexpr (TBB_INTERFACE_VERSION < 12140) {
+      die("out of memory inside oneTBB, which cannot undo a task before version 2021.14");
+    }
+    throw;
+  }
+}
+
+// Copying the callable has run tasks, or queued some, and used the node up.
+template <class K>
+void group_core::reserve_again(thread_state& self, K& k) {
+  try {
+    reserve_node(self);
+  } catch (...) {
+    std::destroy_at(&k);
+    throw;
+  }
+}
+
+template <class K, class Label, class F>
+node* group_core::make_node(thread_state& self, Label&& label, F&& f) {
+  using stored = stored<K>;
+  node* n = take_node(self);
+  try {
+    reserve_node(self);
+    std::construct_at(reinterpret_cast<stored*>(n->storage), std::in_place,
+                      std::forward<Label>(label), std::forward<F>(f));
+    if (self.nodes.is_empty()) [[unlikely]] {
+      reserve_again(self, *std::launder(reinterpret_cast<stored*>(n->storage)));
+    }
+  } catch (...) {
+    put_node(self, n);
+    throw;
+  }
+  n->consume = [](node& me, group_core* runner) noexcept {
+    stored& k = *std::launder(reinterpret_cast<stored*>(me.storage));
+    if (runner != nullptr) {
+      runner->execute(k, runner->pool_, me.index);
+    } else {
+      std::destroy_at(&k);
+    }
+  };
+  return n;
+}
+
+}  // namespace errgroup::detail
+
+#endif  // ERRGROUP_DETAIL_SUBMIT_HPP

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_EXTEND_HPP
+#define ERRGROUP_EXTEND_HPP
+
+#include <errgroup/detail/group_core.hpp>
+#include <errgroup/error.hpp>
+#include <errgroup/group.hpp>
+#include <errgroup/options.hpp>
+
+#include <atomic>           // atomic
+#include <cstddef>          // size_t
+#include <source_location>  // source_location
+#include <type_traits>      // remove_cvref_t
+#include <utility>          // forward, move
+
+/// For code that builds on groups: functions like `errgroup::all`, handles like those of
+/// `errgroup::spawn`. Programs that only run tasks do not need this header.
+namespace errgroup::extend {
+
+/// The way from a group to its engine.
+struct access {
+  [[nodiscard]] static detail::group_core& core_of(group& g) noexcept { return g.core_; }
+  [[nodiscard]] static detail::group_core const& core_of(group const& g) noexcept {
+    return g.core_;
+  }
+};
+
+/// True in a task of `g` (in its call, and in the destructor of its callable), in what the task
+/// calls on the same thread, and in the tasks of groups that were made in such a task.
+///
+/// If the task calls a oneTBB algorithm, and another thread runs its body: true with
+/// `options::limit` and without `options::arena`, false otherwise, because oneTBB does not tell
+/// which task called the algorithm. In the latter case it is also false in the tasks of a group
+/// that was made in such a body. docs/guarantees.md lists all cases.
+[[ERRGROUP_NODISCARD_ANSWER]] inline bool is_inside(group const& g) {
+  return access::core_of(g).is_inside();
+}
+
+/// Runs `f` now, in this thread, as a task of `g`, on the slot that the caller holds. The caller is
+/// inside the group. A handle uses this when it waits for a task that has not started, as `spawn`'s
+/// do: so a task may wait for another at any limit. `f` returns an `error`, and does not throw.
+template <class F>
+void run_inside(group& g, F&& f, std::source_location where = std::source_location::current()) {
+  access::core_of(g).run_inside_now(
+      [](void* p) noexcept { return (*static_cast<std::remove_cvref_t<F>*>(p))(); }, &f, where);
+}
+
+/// Runs `f` in this thread, inside the group, as part of a task that was cancelled before it ran.
+/// A handle uses this to destroy the callable of its task. `f` must not throw. The task must stay
+/// unfinished until this call returns. Threads: any.
+template <class F>
+void discard_inside(group& g, F&& f) noexcept {
+  access::core_of(g).discard_inside(std::forward<F>(f));
+}
+
+/// Waits until `done` is true; the thread that sets it calls `notify` afterwards. Meanwhile this
+/// thread takes part where it would in `group::wait_until`. From inside the group it runs no tasks:
+/// one of them might wait for the calling task, which cannot continue underneath it.
+///
+/// All that was done before `done` was set is visible. Throws `std::bad_alloc`.
+inline void help_until(group& g, std::atomic<bool> const& done) {
+  access::core_of(g).help_until(done);
+}
+
+/// Has the threads in `help_until` look again. Threads: a task of the group, or one that keeps it.
+inline void notify(group& g) noexcept { access::core_of(g).notify(); }
+
+/// `e` as a task of `g` has it that fails with it: with the names of the group and of those above,
+/// an index and a place as its `origin`, unless it has one. For code that hands results on by
+/// itself, as `join` does. `where` of line 0: not known.
+[[ERRGROUP_NODISCARD_COPY]] inline error describe(group const& g, error e, std::size_t index,
+                                                  std::source_location where = {}) noexcept {
+  return access::core_of(g).described(std::move(e), index, where);
+}
+
+/// What `g` does when a task throws: `options::exceptions`.
+[[ERRGROUP_NODISCARD_ANSWER]] inline on_exception exceptions(group const& g) noexcept {
+  return access::core_of(g).exceptions();
+}
+
+}  // namespace errgroup::extend
+
+#endif  // ERRGROUP_EXTEND_HPP
