@@ -19,6 +19,8 @@
 ///   keeps busy. Efficiency is serial time / (threads * time).
 /// - `one`: a group of one task made, run, waited for and destroyed: what a group costs.
 /// - `memory`: the peak of a process that runs `empty` once.
+///
+/// `errgroup_queue` is the group with `options::queue` of 64, which runs `empty` and `memory`.
 namespace flat {
 
 inline constexpr std::size_t empty_tasks = 1'000'000;
@@ -65,19 +67,29 @@ void run_memory(benchmark::State& state, std::size_t tasks) {
   state.counters["peak_bytes"] = static_cast<double>(perf::peak_memory());
 }
 
+/// Adds the benchmark `flat/what/contender`, which calls `function(state, arguments...)`.
+template <contender C>
+auto* add(char const* what, auto function, auto... arguments) {
+  return perf::add("flat", what, C::name,
+                   [=](benchmark::State& state) { function(state, arguments...); });
+}
+
+/// Adds `empty` and `memory` for one contender.
+template <contender C>
+void add_empty() {
+  std::size_t const tasks = perf::sized(empty_tasks / C::fewer);
+  add<C>("empty", run_empty<C>, tasks);
+  add<C>("memory", run_memory<C>, tasks)->Iterations(1);
+}
+
 /// Adds all of the above for one contender.
 template <contender C>
 void add_all() {
-  auto const add = [](char const* what, auto function, auto... arguments) {
-    return perf::add("flat", what, C::name,
-                     [=](benchmark::State& state) { function(state, arguments...); });
-  };
-  add("empty", run_empty<C>, perf::sized(empty_tasks / C::fewer));
-  add("spin_0.5us", run_spin<C>, perf::sized(spin_tasks / C::fewer), 0.5);
-  add("spin_1us", run_spin<C>, perf::sized(spin_tasks / C::fewer), 1.0);
-  add("spin_10us", run_spin<C>, perf::sized(long_spin_tasks / C::fewer), 10.0);
-  add("one", run_empty<C>, std::size_t{1});
-  add("memory", run_memory<C>, perf::sized(empty_tasks / C::fewer))->Iterations(1);
+  add_empty<C>();
+  add<C>("spin_0.5us", run_spin<C>, perf::sized(spin_tasks / C::fewer), 0.5);
+  add<C>("spin_1us", run_spin<C>, perf::sized(spin_tasks / C::fewer), 1.0);
+  add<C>("spin_10us", run_spin<C>, perf::sized(long_spin_tasks / C::fewer), 10.0);
+  add<C>("one", run_empty<C>, std::size_t{1});
 }
 
 }  // namespace flat

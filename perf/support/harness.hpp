@@ -22,6 +22,10 @@ inline std::size_t sized(std::size_t count) noexcept {
   return smoke() ? std::max<std::size_t>(1, count / 100) : count;
 }
 
+/// How often each benchmark's loop runs; 0: until it has taken the time that Google Benchmark
+/// wants.
+benchmark::IterationCount iterations() noexcept;
+
 /// How many threads oneTBB uses here; what an efficiency is divided by.
 unsigned threads() noexcept;
 
@@ -41,7 +45,7 @@ benchmark::internal::Benchmark* add(std::string_view workload, std::string_view 
       std::string(workload) + '/' + std::string(what) + '/' + std::string(contender);
   auto* const added = benchmark::RegisterBenchmark(name.c_str(), std::forward<Function>(function));
   time == timed::by_hand ? added->UseManualTime() : added->UseRealTime();
-  return smoke() ? added->Iterations(1) : added;
+  return iterations() != 0 ? added->Iterations(iterations()) : added;
 }
 
 /// Runs `f` where an instruction counter finds it: `scripts/bench --callgrind` counts between
@@ -50,6 +54,13 @@ template <class F>
 [[gnu::noinline]] auto measured(F&& f) {
   return std::forward<F>(f)();
 }
+
+/// Processor time so far, in seconds: of the calling thread, and of the whole process.
+struct cpu_time {
+  double thread;
+  double process;
+  static cpu_time now() noexcept;
+};
 
 /// Checks one benchmark's answers, and turns a wrong one into a failed run. It lives around
 /// the benchmark's loop.
@@ -89,6 +100,7 @@ class answer {
   void fail();
 
   benchmark::State& state_;
+  cpu_time started_ = cpu_time::now();
   std::uint64_t before_;
   bool right_ = true;
 };

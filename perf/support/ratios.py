@@ -16,7 +16,7 @@ import json
 import statistics
 import sys
 
-CONTENDERS = ["serial", "tbb", "errgroup", "schedgroup", "std_thread"]
+CONTENDERS = ["serial", "tbb", "errgroup", "errgroup_queue", "schedgroup", "std_thread"]
 
 
 def load(paths):
@@ -39,7 +39,7 @@ def load(paths):
             assert run["time_unit"] == "ns", run
             rounds[name]["ns"].append(run["real_time"] / run["tasks"])
             for counter, scale in (("p50", 1e9), ("p99", 1e9), ("max", 1e9), ("cpu", 1e9),
-                                   ("peak_bytes", 1e-6), ("bytes_each", 1)):
+                                   ("peak_bytes", 1e-6), ("file_bytes", 1e-3), ("bytes_each", 1)):
                 if counter in run:
                     rounds[name][counter].append(run[counter] * scale)
         for name, quantities in rounds.items():
@@ -98,9 +98,10 @@ def table(context, samples, middle):
         beside = f"{raw.whole:.2f} tbb"
         rows.append((what, f"{ours.whole:.2f}", beside, ours, "", target))
 
-    def absolute(what, case, unit, target="", quantity="ns", scale=1.0, others=("tbb",)):
+    def absolute(what, case, unit, target="", quantity="ns", scale=1.0, others=("tbb",),
+                 ours="errgroup"):
         try:
-            ours = value(f"{case}/errgroup", quantity).scaled(scale)
+            ours = value(f"{case}/{ours}", quantity).scaled(scale)
         except Missing:
             return
         beside = []
@@ -117,6 +118,8 @@ def table(context, samples, middle):
 
     pair("10^6 empty tasks from one outside thread", "flat/empty", "<= 0.85")
     absolute("the same, peak memory of a process of its own", "flat/memory", "MB", "<= 10", "peak_bytes")
+    ratio("10^6 empty tasks, a queue of 64, to an unbounded raw group", "flat/empty/errgroup_queue", "flat/empty/tbb")
+    absolute("the same, peak memory", "flat/memory", "MB", "", "peak_bytes", ours="errgroup_queue")
     efficiency("tasks of 0.5 us from one outside thread, efficiency", "flat/spin_0.5us")
     efficiency("tasks of 1 us, efficiency", "flat/spin_1us", ">= 0.75")
     efficiency("tasks of 10 us, efficiency", "flat/spin_10us")
@@ -151,6 +154,21 @@ def table(context, samples, middle):
     absolute("the same, 99th percentile", "error_path/latency", "us", "", "p99", 1e-3)
     absolute("first failure (task 2,000) to wait returning, median", "error_path/latency_late", "us", "", "p50", 1e-3)
     absolute("10^6 tasks into a cancelled group, each", "error_path/refused", "ns", "<= 20")
+
+    pair("a group made and destroyed", "small/made")
+    pair("one task run and waited for, in a group that is kept", "small/one")
+    pair("wait of an idle group", "small/idle_wait")
+
+    absolute("cancel of one group beside 100, all with stop tokens", "many/cancel_100", "ns")
+    absolute("cancel of one group beside 100,000, all with stop tokens", "many/cancel_100k", "us", scale=1e-3)
+    for size, count in (("1k", "1,000"), ("4k", "4,000"), ("16k", "16,000")):
+        pair(f"{count} limited groups alive, each used once: a group, to a task_arena", f"many/limited_{size}")
+    for size, count in (("4k", "4,000"), ("16k", "16,000")):
+        ratio(f"a group of {count}, to a group of 1,000: 1 is linear",
+              f"many/limited_{size}/errgroup", "many/limited_1k/errgroup")
+
+    pair("a file with one group compiled", "program/compile")
+    absolute("a stripped program with one group, errgroup static", "program/size", "KB", "", "file_bytes")
 
     timers = ("schedgroup", "std_thread")
     sizes = (("1k", "10^3", 1e3), ("10k", "10^4", 1e4), ("100k", "10^5", 1e5), ("1m", "10^6", 1e6))
@@ -189,6 +207,8 @@ def label(name):
     case, contender = name.rsplit("/", 1)
     if case.endswith("_unlimited"):
         return "unlimited"
+    if case == "many/limited_1k" and contender == "errgroup":
+        return "of 1,000"
     return "without" if case.startswith("error_path/") and contender == "errgroup" else contender
 
 
@@ -286,7 +306,7 @@ def main():
         facts["load when it began"] = str(context["load_avg"][0])
         facts["rounds"] = str(max((len(q["ns"]) for q in samples.values()), default=0))
         with open(arguments.record + ".json", "w", encoding="utf-8") as file:
-            record = {"facts": facts, "per task: ns, cpu: ns, bytes_each; p50, p99, max: ns; peak_bytes: MB":
+            record = {"facts": facts, "per task: ns, cpu: ns, bytes_each; p50, p99, max: ns; peak_bytes: MB; file_bytes: KB":
                       {name: {quantity: [[float(f"{v:.5g}") for v in values] for values in rounds]
                               for quantity, rounds in quantities.items()}
                        for name, quantities in samples.items()}}
