@@ -85,13 +85,12 @@ group_core::~group_core() noexcept {
   bool const is_plain = &self == origin_.maker &&
                         (state.load(std::memory_order_acquire) & (eventful | stopped)) == 0 &&
                         !waiters_.any(true) && is_joined();
-  if (!is_plain) {
+  if (!is_plain) [[unlikely]] {
     end(self);
-    await_waiters(self);
   }
   // A canceller of the parent that finds the node pins it, under the frame's lock.
   detach();
-  if (!is_plain || is_pinned()) {
+  if (!is_plain || is_pinned()) [[unlikely]] {
     tidy_up();
   }
   if (queue* q = queue_.load(std::memory_order_relaxed)) {
@@ -99,7 +98,7 @@ group_core::~group_core() noexcept {
   }
 }
 
-void group_core::end(thread_state& self) noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::end(thread_state& self) noexcept {
   if (extras_ && extras_->on_stop) {
     extras_->on_stop.reset();
   }
@@ -110,9 +109,10 @@ void group_core::end(thread_state& self) noexcept {
     stop_all();
     join();
   }
+  await_waiters(self);
 }
 
-void group_core::tidy_up() noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::tidy_up() noexcept {
   timed* const t = timed_.load(std::memory_order_acquire);
   if (t != nullptr) {
     {
