@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errgroup/detail/cancel_node.hpp>
 
-#include <atomic>  // atomic, memory_order
+#include <atomic>   // memory_order
+#include <utility>  // exchange
 
 namespace errgroup::detail::inline ERRGROUP_PART {
 
 namespace {
 
-// Stacks are only ever added, so the list needs no lock.
-constinit std::atomic<frame_stack*> all_stacks{nullptr};
+#ifdef ERRGROUP_EXPLORED
+process_wide& the() noexcept { return *process_wide::of_this_run; }
+#else
+constinit process_wide the_process;
+process_wide& the() noexcept { return the_process; }
+#endif
 
 }  // namespace
 
-frame_stack* frame_stack::first() noexcept { return all_stacks.load(std::memory_order_seq_cst); }
+frame_stack* frame_stack::first() noexcept { return the().stacks.load(std::memory_order_seq_cst); }
 
 void frame_stack::publish() noexcept {
-  next = all_stacks.load(std::memory_order_relaxed);
-  while (!all_stacks.compare_exchange_weak(next, this, std::memory_order_seq_cst)) {
+  atomic<frame_stack*>& stacks = the().stacks;
+  next = stacks.load(std::memory_order_relaxed);
+  while (!stacks.compare_exchange_weak(next, this, std::memory_order_seq_cst)) {
     // `next` is the first stack now
   }
 }
@@ -63,17 +69,25 @@ bool cancel_node::stop(stopped_nodes& nodes) noexcept {
   }
   nodes.add(*this);
   if (has_children_.load(std::memory_order_seq_cst)) {
-    stop_children(nodes);
+    stop_children(nodes, *this);
   }
+  mark_swept(this, nodes.last());
   return true;
 }
 
-// Stops each child of a stopped group, in passes over all frames of the process, until a pass stops
-// no group that may have children of its own. If another thread stops a group at the same time,
+void cancel_node::mark_swept(cancel_node* from, cancel_node const* last) noexcept {
+  for (cancel_node* n = from; n != nullptr; n = n != last ? n->next_stopped : nullptr) {
+    n->is_swept_.store(true, std::memory_order_release);
+  }
+}
+
+// Stops each group below `top`, in passes over all frames of the process, until a pass finds no
+// group below which another group may be left. If another thread stops a group at the same time,
 // this thread may find that group's children, and stop them in its place.
-void cancel_node::stop_children(stopped_nodes& nodes) noexcept {
+void cancel_node::stop_children(stopped_nodes& nodes, cancel_node& top) noexcept {
   for (bool again = true; again;) {
     again = false;
+    cancel_node* const last = nodes.last();
     for (frame_stack* s = frame_stack::first(); s != nullptr; s = s->next) {
       for (task_frame* f = s->base.above.load(std::memory_order_acquire);
            f != nullptr && f->owner.load(std::memory_order_seq_cst) != nullptr;
@@ -85,21 +99,95 @@ void cancel_node::stop_children(stopped_nodes& nodes) noexcept {
           continue;
         }
         for (; child != nullptr; child = child->next_) {
-          if (child->is_stopped()) {
-            continue;
-          }
-          child->pin();
-          child->mark();
-          if ((child->state.fetch_or(stopped, std::memory_order_seq_cst) & stopped) != 0) {
-            child->unpin();
-            continue;
-          }
-          nodes.add(*child);
-          again = again || child->has_children_.load(std::memory_order_seq_cst);
+          again = child->stop_below(nodes) || again;
         }
       }
     }
+    mark_swept(&top, last);
+    if (again && last == nodes.last()) {
+      yield();  // to the thread that has stopped the others
+    }
   }
+}
+
+// Stops a child of a stopped group. Returns true if groups below it may be left. Under the lock of
+// the parent frame.
+bool cancel_node::stop_below(stopped_nodes& nodes) noexcept {
+  if ((state.load(std::memory_order_seq_cst) & stopped) == 0) {
+    pin();
+    mark();
+    if ((state.fetch_or(stopped, std::memory_order_seq_cst) & stopped) == 0) {
+      nodes.add(*this);
+    } else {
+      unpin();
+    }
+  }
+  return has_children_.load(std::memory_order_seq_cst) &&
+         !is_swept_.load(std::memory_order_acquire);
+}
+
+void cancel_node::await_unpinned() noexcept {
+  while (is_pinned()) {
+    if (stopped_nodes::withdraw(*this)) {
+      clean_up();
+    } else {
+      yield();
+    }
+  }
+}
+
+void stopped_nodes::clean_up() noexcept {
+  if (first_ != nullptr && first_->next_stopped == nullptr) {
+    std::exchange(first_, nullptr)->clean_up();  // no user code runs while another node waits
+    return;
+  }
+  {
+    spin_mutex::scoped_lock const held(the().clean_ups);
+    for (cancel_node* n = first_; n != nullptr; n = n->next_stopped) {
+      n->cleaner.store(this, std::memory_order_relaxed);
+    }
+  }
+  for (;;) {
+    cancel_node* n = nullptr;
+    {
+      spin_mutex::scoped_lock const held(the().clean_ups);
+      n = first_;
+      if (n == nullptr) {
+        return;
+      }
+      first_ = n->next_stopped;
+      n->cleaner.store(nullptr, std::memory_order_relaxed);
+    }
+    n->clean_up();
+  }
+}
+
+bool stopped_nodes::withdraw(cancel_node& node) noexcept {
+  if (node.cleaner.load(std::memory_order_relaxed) == nullptr) {
+    return false;
+  }
+  spin_mutex::scoped_lock const held(the().clean_ups);
+  stopped_nodes* const list = node.cleaner.load(std::memory_order_relaxed);
+  if (list == nullptr) {
+    return false;  // its turn has come meanwhile
+  }
+  node.cleaner.store(nullptr, std::memory_order_relaxed);
+  cancel_node** at = &list->first_;
+  while (*at != &node) {
+    at = &(*at)->next_stopped;
+  }
+  *at = node.next_stopped;
+  return true;
+}
+
+void cancel_node::hold() noexcept {
+  task_frame* const f = parent();
+  spin_mutex::scoped_lock held;
+  if (f != nullptr) {
+    held.acquire(f->lock);
+  }
+  is_swept_.store(true, std::memory_order_relaxed);
+  state.fetch_or(stopped, std::memory_order_seq_cst);
 }
 
 bool cancel_node::restart() noexcept {
@@ -108,6 +196,7 @@ bool cancel_node::restart() noexcept {
   if (f != nullptr) {
     held.acquire(f->lock);
   }
+  is_swept_.store(false, std::memory_order_relaxed);
   state.fetch_and(~stopped, std::memory_order_seq_cst);
   if (f == nullptr || parent() != f) {
     return false;

@@ -6,7 +6,7 @@
 #include <tbb/task.h>  // current_context
 
 #include <memory>     // make_unique
-#include <mutex>      // scoped_lock
+#include <mutex>      // defer_lock, scoped_lock, unique_lock
 #include <new>        // bad_alloc, nothrow
 #include <optional>   // optional
 #include <stdexcept>  // invalid_argument, logic_error
@@ -198,6 +198,13 @@ void group_core::reset() {
     t->expired = false;
   }
   await_waiters(self);
+  {
+    std::unique_lock guard(bound_groups::lock, std::defer_lock);
+    if (origin_.is_bound) {
+      guard.lock();
+    }
+    hold();
+  }
   await_unpinned();
   // The old errors are destroyed at the end of this function: the destructor of an exception may
   // use the group.

@@ -25,7 +25,7 @@
 #include <stop_token>    // stop_callback, stop_source, stop_token
 #include <system_error>  // errc, error_code
 #include <thread>        // thread
-#include <utility>       // in_place
+#include <utility>       // in_place, move
 #include <vector>        // vector
 
 namespace {
@@ -1052,6 +1052,26 @@ TEST_F(GroupCancel, C3_a_group_is_destroyed_elsewhere_while_the_task_that_made_i
     EXPECT_FALSE(outer.wait());
     destroyer.join();
   }
+}
+
+TEST_F(GroupCancel, C2_W1_a_skipped_task_may_own_a_group_that_is_cancelled_with_it) {
+  support::watchdog const guard("a cancellation that destroys a group which it has cancelled");
+  gate started("the task to make the group");
+  gate go;
+  errgroup::group outer({.limit = 1});
+  std::thread other([&] {
+    started.wait();
+    outer.cancel();
+    go.open();
+  });
+  outer.run([&] {
+    auto inner = std::make_unique<errgroup::group>();
+    outer.run([owned = std::move(inner)] { owned->run([] {}); });
+    started.open();
+    go.wait();
+  });
+  EXPECT_EQ(outer.wait(), errc::canceled);
+  other.join();
 }
 
 }  // namespace

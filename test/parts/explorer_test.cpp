@@ -169,4 +169,19 @@ TEST(Explorer, Counts_the_schedules) {
   EXPECT_EQ(cut.runs, 3U);
 }
 
+TEST(Explorer, A_change_just_before_a_yield_is_no_deadlock) {
+  auto const found = explore([](scenario& s) {
+    auto taken = std::make_shared<explored::atomic<bool>>(false);
+    for (int i = 0; i != 2; ++i) {
+      s.thread([taken] {
+        while (taken->exchange(true)) {
+          explored::yield();
+        }
+        taken->store(false);
+      });
+    }
+  });
+  EXPECT_TRUE(found) << found.what << ": " << found.schedule;
+}
+
 }  // namespace

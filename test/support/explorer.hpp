@@ -79,6 +79,8 @@ struct fiber {
   std::deque<delayed_store> delayed;
   std::function<bool()> may_go_on;  // empty: it can run
   bool yields = false;              // until another thread has changed something
+  std::uint64_t own_changes = 0;    // what this thread has changed
+  std::uint64_t seen = 0;           // others' changes when it went on after its last yield
   bool ended = false;
 };
 
@@ -142,6 +144,10 @@ class engine {
 
   /// Something has changed: threads that yield may look again.
   void changed() {
+    ++changes_;
+    if (in_thread()) {
+      ++running().own_changes;
+    }
     for (fiber& f : fibers_) {
       f.yields = false;
     }
@@ -274,6 +280,16 @@ class engine {
       }
     }
     if (n == 0) {
+      // A change may have come between the last look of a thread and its yield.
+      for (fiber& f : fibers_) {
+        std::uint64_t const others = changes_ - f.own_changes;
+        if (f.yields && f.seen != others) {
+          f.seen = others;
+          f.yields = false;
+          switch_to_next(must_leave);
+          return;
+        }
+      }
       // What other processors still hold back becomes visible in the end.
       for (fiber& f : fibers_) {
         if (!f.delayed.empty()) {
@@ -371,6 +387,7 @@ class engine {
   int delays_left_ = 0;
   std::deque<fiber> fibers_;
   std::size_t running_ = none;
+  std::uint64_t changes_ = 0;  // in this run
   ucontext_t main_{};
   std::string failure_;
   std::unordered_set<void const*> live_;
@@ -407,6 +424,7 @@ inline void detail::engine::run(std::function<void(scenario&)> const& set_up) {
   position_ = 0;
   preemptions_left_ = bounds_.preemptions;
   delays_left_ = bounds_.delays;
+  changes_ = 0;
 
   scenario s(*this);
   set_up(s);

@@ -39,8 +39,14 @@ class stopped_nodes;
 /// barrier (`fence_after_lock`), and `stopped` is set by a sequentially consistent operation: if
 /// the canceller sees the old value, the child's thread sees `stopped`.
 ///
-/// Lock order: at most one frame's lock is held at a time. Under it, there is no user code, no call
-/// of oneTBB, no allocation and no other lock. `mark` and `is_busy` are called under it.
+/// If a canceller finds a child that another canceller has stopped, the groups below that child may
+/// not be stopped yet, and this canceller may have passed their frames. So it makes further passes
+/// until the child is *swept*: its canceller has made a pass over all frames since it was stopped.
+/// A canceller marks its nodes after each pass, so two cancellers do not wait for each other.
+///
+/// Lock order: at most one frame's lock, or the lock of the lists (`clean_ups`), is held at a time.
+/// Under it, there is no user code, no call of oneTBB, no allocation and no other lock. `mark` and
+/// `is_busy` are called under it.
 ///
 /// May be destroyed when it is detached, and `await_unpinned` has returned after that.
 class cancel_node {
@@ -65,8 +71,12 @@ class cancel_node {
   /// `interrupt` and `clean_up` of the list.
   [[nodiscard]] bool stop(stopped_nodes& nodes) noexcept;
 
-  /// Takes `stopped` back. Returns true if the group of the parent's task is stopped: the caller
-  /// has to stop this node again. No thread has the node pinned, and none stops it.
+  /// Makes each canceller pass over the node until `restart`. Comes before `await_unpinned` if the
+  /// group is made as new afterwards. No group is below the node.
+  void hold() noexcept;
+
+  /// Takes `stopped` and `hold` back. Returns true if the group of the parent's task is stopped:
+  /// the caller has to stop this node again. No thread has the node pinned.
   [[nodiscard]] bool restart() noexcept;
 
   /// Keeps the node from being destroyed or reset. The caller knows that it is alive now.
@@ -76,12 +86,11 @@ class cancel_node {
   [[nodiscard]] bool is_pinned() const noexcept {
     return pins_.load(std::memory_order_acquire) != 0;
   }
-  /// Returns when no thread has the node pinned. Not for a thread that has it pinned.
-  void await_unpinned() const noexcept {
-    while (is_pinned()) {
-      yield();
-    }
-  }
+  /// Returns when no thread has the node pinned. If the node waits in the list of a canceller that
+  /// runs user code for other nodes, takes the node out, and runs its `clean_up` here: that user
+  /// code may be what calls, or may wait for the caller. Otherwise not for a thread that has the
+  /// node pinned.
+  void await_unpinned() noexcept;
 
   [[nodiscard]] bool is_stopped() const noexcept {
     return (state.load(std::memory_order_acquire) & stopped) != 0;
@@ -111,7 +120,8 @@ class cancel_node {
   virtual void clean_up() noexcept = 0;
 
   atomic<std::uint32_t> state{0};
-  cancel_node* next_stopped = nullptr;  // belongs to the thread that has stopped the node
+  cancel_node* next_stopped = nullptr;      // belongs to the thread that has stopped the node
+  atomic<stopped_nodes*> cleaner{nullptr};  // in whose `clean_up` it waits; set under `clean_ups`
 
  protected:
   cancel_node() noexcept = default;
@@ -125,7 +135,10 @@ class cancel_node {
   [[nodiscard]] virtual bool is_busy() const noexcept = 0;
   /// Waits for the group's tasks.
   virtual void join() noexcept = 0;
-  static void stop_children(stopped_nodes& nodes) noexcept;
+
+  static void stop_children(stopped_nodes& nodes, cancel_node& top) noexcept;
+  [[nodiscard]] bool stop_below(stopped_nodes& nodes) noexcept;
+  static void mark_swept(cancel_node* from, cancel_node const* last) noexcept;
   void unlink(task_frame& parent) noexcept;
 
   atomic<task_frame*> parent_{nullptr};
@@ -133,6 +146,7 @@ class cancel_node {
   cancel_node* next_ = nullptr;
   atomic<std::uint32_t> pins_{0};
   atomic<bool> has_children_{false};  // a task of the group has made a group
+  atomic<bool> is_swept_{false};      // the groups below are stopped, too; false if not stopped
 };
 
 inline bool cancel_node::attach(task_frame& frame) noexcept {
@@ -156,7 +170,7 @@ inline void cancel_node::unlink(task_frame& parent) noexcept {
   if (previous_ != nullptr) {
     previous_->next_ = next_;
   } else {
-    parent.children.store(next_, std::memory_order_relaxed);
+    parent.children.store(next_, std::memory_order_release);  // with task_frame::is_kept
   }
   if (next_ != nullptr) {
     next_->previous_ = previous_;
@@ -201,6 +215,8 @@ class stopped_nodes {
     last_ = &n;
   }
 
+  [[nodiscard]] cancel_node* last() const noexcept { return first_ == nullptr ? nullptr : last_; }
+
   /// Cancels the contexts and wakes the sleepers of the nodes after `last`, which were added since
   /// a previous call returned; null: of all nodes. Returns the last node.
   cancel_node* interrupt(cancel_node* last) const noexcept {
@@ -213,12 +229,11 @@ class stopped_nodes {
   }
 
   /// Runs the user code that the cancellation leaves, and unpins the nodes: each may be gone
-  /// afterwards.
-  void clean_up() noexcept {
-    while (first_ != nullptr) {
-      std::exchange(first_, first_->next_stopped)->clean_up();
-    }
-  }
+  /// afterwards. `await_unpinned` of another node in the list may take that node out meanwhile.
+  void clean_up() noexcept;
+
+  /// Takes a node out of the list in whose `clean_up` it waits, if there is one. Threads: any.
+  [[nodiscard]] static bool withdraw(cancel_node& node) noexcept;
 
  private:
   cancel_node* first_ = nullptr;

@@ -52,6 +52,16 @@ struct task_frame {
   queue_life pool;                                    // limited group whose arena this is in
   task_frame* below = nullptr;
   atomic<task_frame*> above{nullptr};
+
+  /// True if the task has to call `cancel_node::end_task` before it ends. If the last child was
+  /// detached by another thread, a third thread may still have the task pinned. Threads: the
+  /// frame's.
+  [[nodiscard]] bool is_kept() const noexcept {
+    // acquire: what cancellers have read from the owner, on their way to the children, comes before
+    // the end of the task.
+    return children.load(std::memory_order_acquire) != nullptr ||
+           pins.load(std::memory_order_acquire) != 0;
+  }
 };
 
 /// The frames of one thread, the lowest of which stands for "no task". Recycled when the thread
@@ -65,6 +75,16 @@ struct frame_stack {
   [[nodiscard]] static frame_stack* first() noexcept;
   /// Adds this stack to the list of all stacks, for ever.
   void publish() noexcept;
+};
+
+/// What the threads of the process share.
+struct process_wide {
+  atomic<frame_stack*> stacks{nullptr};  // only ever added to, so the list needs no lock
+  spin_mutex clean_ups;                  // guards the lists of `stopped_nodes::clean_up`
+
+#ifdef ERRGROUP_EXPLORED
+  static inline process_wide* of_this_run = nullptr;  // a test provides one for each run
+#endif
 };
 
 }  // namespace errgroup::detail::inline ERRGROUP_PART

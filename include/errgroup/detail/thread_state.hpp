@@ -90,7 +90,7 @@ class task_scope {
   task_scope& operator=(task_scope const&) = delete;
   ~task_scope() {
     task_frame& f = *self_.top;
-    if (f.children.load(std::memory_order_relaxed) != nullptr) [[unlikely]] {
+    if (f.is_kept()) [[unlikely]] {
       end_task(f);
     }
     f.owner.store(nullptr, std::memory_order_relaxed);
