@@ -5,7 +5,7 @@
 // What the files that make up errgroup::group share.
 
 #include "error_list.hpp"
-#include "queue.hpp"
+#include "task_queue.hpp"
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/detail/submit.hpp>
@@ -108,16 +108,16 @@ class group_core::waiting {
 
 /// A thread that takes tasks from a queue.
 struct group_core::session {
-  explicit session(helper h) noexcept : who(h) {}
+  explicit session(session_kind k) noexcept : kind(k) {}
 
-  helper who;
+  session_kind kind;
   node* next = nullptr;                                // taken, and not run yet
   batch taken;                                         // with that
   std::size_t done = 0;                                // tasks of the batch that are finished
-  bool call = false;                                   // a ticket is to be sent
+  bool call = false;                                   // a request is to be sent
   bool over = false;                                   // it has left the queue
   bool retires = false;                                // it leaves although there is work
-  bool stays = false;                                  // … and is its ticket now
+  bool stays = false;                                  // … and is its request now
   bool idle = false;                                   // … as the last one
   clock::time_point until = clock::time_point::max();  // a `timed` one leaves then
   std::atomic<bool> const* end = nullptr;              // … or when this is true, if there is one
@@ -254,7 +254,7 @@ class passing_by {
   bool was_alone_;
 };
 
-/// Where tickets go that have no better place: an arena like any outside thread's.
+/// Where requests go that have no better place: an arena like any outside thread's.
 tbb::task_arena& default_arena();
 
 }  // namespace errgroup::detail

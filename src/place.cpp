@@ -114,7 +114,7 @@ bool group_core::is_inside(thread_state const& self) const noexcept {
     }
   }
   // A thread that waits from outside, in the arena of a limited group, runs any task of the arena.
-  queue const* const pool = self.top->pool.of;
+  task_queue const* const pool = self.top->pool.of;
   return pool != nullptr && is_below(pool->owner);
 }
 
@@ -160,7 +160,7 @@ tbb::task_group_context& group_core::context() noexcept {
     bind(this_thread(), tbb::task::current_context());
   }
   if ((state.fetch_or(context_given, std::memory_order_relaxed) & context_given) == 0) {
-    if (queue* const q = queue_.load(std::memory_order_acquire)) {
+    if (task_queue* const q = queue_.load(std::memory_order_acquire)) {
       // Sleepers that no poller watches for a cancellation of the context.
       wake_list awake;
       lock_type lock(q->lock);

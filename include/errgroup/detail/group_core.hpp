@@ -272,13 +272,13 @@ class group_core final : public cancel_node {
   void clean_up() noexcept override;
 
  private:
-  struct timed;         // its deadline, and tasks that are not due
+  struct deadlines;     // its deadline, and tasks that are not due
   class watched;        // what the timer's thread looks at for a sleeping thread
   struct extras;        // what only some groups have: limit, name, arena, a stop token's callback
   struct token_link;    // the stop token, from the first call of `get_stop_token` on
   struct bound_groups;  // all groups with a bound context and a token
   struct forgotten;
-  struct ticket;
+  struct request;
   struct session;
   class waiting;
   template <class F>
@@ -287,7 +287,7 @@ class group_core final : public cancel_node {
   class spawned;
 
   enum class path : std::uint8_t { queue, spawn };
-  enum class helper : std::uint8_t { runner, waiter, submitter, timed };
+  enum class session_kind : std::uint8_t { runner, waiter, submitter, timed };
 
   explicit group_core(bool belongs);  // to the task in which it is made
 
@@ -303,7 +303,7 @@ class group_core final : public cancel_node {
 
   // What the templates need of the sources.
   ERRGROUP_API path route(thread_state& self);
-  [[nodiscard]] ERRGROUP_API static std::size_t queued(queue const& q) noexcept;
+  [[nodiscard]] ERRGROUP_API static std::size_t queued(task_queue const& q) noexcept;
   ERRGROUP_API void submit(thread_state& self, node* n) noexcept;
   ERRGROUP_API void prepare_queue(thread_state& self);
   ERRGROUP_API void defer(thread_state& self, node* n, clock::time_point due);
@@ -331,7 +331,7 @@ class group_core final : public cancel_node {
   }
   /// So many tasks were submitted, but for those from tasks of a group without a limit.
   [[nodiscard]] std::size_t submitted() const noexcept {
-    queue const* const q = queue_.load(std::memory_order_acquire);
+    task_queue const* const q = queue_.load(std::memory_order_acquire);
     return spawns_.all() + (q != nullptr ? queued(*q) : 0);
   }
   /// True if only the thread that made the group has submitted tasks, and all of them to oneTBB.
@@ -374,10 +374,10 @@ class group_core final : public cancel_node {
   void tidy_up() noexcept;
   void start_timeout();
   [[nodiscard]] bool is_joined() const noexcept {
-    queue const* const q = queue_.load(std::memory_order_acquire);
+    task_queue const* const q = queue_.load(std::memory_order_acquire);
     return spawns_.is_joined() && (q == nullptr || is_joined(*q));
   }
-  [[nodiscard]] static bool is_joined(queue const& q) noexcept;
+  [[nodiscard]] static bool is_joined(task_queue const& q) noexcept;
   void notice_at_home() noexcept;
   [[nodiscard]] bool is_context_given() const noexcept {
     return (state.load(std::memory_order_relaxed) & context_given) != 0;
@@ -394,19 +394,19 @@ class group_core final : public cancel_node {
   void enter_pool(Wait const& wait_there) noexcept;
   void await_waiters(thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() noexcept;
-  void sleep(queue& q, spin_mutex::scoped_lock& lock, sleeper& s, bool is_watched) noexcept;
-  std::uint64_t drain_and_sleep(queue& q) noexcept;
+  void sleep(task_queue& q, spin_mutex::scoped_lock& lock, sleeper& s, bool is_watched) noexcept;
+  std::uint64_t drain_and_sleep(task_queue& q) noexcept;
   [[nodiscard]] bool helps() const noexcept;
   [[nodiscard]] bool engine_is_idle() noexcept;
-  [[nodiscard]] bool is_to_be_watched(queue const& q) const noexcept;
+  [[nodiscard]] bool is_to_be_watched(task_queue const& q) const noexcept;
   [[nodiscard]] static bool is_needed(thread_state& self) noexcept;
 
   // timed.cpp
-  timed& time_part();
-  void dispatch(timed& t, clock::time_point now) noexcept;
-  void append_due(queue& q, spin_mutex::scoped_lock& lock, timed_task const& task) noexcept;
-  void expire(timed& t) noexcept;
-  void drop_timed(queue& q) noexcept;
+  deadlines& deadline_part();
+  void dispatch(deadlines& t, clock::time_point now) noexcept;
+  void append_due(task_queue& q, spin_mutex::scoped_lock& lock, timed_task const& task) noexcept;
+  void expire(deadlines& t) noexcept;
+  void drop_timed(task_queue& q) noexcept;
 
   // place.cpp
   void attach_to_task();
@@ -418,31 +418,32 @@ class group_core final : public cancel_node {
 
   // schedule.cpp
   void make_queue(thread_state& self);
-  void set_limits(thread_state& self, queue& q);
-  void append(thread_state& self, queue& q, spin_mutex::scoped_lock& lock, node* n) noexcept;
-  void number(queue& q, node& n) const noexcept;
-  bool make_room(thread_state& self, queue& q, spin_mutex::scoped_lock& lock, node* n) noexcept;
-  void close(queue& q) noexcept;
-  void drop_waiting(queue& q) noexcept;
-  [[nodiscard]] static bool wants_more(queue const& q, session const& s) noexcept;
+  void set_limits(thread_state& self, task_queue& q);
+  void append(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock, node* n) noexcept;
+  void number(task_queue& q, node& n) const noexcept;
+  bool make_room(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock,
+                 node* n) noexcept;
+  void close(task_queue& q) noexcept;
+  void drop_waiting(task_queue& q) noexcept;
+  [[nodiscard]] static bool wants_more(task_queue const& q, session const& s) noexcept;
   [[nodiscard]] static bool has_time(session const& s) noexcept;
-  void launch_ticket(queue& q) noexcept;
-  bool queue_ticket(ticket const& t);
-  static bool resend_ticket(queue& outer, ticket const& t) noexcept;
-  static void strand(queue& q) noexcept;
-  static void spawn_ticket(ticket const& t, queue& q);
-  static bool watch(queue& q, queue_life life, int& looks) noexcept;
-  static void use_ticket(queue_life life) noexcept;
-  static void consume_ticket(node& n, group_core* runner) noexcept;
+  void send_request(task_queue& q) noexcept;
+  bool queue_request(request const& t);
+  static bool reuse_request(task_queue& outer, request const& t) noexcept;
+  static void strand(task_queue& q) noexcept;
+  static void spawn_request(request const& t, task_queue& q);
+  static bool watch(task_queue& q, queue_life life, int& looks) noexcept;
+  static void answer(queue_life life) noexcept;
+  static void consume_request(node& n, group_core* runner) noexcept;
   static bool is_task(node const& n) noexcept;
-  static void take(queue& q, session& s) noexcept;
-  static void begin_session(queue& q, session& s) noexcept;
-  static void end_session(queue& q, session& s, wake_list& awake) noexcept;
-  void run_session(queue& q, session& s) noexcept;
-  void drain(queue& q, session& s) noexcept;
-  static void awake_now(wake_list& awake, spin_mutex::scoped_lock& lock, queue& q) noexcept;
-  static void finish(queue& q, session& s, node* n, wake_list& awake) noexcept;
-  static void finish(queue& q, node* n, wake_list& awake) noexcept;
+  static void take(task_queue& q, session& s) noexcept;
+  static void begin_session(task_queue& q, session& s) noexcept;
+  static void end_session(task_queue& q, session& s, wake_list& awake) noexcept;
+  void run_session(task_queue& q, session& s) noexcept;
+  void drain(task_queue& q, session& s) noexcept;
+  static void awake_now(wake_list& awake, spin_mutex::scoped_lock& lock, task_queue& q) noexcept;
+  static void finish(task_queue& q, session& s, node* n, wake_list& awake) noexcept;
+  static void finish(task_queue& q, node* n, wake_list& awake) noexcept;
   void drop(node& n) noexcept;
   void run_inline(node& n) noexcept;
 
@@ -454,9 +455,9 @@ class group_core final : public cancel_node {
   waiter_count waiters_;
   spawn_count spawns_;
   std::atomic<std::size_t> skipped_{0};
-  std::atomic<queue*> queue_{nullptr};
+  std::atomic<task_queue*> queue_{nullptr};
   mutable std::atomic<token_link*> token_{nullptr};
-  std::atomic<timed*> timed_{nullptr};
+  std::atomic<deadlines*> deadline_{nullptr};
   extras* extras_ = nullptr;
   queue_life const* pool_ = nullptr;  // of a group with an arena of its own: its queue
   detail::first_error first_;

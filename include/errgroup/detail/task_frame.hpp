@@ -13,12 +13,12 @@
 
 namespace errgroup::detail {
 
-struct queue;
+struct task_queue;
 
 /// A life of a `queue`: the queue and the serial number it has while it serves one group. Queues
 /// are recycled and never freed, so a life that is over can be told from one that is not.
 struct queue_life {
-  queue* of = nullptr;
+  task_queue* of = nullptr;
   std::uint64_t serial = 0;
 
   friend bool operator==(queue_life const&, queue_life const&) = default;

@@ -17,12 +17,12 @@ namespace errgroup::detail {
 /// What the library keeps for a thread. Recycled when the thread ends, never freed: other threads
 /// walk through the frames at any time.
 struct thread_state : frame_stack {
-  node_stack nodes;               // free nodes
-  queue* spare_queue = nullptr;   // a free queue
-  std::uint64_t tasks_begun = 0;  // by this thread
-  bool is_alone = false;          // no other thread would take what this thread spawns
-  bool lacks_workers = false;     // the answer of `has_no_workers` …
-  std::uint64_t asked_at = 0;     // … when so many tasks had begun
+  node_stack nodes;                   // free nodes
+  task_queue* spare_queue = nullptr;  // a free queue
+  std::uint64_t tasks_begun = 0;      // by this thread
+  bool is_alone = false;              // no other thread would take what this thread spawns
+  bool lacks_workers = false;         // the answer of `has_no_workers` …
+  std::uint64_t asked_at = 0;         // … when so many tasks had begun
   thread_state* next_free = nullptr;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "queue.hpp"
+#include "task_queue.hpp"
 
 #include <algorithm>  // max, pop_heap, push_heap
 #include <memory>     // make_unique
@@ -9,7 +9,7 @@ namespace errgroup::detail {
 namespace {
 
 spin_mutex free_queues_lock;
-queue* free_queues = nullptr;
+task_queue* free_queues = nullptr;
 
 // Of a queue's nodes, so many are kept for the next groups, 64 KiB; the others go back to the heap.
 constexpr std::size_t most_kept_nodes = 1024;
@@ -18,7 +18,7 @@ constexpr std::size_t most_kept_due = 64;
 
 }  // namespace
 
-queue& take_queue(thread_state& self, group_core& owner) {
+task_queue& take_queue(thread_state& self, group_core& owner) {
   if (self.spare_queue == nullptr) {
     spin_mutex::scoped_lock guard(free_queues_lock);
     self.spare_queue = free_queues;
@@ -29,14 +29,14 @@ queue& take_queue(thread_state& self, group_core& owner) {
   if (self.spare_queue == nullptr) {
     // Its first page comes with it.
     auto first = std::make_unique<node>();
-    auto* const q = new queue;
+    auto* const q = new task_queue;
     q->head = q->tail = page::make(first.release());
     self.spare_queue = q;
   }
   return *try_take_queue(self, owner);
 }
 
-void queue::acquire_for_due(spin_mutex::scoped_lock& held, std::vector<timed_task>& memory) {
+void task_queue::acquire_for_due(spin_mutex::scoped_lock& held, std::vector<timed_task>& memory) {
   for (;;) {
     held.acquire(lock);
     std::size_t const capacity = due_tasks.capacity();
@@ -54,14 +54,14 @@ void queue::acquire_for_due(spin_mutex::scoped_lock& held, std::vector<timed_tas
   }
 }
 
-void queue::push_due(timed_task const& t) noexcept {
+void task_queue::push_due(timed_task const& t) noexcept {
   due_tasks.push_back(t);
   std::push_heap(due_tasks.begin(), due_tasks.end());
   due.store(due.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   count(1);
 }
 
-node* queue::pop_due() noexcept {
+node* task_queue::pop_due() noexcept {
   if (due_tasks.empty()) {
     return nullptr;
   }
@@ -75,25 +75,25 @@ node* queue::pop_due() noexcept {
 
 namespace {
 
-[[gnu::noinline, gnu::cold]] void give_memory_back(queue& q) noexcept {
+[[gnu::noinline, gnu::cold]] void give_memory_back(task_queue& q) noexcept {
   std::vector<timed_task>().swap(q.due_tasks);
 }
 
 }  // namespace
 
-void put_queue(thread_state& self, queue& q) noexcept {
-  // A ticket that comes right now may have the lock, and find that nothing waits here; it touches
+void put_queue(thread_state& self, task_queue& q) noexcept {
+  // A request that comes right now may have the lock, and find that nothing waits here; it touches
   // nothing but atomics then. All else was left behind by those who took tasks from here.
   q.serial.store(q.serial.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  q.ticket.store(false, std::memory_order_relaxed);
+  q.request.store(false, std::memory_order_relaxed);
   q.stranded.store(false, std::memory_order_relaxed);
-  if (q.slots != queue::many || q.room != static_cast<std::size_t>(-1) || q.closed ||
+  if (q.slots != task_queue::many || q.room != static_cast<std::size_t>(-1) || q.closed ||
       q.has_work()) {
     spin_mutex::scoped_lock guard(q.lock);
     q.closed = false;
-    q.slots = queue::many;
+    q.slots = task_queue::many;
     q.room = static_cast<std::size_t>(-1);
-    // Tickets of groups that were made in this one, and that came too late.
+    // Requests of groups that were made in this one, and that came too late.
     while (node* late = q.pop()) {
       late->consume(*late, nullptr);
       q.spare.push(late);
@@ -118,7 +118,7 @@ void put_queue(thread_state& self, queue& q) noexcept {
   free_queue(&q);
 }
 
-void free_queue(queue* q) noexcept {
+void free_queue(task_queue* q) noexcept {
   spin_mutex::scoped_lock guard(free_queues_lock);
   q->next_free = free_queues;
   free_queues = q;

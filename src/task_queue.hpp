@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef ERRGROUP_SRC_QUEUE_HPP
-#define ERRGROUP_SRC_QUEUE_HPP
+#ifndef ERRGROUP_SRC_TASK_QUEUE_HPP
+#define ERRGROUP_SRC_TASK_QUEUE_HPP
 
+#include "sleeper.hpp"
 #include <errgroup/clock.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
@@ -23,73 +24,6 @@
 #include <vector>     // vector
 
 namespace errgroup::detail {
-
-/// A thread that waits for a queue: for the end of all its tasks, for something to do, or for room.
-///
-/// It waits in oneTBB's dispatch loop, where it runs whatever its arena has: what tasks started
-/// may sit in this very thread's deque. A group that is isolated sleeps instead.
-class sleeper {
- public:
-  /// What it is woken for, beside the end.
-  enum what : std::uint8_t { nothing, work, room };
-
-  sleeper(bool helps, what wanted) noexcept : wanted_(wanted) {
-    if (helps) {
-      try {
-        latch_.emplace();
-        held_ = latch_->defer([] {});
-      } catch (std::bad_alloc const&) {
-        latch_.reset();
-      }
-    }
-  }
-  sleeper(sleeper const&) = delete;
-  sleeper& operator=(sleeper const&) = delete;
-
-  /// Returns when somebody let go of it.
-  void sleep() noexcept {
-    if (latch_) {
-      latch_->wait();
-    } else {
-      woken_.wait(0, std::memory_order_acquire);
-    }
-  }
-
- private:
-  friend struct queue;
-  friend class wake_list;
-
-  std::optional<tbb::task_group> latch_;
-  tbb::task_handle held_;
-  std::atomic<int> woken_{0};
-  what wanted_;
-  sleeper* next_ = nullptr;
-};
-
-/// Sleepers that are to be woken once the queue's lock is released: waking one takes oneTBB's
-/// locks. Each stays where it is until it is woken, and may be gone right after.
-class wake_list {
- public:
-  wake_list() = default;
-  wake_list(wake_list const&) = delete;
-  wake_list& operator=(wake_list const&) = delete;
-  ~wake_list() { now(); }
-
-  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
-
-  /// Wakes them. Not under a lock.
-  void now() noexcept {
-    while (first_ != nullptr) {
-      sleeper* s = std::exchange(first_, first_->next_);
-      tbb::task_handle{std::move(s->held_)};  // the latch opens
-    }
-  }
-
- private:
-  friend struct queue;
-
-  sleeper* first_ = nullptr;
-};
 
 /// Tasks that a thread has taken as a whole, a page of them, to run them one after the other
 /// without coming back to the queue each time. Others, who find the queue empty, may still take
@@ -123,7 +57,7 @@ class batch {
   }
 
  private:
-  friend struct queue;
+  friend struct task_queue;
 
   [[nodiscard]] bool has_work() const noexcept {
     return page_->claimed.load(std::memory_order_relaxed) < page::capacity;
@@ -157,12 +91,12 @@ struct timed_task {
 ///
 /// The tasks are in pages, of which there is always at least one. Tasks that are due are in a heap,
 /// and are taken before the tasks in the pages.
-struct alignas(64) queue {
+struct alignas(64) task_queue {
   static constexpr int many = std::numeric_limits<int>::max();
 
   // What every submission and every task changes is in one cache line.
   spin_mutex lock;
-  std::atomic<bool> ticket{false};        // somebody was asked to come, and has not come yet
+  std::atomic<bool> request{false};       // somebody was asked to come, and has not come yet
   std::atomic<bool> stranded{false};      // it is where nobody may come for it
   bool closed = false;                    // new tasks are skipped
   std::uint8_t head_at = 0;               // the first task in the first page
@@ -181,7 +115,7 @@ struct alignas(64) queue {
   std::size_t room = static_cast<std::size_t>(-1);  // for so many unfinished tasks
   sleeper* sleepers = nullptr;
   group_core* owner = nullptr;
-  queue* next_free = nullptr;
+  task_queue* next_free = nullptr;
   std::atomic<std::uint64_t> serial{1};  // of this life
   std::size_t guests = 0;                // threads that use what the owner has
   std::size_t timed = 0;                 // tasks that are not due yet
@@ -211,15 +145,15 @@ struct alignas(64) queue {
     return false;
   }
   [[nodiscard]] bool may_start() const noexcept {
-    // In this order: a late ticket may look while the next group sets `slots`, but there is no
+    // In this order: a late request may look while the next group sets `slots`, but there is no
     // work.
     return has_work() && running.load(std::memory_order_relaxed) < slots;
   }
   /// True if somebody should be called; the caller has to see to it then.
-  [[nodiscard]] bool take_ticket() noexcept {
-    bool const call = !ticket.load(std::memory_order_relaxed) && may_start();
+  [[nodiscard]] bool take_request() noexcept {
+    bool const call = !request.load(std::memory_order_relaxed) && may_start();
     if (call) {
-      ticket.store(true, std::memory_order_relaxed);
+      request.store(true, std::memory_order_relaxed);
     }
     return call;
   }
@@ -471,11 +405,11 @@ struct alignas(64) queue {
 };
 
 /// A queue for `owner`, from those that are free. Throws `std::bad_alloc`.
-[[nodiscard]] queue& take_queue(thread_state& self, group_core& owner);
+[[nodiscard]] task_queue& take_queue(thread_state& self, group_core& owner);
 
 /// The same, from what this thread has at hand; null if it has nothing.
-[[nodiscard]] inline queue* try_take_queue(thread_state& self, group_core& owner) noexcept {
-  queue* const q = std::exchange(self.spare_queue, nullptr);
+[[nodiscard]] inline task_queue* try_take_queue(thread_state& self, group_core& owner) noexcept {
+  task_queue* const q = std::exchange(self.spare_queue, nullptr);
   if (q != nullptr) {
     // Nobody else knows this life of it yet.
     q->owner = &owner;
@@ -510,19 +444,19 @@ class queue_guest {
   }
 
   explicit operator bool() const noexcept { return at_ != nullptr; }
-  queue& operator*() const noexcept { return *at_; }
-  queue* operator->() const noexcept { return at_; }
+  task_queue& operator*() const noexcept { return *at_; }
+  task_queue* operator->() const noexcept { return at_; }
 
  private:
-  queue* at_ = nullptr;
+  task_queue* at_ = nullptr;
 };
 
 /// Ends the life of a queue that is idle.
-void put_queue(thread_state& self, queue& q) noexcept;
+void put_queue(thread_state& self, task_queue& q) noexcept;
 
 /// Gives a free queue to all threads.
-void free_queue(queue* q) noexcept;
+void free_queue(task_queue* q) noexcept;
 
 }  // namespace errgroup::detail
 
-#endif  // ERRGROUP_SRC_QUEUE_HPP
+#endif  // ERRGROUP_SRC_TASK_QUEUE_HPP

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef ERRGROUP_SRC_TIMED_HPP
-#define ERRGROUP_SRC_TIMED_HPP
+#ifndef ERRGROUP_SRC_DEADLINE_HPP
+#define ERRGROUP_SRC_DEADLINE_HPP
 
 #include "cleanup.hpp"
 #include "group_parts.hpp"
@@ -14,7 +14,7 @@
 namespace errgroup::detail {
 
 /// What a group has that has to do with time: its deadline, and the tasks that are not due yet.
-struct group_core::timed final : alarm {
+struct group_core::deadlines final : alarm {
   /// The groups that a passed deadline has stopped, and the user code that they leave. The groups
   /// are pinned until a cleanup thread has run it.
   struct leftover : cleanup {
@@ -28,7 +28,7 @@ struct group_core::timed final : alarm {
     stopped_nodes nodes;
   };
 
-  explicit timed(group_core& g) noexcept(false) : owner(g) {}
+  explicit deadlines(group_core& g) noexcept(false) : owner(g) {}
 
   void ring(clock::time_point now) noexcept override { owner.dispatch(*this, now); }
 
@@ -64,7 +64,7 @@ struct group_core::timed final : alarm {
 /// of the group, and whether a test's clock that moves on by itself may do so.
 class group_core::watched final : public polled {
  public:
-  watched(group_core& g, queue& q, sleeper& s) : g_(g), q_(q), s_(s) { join(); }
+  watched(group_core& g, task_queue& q, sleeper& s) : g_(g), q_(q), s_(s) { join(); }
   watched(watched const&) = delete;
   watched& operator=(watched const&) = delete;
   ~watched() override { leave(); }
@@ -73,10 +73,10 @@ class group_core::watched final : public polled {
   bool look() noexcept override;
 
   group_core& g_;
-  queue& q_;
+  task_queue& q_;
   sleeper& s_;
 };
 
 }  // namespace errgroup::detail
 
-#endif  // ERRGROUP_SRC_TIMED_HPP
+#endif  // ERRGROUP_SRC_DEADLINE_HPP

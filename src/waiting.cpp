@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "deadline.hpp"
+
+#include <tbb/global_control.h>  // global_control
+#include <tbb/task.h>            // current_context
+
+#include <atomic>     // atomic, memory_order
+#include <cstdint>    // uint64_t
+#include <exception>  // exception
+#include <optional>   // optional
+#include <thread>     // yield
+#include <utility>    // move
+
+// How a thread waits: for the end of all tasks, until a time, or for a flag.
+//
+// A waiter runs the group's tasks until none is left that it may run, and then sleeps. It is woken
+// for work and at the end. A thread in `wait_until` or `help_until` leaves the tasks to workers: a
+// task that it took might take longer than it has time, or wait for what this thread does next. It
+// takes part where no worker comes.
+
+namespace errgroup::detail {
+
+namespace {
+
+/// Wakes a thread that waits for a queue.
+void wake(task_queue& q, sleeper& s) noexcept {
+  wake_list awake;
+  lock_type lock(q.lock);
+  q.wake(awake, s);
+  lock.release();
+}
+
+/// … when its time is over.
+class wakes_at final : public alarm {
+ public:
+  wakes_at(task_queue& q, sleeper& s, clock::time_point due) : q_(q), s_(s) {
+    if (due != clock::time_point::max()) {
+      set(due);
+    }
+  }
+  wakes_at(wakes_at const&) = delete;
+  wakes_at& operator=(wakes_at const&) = delete;
+  ~wakes_at() override { stop(); }
+
+ private:
+  void ring(clock::time_point /*now*/) noexcept override { wake(q_, s_); }
+
+  task_queue& q_;
+  sleeper& s_;
+};
+
+}  // namespace
+
+// The count's own question is private. An explicit instantiation may name what is.
+namespace {
+
+bool is_counting(tbb::detail::d1::wait_context const& count) noexcept;
+
+template <bool (tbb::detail::d1::wait_context::*Question)() const>
+struct opened {
+  friend bool is_counting(tbb::detail::d1::wait_context const& count) noexcept {
+    return (count.*Question)();
+  }
+};
+template struct opened<&tbb::detail::d1::wait_context::continue_execution>;
+
+}  // namespace
+
+bool group_core::watched::look() noexcept {
+  wake_list awake;
+  lock_type lock(q_.lock);
+  if (!q_.sleeps(s_)) {
+    return false;
+  }
+  bool const is_done = g_.engine_is_idle();
+  bool const is_over = !g_.is_stopped() && g_.is_canceling();
+  if ((is_done && q_.is_idle()) || is_over) {
+    q_.wake(awake, s_);
+    lock.release();
+    return false;
+  }
+  return is_done && q_.only_time_is_left() && !g_.is_stopped();
+}
+
+bool group_core::engine_is_idle() noexcept {
+  return !spawns_.any() || !is_counting(engine::task_group::count_of(engine_.tasks));
+}
+
+// A thread that waits with a limit keeps out of the way: a task that it took might take longer than
+// it has time, and even wait for what this thread does afterwards. It takes part where nobody else
+// may come to run the tasks: without workers, and in a task, since all of oneTBB's threads may be
+// in tasks that wait like this one.
+bool group_core::is_needed(thread_state& self) noexcept {
+  return tbb::task::current_context() != nullptr || nobody_comes(self);
+}
+
+bool group_core::helps() const noexcept { return !extras_ || !extras_->isolated; }
+
+// Under the queue's lock. What a thread that sleeps for this group is not told otherwise: a
+// cancellation of context() if nothing runs that would notice, and that a test's clock may move on.
+bool group_core::is_to_be_watched(task_queue const& q) const noexcept {
+  return time_jumps() || (q.timed != 0 && is_context_given());
+}
+
+// Sleeps in the queue until a thread wakes `s`, with the lock before and after. If `is_watched`,
+// the timer's thread polls for a cancellation from above, and wakes `s` when it finds one.
+void group_core::sleep(task_queue& q, lock_type& lock, sleeper& s, bool is_watched) noexcept {
+  q.enlist(s);
+  lock.release();
+  std::optional<watched> watch;
+  if (is_watched) {
+    try {
+      watch.emplace(*this, q, s);
+    } catch (std::exception const&) {
+      // Without a timer thread the caller polls: wake `s` at once.
+      wake_list awake;
+      lock.acquire(q.lock);
+      q.wake(awake, s);
+      lock.release();
+      awake.now();
+      std::this_thread::yield();
+    }
+  }
+  s.sleep();
+  watch.reset();  // the timer's lock comes before the queue's
+  lock.acquire(q.lock);
+}
+
+// Threads that have the answer of `wait` may still be about to leave it.
+void group_core::await_waiters(thread_state const& self) const noexcept {
+  while (waiters_.any(&self == origin_.maker)) {
+    std::this_thread::yield();
+  }
+}
+
+error group_core::wait() {
+  thread_state& self = this_thread();
+  if (is_at_home(self) && is_private()) [[likely]] {
+    // A group that one task makes, uses and waits for: no other thread has submitted tasks.
+    waiters_.enter(true);
+    if (spawns_.any()) {
+      engine_wait();
+    }
+    if (is_private()) [[likely]] {  // its tasks may have made other threads submit some
+      spawns_.join_alone();
+      if (((state.load(std::memory_order_acquire) |
+            above()->state.load(std::memory_order_relaxed)) &
+           (stopped | context_given | bound)) != 0) [[unlikely]] {
+        notice_at_home();
+      }
+      if (!first_.is_taken()) [[likely]] {
+        waiters_.leave(true);
+        return {};
+      }
+      error e = outcome();
+      waiters_.leave(true);
+      return e;
+    }
+    waiters_.leave(true);
+  }
+  if (is_inside(self)) {
+    return errc::would_deadlock;
+  }
+  waiting here(*this, self);
+  join();
+  return outcome();
+}
+
+// oneTBB has no callback for a cancellation of a context: of this group's, or of its parent's.
+void group_core::notice_at_home() noexcept {
+  if (!is_stopped() && (is_canceling() || origin_.under->is_group_execution_cancelled())) {
+    record(errc::canceled, true);
+  }
+}
+
+// If oneTBB cancelled the context, records `errc::canceled` and stops the group. oneTBB has no
+// callback for that.
+void group_core::notice_cancellation() noexcept {
+  if (!is_stopped() && (is_canceling() || is_canceled_above())) {
+    record(errc::canceled, true);
+  }
+}
+
+error group_core::run_here_and_wait(thread_state& self,
+                                    tbb::task_handle (*make)(group_core&, void*), void* task) {
+  waiting here(*this, self);
+  if (is_unbound()) {
+    bind_unless_at_home(self, tbb::task::current_context());
+  }
+  auto is_unqueued = [this]() noexcept {
+    task_queue const* const q = queue_.load(std::memory_order_acquire);
+    return q == nullptr || queued(*q) == 0;
+  };
+  bool const was_unqueued = is_unqueued();
+  // oneTBB counts the task from here on until its callable is destroyed, whether it runs or not.
+  // `note_any` makes other waiters ask oneTBB.
+  tbb::task_handle handle = make(*this, task);
+  spawns_.note_any();
+  note_spawn(self);
+  std::uint64_t const before = spawns_.all();
+  engine_run_and_wait(handle);
+  if (is_unbound()) {
+    note_bound();
+  }
+  spawns_.join(before);
+  // A task of the queue may have spawned another task just after oneTBB's count was zero. Only
+  // oneTBB counts that task, so a group with queued tasks waits again, in `join`.
+  if (was_unqueued && is_unqueued() && is_joined()) {
+    notice_cancellation();
+  } else {
+    join();
+  }
+  return outcome();
+}
+
+void group_core::join() noexcept {
+  for (;;) {
+    task_queue* const q = queue_.load(std::memory_order_acquire);
+    std::uint64_t const pushed = q != nullptr ? drain_and_sleep(*q) : 0;
+    if (!spawns_.any()) {
+      break;
+    }
+    std::uint64_t const before = spawns_.all();
+    engine_wait();
+    spawns_.join(before);
+    // When oneTBB's tasks were done, ours were, too, unless there are new ones.
+    if (before == spawns_.all() && queue_.load(std::memory_order_acquire) == q &&
+        (q == nullptr || q->pushed.load(std::memory_order_acquire) == pushed)) {
+      break;
+    }
+  }
+  notice_cancellation();
+}
+
+// Runs tasks until none is unfinished, and tells how many there have been.
+std::uint64_t group_core::drain_and_sleep(task_queue& q) noexcept {
+  thread_state& self = this_worker();
+  wake_list awake;
+  lock_type lock(q.lock);
+  for (;;) {
+    if (q.may_start()) {
+      session s(session_kind::waiter);
+      begin_session(q, s);
+      lock.release();
+      run_session(q, s);
+      if (s.idle) {
+        return s.pushed;
+      }
+      lock.acquire(q.lock);
+    } else if (q.is_idle()) {
+      break;
+    } else if (q.timed != 0 && !is_stopped() && is_canceling()) {
+      lock.release();
+      record(errc::canceled, true);  // by who was given context()
+      lock.acquire(q.lock);
+    } else {
+      // Who waits for time alone need not be in oneTBB's loop, which is busy for a while each time;
+      // unless there may be something in this thread's deque that nobody else would take.
+      bool const helps_now =
+          helps() && (!(q.only_time_is_left() && engine_is_idle()) || is_needed(self));
+      lock.release();
+      sleeper s(helps_now, sleeper::work);
+      lock.acquire(q.lock);
+      if (!q.may_start() && !q.is_idle()) {
+        sleep(q, lock, s, is_to_be_watched(q));
+      }
+    }
+  }
+  std::uint64_t const pushed = q.pushed.load(std::memory_order_relaxed);
+  q.joined.store(pushed, std::memory_order_relaxed);
+  return pushed;
+}
+
+bool group_core::wait_until_at(clock::time_point until) {
+  thread_state& self = this_thread();
+  if (is_inside(self)) {
+    return false;  // it would never end
+  }
+  waiting here(*this, self);
+  if (queue_.load(std::memory_order_acquire) == nullptr) {
+    make_queue(self);
+  }
+  task_queue& q = *queue_.load(std::memory_order_acquire);
+  bool const is_needed_here = is_needed(self);
+  auto is_to_help = [&] { return is_needed_here || q.stranded.load(std::memory_order_relaxed); };
+  for (;;) {
+    std::uint64_t const before = spawns_.all();
+    lock_type lock(q.lock);
+    bool const takes_part = is_to_help();
+    bool const has_time = clock::now() < until;
+    if (takes_part && q.may_start() && has_time) {
+      session s(session_kind::timed);
+      s.until = until;
+      begin_session(q, s);
+      lock.release();
+      passing_by const guest(self);
+      run_session(q, s);
+      continue;
+    }
+    if (!is_stopped() && q.timed != 0 && is_canceling()) {
+      lock.release();
+      record(errc::canceled, true);
+      continue;
+    }
+    bool const is_idle = q.is_idle();
+    if (is_idle && engine_is_idle() && before == spawns_.all()) {
+      q.joined.store(q.pushed.load(std::memory_order_relaxed), std::memory_order_relaxed);
+      spawns_.join(before);
+      break;
+    }
+    if (!has_time) {
+      wake_list awake;
+      if (takes_part && q.may_start()) {
+        q.wake_one(awake, sleeper::work);  // this one may have been called instead
+      }
+      lock.release();
+      return false;
+    }
+    bool const is_watched = is_to_be_watched(q);
+    lock.release();
+    sleeper s(takes_part && helps(), takes_part ? sleeper::work : sleeper::nothing);
+    wakes_at const end(q, s, until);
+    std::optional<watched> done;
+    if (spawns_.any() || is_watched) {
+      done.emplace(*this, q, s);
+    }
+    lock.acquire(q.lock);
+    bool const has_work = takes_part && q.may_start();
+    if (!has_work && takes_part == is_to_help() && q.is_idle() == is_idle &&
+        is_to_be_watched(q) == is_watched && clock::now() < until) {
+      q.enlist(s);
+      lock.release();
+      s.sleep();
+      lock.acquire(q.lock);  // whoever woke this thread has let go of it
+    }
+    lock.release();
+  }
+  notice_cancellation();
+  return true;
+}
+
+void group_core::help_until(std::atomic<bool> const& done) {
+  thread_state& self = this_thread();
+  if (queue_.load(std::memory_order_acquire) == nullptr) {
+    make_queue(self);
+  }
+  task_queue& q = *queue_.load(std::memory_order_acquire);
+  bool const is_outside = !is_inside(self);
+  bool const is_needed_here = is_outside && is_needed(self);
+  auto takes_part = [&] {
+    return is_needed_here || (is_outside && q.stranded.load(std::memory_order_relaxed));
+  };
+  auto has_work = [&] { return takes_part() && q.may_start(); };
+  wake_list awake;
+  lock_type lock(q.lock);
+  while (!done.load(std::memory_order_acquire)) {
+    if (has_work()) {
+      session s(session_kind::timed);
+      s.end = &done;
+      begin_session(q, s);
+      lock.release();
+      {
+        passing_by const passer_by(self);
+        run_session(q, s);
+      }
+      lock.acquire(q.lock);
+    } else {
+      bool const works = takes_part();
+      lock.release();
+      sleeper s(helps() && works, works ? sleeper::work : sleeper::nothing);
+      lock.acquire(q.lock);
+      if (!done.load(std::memory_order_acquire) && !has_work() && works == takes_part()) {
+        q.enlist(s);
+        lock.release();
+        s.sleep();
+        lock.acquire(q.lock);
+      }
+    }
+  }
+  if (has_work()) {
+    q.wake_one(awake, sleeper::work);  // this one may have been called instead
+  }
+  lock.release();
+}
+
+void group_core::notify() noexcept {
+  if (task_queue* const q = queue_.load(std::memory_order_acquire)) {
+    wake_list awake;
+    lock_type lock(q->lock);
+    q->wake_all(awake);
+    lock.release();
+  }
+}
+
+}  // namespace errgroup::detail
