@@ -33,8 +33,10 @@ group_core::group_core(options const& opts) : group_core(!opts.detached) {
   if (opts.exceptions == on_exception::terminate) {
     state.fetch_or(unguarded, std::memory_order_relaxed);
   }
-  counted_ =
-      opts.limit != unlimited || opts.queue != npos || opts.isolated || opts.arena != nullptr;
+  counted_ = opts.limit != unlimited || opts.queue != npos || opts.arena != nullptr;
+  if (opts.isolated) {
+    state.fetch_or(isolated, std::memory_order_relaxed);
+  }
   if (counted_) {
     // Its limits are set when it is known where it is used.
     if (task_queue* q = queue_.exchange(nullptr, std::memory_order_relaxed)) {
@@ -54,7 +56,6 @@ group_core::group_core(options const& opts) : group_core(!opts.detached) {
   }
   extras_->limit = opts.limit;
   extras_->queue = opts.queue;
-  extras_->isolated = opts.isolated;
   extras_->arena = opts.arena;
   extras_->stop = opts.stop;
   if (opts.stop.stop_possible()) {
@@ -220,7 +221,7 @@ bool group_core::is_joined(task_queue const& q) noexcept {
 
 void group_core::refuse_period() {
   throw std::invalid_argument(
-      "errgroup::group_core::run_every was given a period that is not positive: the task would run "
+      "errgroup::group::run_every was given a period that is not positive: the task would run "
       "without a pause; give it more than 0, or loop in a task");
 }
 

@@ -43,7 +43,6 @@ struct group_core::extras {
   std::optional<error_list> all;  // with keep::all
   int limit = unlimited;
   std::size_t queue = npos;
-  bool isolated = false;
   tbb::task_arena* arena = nullptr;
   std::optional<std::chrono::nanoseconds> timeout;
 
@@ -170,8 +169,11 @@ template <class Wait>
 // cancelled.
 inline void group_core::engine_wait() noexcept {
   in_pool([this]() noexcept {
-    try {
+    auto wait = [this] {
       tbb::detail::d1::wait(engine::task_group::count_of(engine_.tasks), engine_.context);
+    };
+    try {
+      in_isolation(wait);
     } catch (...) {
       // Our tasks do not throw. An algorithm that was given context() did, and left it there.
     }
@@ -183,12 +185,15 @@ template <class Body>
 void group_core::engine_run_and_wait(Body& body) noexcept {
   in_pool([&]() noexcept {
     tbb::task_group_status status = tbb::canceled;
-    try {
+    auto run = [&] {
       if constexpr (std::is_same_v<Body, tbb::task_handle>) {
         status = engine_.tasks.run_and_wait(std::move(body));
       } else {
         status = engine_.tasks.run_and_wait(body);
       }
+    };
+    try {
+      in_isolation(run);
     } catch (...) {
       // As above.
     }

@@ -132,6 +132,19 @@ struct group_core::request {
 
 bool group_core::is_task(node const& n) noexcept { return n.consume != &consume_request; }
 
+// True in a task of an isolated group, and in the tasks of groups below it.
+bool group_core::is_in_isolation(thread_state const& self) noexcept {
+  for (task_frame const* f = self.top; f != &self.base; f = f->below) {
+    for (cancel_node const* n = f->owner.load(std::memory_order_relaxed); n != nullptr;
+         n = n->above()) {
+      if ((n->state.load(std::memory_order_relaxed) & isolated) != 0) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 // Has somebody come to the queue, for which the caller took the request. The group must have an
 // unfinished task, or be in use by the caller.
 void group_core::send_request(task_queue& q) noexcept {
@@ -144,6 +157,10 @@ void group_core::send_request(task_queue& q) noexcept {
       extras_->home->enqueue(t);
     } else if (this_thread().top->pool.of != nullptr || is_timer_thread()) {
       default_arena().enqueue(t);
+    } else if (is_in_isolation(this_thread())) {
+      // oneTBB would mark a spawned request with the region, and a wait in the region would take
+      // it.
+      tbb::task_arena(tbb::task_arena::attach{}).enqueue(t);
     } else {
       spawn_request(t, q);
     }

@@ -95,13 +95,7 @@ void group_core::run_session(task_queue& q, session& s) noexcept {
   for (;;) {
     if (counted_) {
       auto enter = [&]() noexcept {
-        run_in(engine_.context, [&]() noexcept {
-          if (extras_->isolated) {
-            tbb::this_task_arena::isolate(work);
-          } else {
-            work();
-          }
-        });
+        run_in(engine_.context, [&]() noexcept { in_isolation(work); });
       };
       if (extras_->slots) {
         insist([&] { extras_->slots->execute(enter); });
@@ -111,7 +105,7 @@ void group_core::run_session(task_queue& q, session& s) noexcept {
     } else if (s.kind == session_kind::waiter) {
       engine_run_and_wait(work);  // cheaper, and this thread waits for what the tasks spawn anyway
     } else {
-      run_in(engine_.context, work);
+      run_in(engine_.context, [&] { in_isolation(work); });
     }
     if (s.over) {
       return;

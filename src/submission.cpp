@@ -251,7 +251,7 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       lock.acquire(q.lock);
     } else {
       lock.release();
-      sleeper s(helps(), sleeper::room);
+      sleeper s(true, sleeper::room);
       lock.acquire(q.lock);
       if (q.unfinished >= q.room && !q.closed && !q.may_start()) {
         // A cancellation wakes this thread, unless oneTBB cancels the context: it has no callback

@@ -94,12 +94,16 @@ bool group_core::is_needed(thread_state& self) noexcept {
   return tbb::task::current_context() != nullptr || nobody_comes(self);
 }
 
-bool group_core::helps() const noexcept { return !extras_ || !extras_->isolated; }
-
 // Under the queue's lock. What a thread that sleeps for this group is not told otherwise: a
 // cancellation of context() if nothing runs that would notice, and that a test's clock may move on.
 bool group_core::is_to_be_watched(task_queue const& q) const noexcept {
   return time_jumps() || (q.timed != 0 && is_context_given());
+}
+
+// A sleeper may help in oneTBB's loop: in the isolation region, it takes the group's tasks only.
+void group_core::sleep_in_isolation(sleeper& s) noexcept {
+  auto sleep = [&s] { s.sleep(); };
+  in_isolation(sleep);
 }
 
 // Sleeps in the queue until a thread wakes `s`, with the lock before and after. If `is_watched`,
@@ -121,7 +125,7 @@ void group_core::sleep(task_queue& q, lock_type& lock, sleeper& s, bool is_watch
       std::this_thread::yield();
     }
   }
-  s.sleep();
+  sleep_in_isolation(s);
   watch.reset();  // the timer's lock comes before the queue's
   lock.acquire(q.lock);
 }
@@ -256,8 +260,7 @@ std::uint64_t group_core::drain_and_sleep(task_queue& q) noexcept {
     } else {
       // Who waits for time alone need not be in oneTBB's loop, which is busy for a while each time;
       // unless there may be something in this thread's deque that nobody else would take.
-      bool const helps_now =
-          helps() && (!(q.only_time_is_left() && engine_is_idle()) || is_needed(self));
+      bool const helps_now = (!(q.only_time_is_left() && engine_is_idle()) || is_needed(self));
       lock.release();
       sleeper s(helps_now, sleeper::work);
       lock.acquire(q.lock);
@@ -318,7 +321,7 @@ bool group_core::wait_until_at(clock::time_point until) {
     }
     bool const is_watched = is_to_be_watched(q);
     lock.release();
-    sleeper s(takes_part && helps(), takes_part ? sleeper::work : sleeper::nothing);
+    sleeper s(takes_part, takes_part ? sleeper::work : sleeper::nothing);
     wakes_at const end(q, s, until);
     std::optional<watched> done;
     if (spawns_.any() || is_watched) {
@@ -330,7 +333,7 @@ bool group_core::wait_until_at(clock::time_point until) {
         is_to_be_watched(q) == is_watched && clock::now() < until) {
       q.enlist(s);
       lock.release();
-      s.sleep();
+      sleep_in_isolation(s);
       lock.acquire(q.lock);  // whoever woke this thread has let go of it
     }
     lock.release();
@@ -367,12 +370,12 @@ void group_core::help_until(std::atomic<bool> const& done) {
     } else {
       bool const works = takes_part();
       lock.release();
-      sleeper s(helps() && works, works ? sleeper::work : sleeper::nothing);
+      sleeper s(works, works ? sleeper::work : sleeper::nothing);
       lock.acquire(q.lock);
       if (!done.load(std::memory_order_acquire) && !has_work() && works == takes_part()) {
         q.enlist(s);
         lock.release();
-        s.sleep();
+        sleep_in_isolation(s);
         lock.acquire(q.lock);
       }
     }

@@ -456,6 +456,30 @@ TEST(GroupWait, DISABLED_W4_a_task_submitted_outside_of_an_isolated_region_does_
   }).join();
 }
 
+TEST(GroupWait,
+     W4_a_task_that_a_task_of_an_isolated_group_submits_elsewhere_does_not_run_in_its_wait) {
+  support::watchdog const guard("an isolated wait beside a task that was submitted in the region");
+  support::with_workers(3, [] {
+    group other;
+    group isolated{{.isolated = true}};
+    support::gate submitted;
+    support::gate done;
+    std::thread::id ran_in;
+    isolated.run([&] {
+      other.run([&] {
+        ran_in = std::this_thread::get_id();
+        done.open();
+      });
+      submitted.open();
+      done.wait();
+    });
+    submitted.wait();
+    EXPECT_FALSE(isolated.wait());
+    EXPECT_FALSE(other.wait());
+    EXPECT_NE(ran_in, std::this_thread::get_id());
+  });
+}
+
 TEST(GroupWait, W4_an_isolated_wait_never_meets_a_sibling) {
   group g{{.isolated = true}};
   for (int i = 0; i != 200; ++i) {

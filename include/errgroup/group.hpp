@@ -138,8 +138,8 @@ class group {
                                       detail::make_note(name, where), std::forward<F>(f));
   }
 
-  /// Runs `f`, and waits. In this thread, unless the group has a limit, a queue or an arena, or is
-  /// isolated: then `f` queues like any other task.
+  /// Runs `f`, and waits. In this thread, unless the group has a limit, a queue or an arena: then
+  /// `f` queues like any other task.
   ///
   /// From inside the group it is answered `errc::would_deadlock`, and `f` is not run. Throws what
   /// `run` throws.

@@ -15,12 +15,13 @@
 #include <errgroup/task.hpp>
 
 #include <tbb/task.h>        // current_context
+#include <tbb/task_arena.h>  // isolate_within_arena
 #include <tbb/task_group.h>  // task_group, task_group_context, task_handle
 #include <tbb/version.h>     // TBB_INTERFACE_VERSION
 
 #include <atomic>           // atomic
 #include <cstddef>          // size_t
-#include <cstdint>          // uint32_t, uint64_t
+#include <cstdint>          // intptr_t, uint32_t, uint64_t
 #include <memory>           // destroy_at
 #include <source_location>  // source_location
 #include <stop_token>       // stop_source, stop_token
@@ -79,6 +80,28 @@ struct origin {
   bool is_bound;                   // below a raw oneTBB task: oneTBB cancels the context
   bool is_detached;
 };
+
+/// A function that oneTBB calls in an isolation region.
+template <class F>
+class isolated_call final : public tbb::detail::d1::delegate_base {
+ public:
+  explicit isolated_call(F& f) noexcept : f_(f) {}
+  bool operator()() const override {
+    f_();
+    return true;
+  }
+
+ private:
+  F& f_;
+};
+
+/// Calls `f` in the isolation region that is named by an address, as `tbb::isolated_task_group`
+/// does. (`tbb::this_task_arena::isolate` makes a region of its own for each call.)
+template <class F>
+void isolate_as(void const* region, F& f) {
+  isolated_call<F> call(f);
+  tbb::detail::r1::isolate_within_arena(call, reinterpret_cast<std::intptr_t>(region));
+}
 
 /// How many tasks a group has handed to oneTBB, and how many of them were waited for. A task that
 /// is spawned inside the group is not counted: the task that spawns it is unfinished.
@@ -180,6 +203,7 @@ class group_core final : public cancel_node {
   static constexpr std::uint32_t unbound = 256;       // … and the first use binds it
   // Other threads use the group, or it has failed: there is something to tidy up.
   static constexpr std::uint32_t eventful = 512;
+  static constexpr std::uint32_t isolated = 1024;  // options::isolated
 
   ERRGROUP_API group_core();
   ERRGROUP_API explicit group_core(options const& opts);
@@ -378,6 +402,13 @@ class group_core final : public cancel_node {
     return spawns_.is_joined() && (q == nullptr || is_joined(*q));
   }
   [[nodiscard]] static bool is_joined(task_queue const& q) noexcept;
+  [[nodiscard]] bool is_isolated() const noexcept {
+    return (state.load(std::memory_order_relaxed) & isolated) != 0;
+  }
+  /// Calls `f` in the group's isolation region, if the group is isolated: oneTBB marks the tasks
+  /// that `f` spawns, and a wait in `f` takes marked tasks only.
+  template <class F>
+  void in_isolation(F& f);
   void notice_at_home() noexcept;
   [[nodiscard]] bool is_context_given() const noexcept {
     return (state.load(std::memory_order_relaxed) & context_given) != 0;
@@ -395,8 +426,8 @@ class group_core final : public cancel_node {
   void await_waiters(thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() noexcept;
   void sleep(task_queue& q, spin_mutex::scoped_lock& lock, sleeper& s, bool is_watched) noexcept;
+  void sleep_in_isolation(sleeper& s) noexcept;
   std::uint64_t drain_and_sleep(task_queue& q) noexcept;
-  [[nodiscard]] bool helps() const noexcept;
   [[nodiscard]] bool engine_is_idle() noexcept;
   [[nodiscard]] bool is_to_be_watched(task_queue const& q) const noexcept;
   [[nodiscard]] static bool is_needed(thread_state& self) noexcept;
@@ -427,6 +458,7 @@ class group_core final : public cancel_node {
   void drop_waiting(task_queue& q) noexcept;
   [[nodiscard]] static bool wants_more(task_queue const& q, session const& s) noexcept;
   [[nodiscard]] static bool has_time(session const& s) noexcept;
+  [[nodiscard]] static bool is_in_isolation(thread_state const& self) noexcept;
   void send_request(task_queue& q) noexcept;
   bool queue_request(request const& t);
   static bool reuse_request(task_queue& outer, request const& t) noexcept;
@@ -462,6 +494,15 @@ class group_core final : public cancel_node {
   queue_life const* pool_ = nullptr;  // of a group with an arena of its own: its queue
   detail::first_error first_;
 };
+
+template <class F>
+void group_core::in_isolation(F& f) {
+  if (is_isolated()) [[unlikely]] {
+    isolate_as(this, f);
+  } else {
+    f();
+  }
+}
 
 }  // namespace errgroup::detail
 

@@ -354,8 +354,9 @@ void group_core::spawn(std::size_t index, Label&& label, F&& f) {
 
 template <class K>
 void group_core::spawn_again(K&& task) {
+  auto run = [&] { engine_.tasks.run(std::forward<K>(task)); };
   try {
-    engine_.tasks.run(std::forward<K>(task));
+    in_isolation(run);
   } catch (...) {
     // Only for want of memory. Before 2021.14 oneTBB has counted the task by then and cannot take
     // that back: the wait would never end.
