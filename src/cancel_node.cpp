@@ -81,9 +81,9 @@ void cancel_node::mark_swept(cancel_node* from, cancel_node const* last) noexcep
   }
 }
 
-// Stops each group below `top`, in passes over all frames of the process, until a pass finds no
-// group below which another group may be left. If another thread stops a group at the same time,
-// this thread may find that group's children, and stop them in its place.
+// Stops each group below `top`, in passes over all frames of the process. The last pass is a pass
+// that finds no group below which another group may be left. If another canceller stops a group at
+// the same time, this canceller may find that group's children, and stop them in its place.
 void cancel_node::stop_children(stopped_nodes& nodes, cancel_node& top) noexcept {
   for (bool again = true; again;) {
     again = false;
@@ -105,13 +105,13 @@ void cancel_node::stop_children(stopped_nodes& nodes, cancel_node& top) noexcept
     }
     mark_swept(&top, last);
     if (again && last == nodes.last()) {
-      yield();  // to the thread that has stopped the others
+      yield();  // to the canceller that has stopped the rest
     }
   }
 }
 
-// Stops a child of a stopped group. Returns true if groups below it may be left. Under the lock of
-// the parent frame.
+// Stops a child of a stopped group. Returns true if groups below the child may be left. Under the
+// lock of the parent frame.
 bool cancel_node::stop_below(stopped_nodes& nodes) noexcept {
   if ((state.load(std::memory_order_seq_cst) & stopped) == 0) {
     pin();
@@ -169,7 +169,7 @@ bool stopped_nodes::withdraw(cancel_node& node) noexcept {
   spin_mutex::scoped_lock const held(the().clean_ups);
   stopped_nodes* const list = node.cleaner.load(std::memory_order_relaxed);
   if (list == nullptr) {
-    return false;  // its turn has come meanwhile
+    return false;  // the canceller has reached the node meanwhile
   }
   node.cleaner.store(nullptr, std::memory_order_relaxed);
   cancel_node** at = &list->first_;

@@ -10,7 +10,10 @@
 #include <string>    // string
 #include <utility>   // move
 
-// The first error of a group, and the cancellation that follows from it.
+// The first error of a group, and the cancellation that follows from it. The order within a
+// cancellation: publish the error (`record`), stop the group and the groups below
+// (`cancel_node::stop`), interrupt them without user code (`interrupt_all`), then run the user code
+// (`clean_up`).
 
 namespace errgroup::detail {
 
@@ -18,14 +21,14 @@ void group_core::fail(error e, submission const& from) noexcept {
   error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
   bool late = first_.is_taken() && (policy_ == on_error::keep_going || is_stopped());
   if ((!late || all != nullptr) && !is_stopped() && (is_canceling() || is_canceled_above())) {
-    record(errc::canceled, true);  // that came first, and may be why the task failed
+    record(errc::canceled, true);  // the cancellation came first, and may be the reason
     late = true;
   }
   if (late && all == nullptr) {
     return;
   }
   if (!late && is_stopped() && e == std::errc::operation_canceled) {
-    e = errc::canceled;  // an echo of the destructor, which claims nothing
+    e = errc::canceled;  // an echo of the destructor, which records no error
   }
   describe(e, from);
   if ((late || !record(e, policy_ == on_error::cancel)) && all != nullptr) {
@@ -33,7 +36,8 @@ void group_core::fail(error e, submission const& from) noexcept {
   }
 }
 
-// With keep::all: an error after the first one, of which somebody has to be told.
+// With keep::all: keeps an error after the first error. A later wait has to return it, or the
+// destructor hands it over.
 void group_core::add_other(error const& e, bool was_stopped) noexcept {
   if (extras_->all->add(e, was_stopped)) {
     state.fetch_and(~told, std::memory_order_relaxed);
@@ -50,7 +54,7 @@ void add_name(std::string& names, std::string_view name) {
 
 }  // namespace
 
-// The names of the groups above, and its own. For a thread that may call `above`.
+// Adds the names of the groups above and of this group. For a thread that may call `above`.
 void group_core::add_names(std::string& names) const {
   if (group_core const* const parent_group = outer()) {
     parent_group->add_names(names);
@@ -60,8 +64,8 @@ void group_core::add_names(std::string& names) const {
   }
 }
 
-// Tells `e` where it comes from, unless it comes from a task further in. Without memory it tells
-// less: a failure without its origin is better than no failure.
+// Gives `e` its origin, unless it has an origin from a task further in. Without memory the origin
+// knows less: a failure without its origin is better than no failure.
 void group_core::describe(error& e, submission const& from) const noexcept {
   task_origin const& known = e.origin();
   bool const is_placed = from.where.line() != 0;
@@ -79,13 +83,13 @@ void group_core::describe(error& e, submission const& from) const noexcept {
         names.starts_with(known.path) && (known.path.empty() || names.size() == known.path.size() ||
                                           names[known.path.size()] == '/');
     if (!is_on_the_way) {
-      names = known.path;  // of a group further in
+      names = known.path;  // the path of a group further in
     }
   } catch (std::bad_alloc const&) {
     names.clear();
   }
   if (names.empty() && !is_placed && from.index == npos) {
-    return;  // nothing to tell
+    return;  // nothing is known
   }
   note_ptr const made(from.note == nullptr ? new (std::nothrow) error_note : nullptr);
   error_note* const note = from.note != nullptr ? from.note : made.get();
@@ -104,7 +108,7 @@ error group_core::described(error e, std::size_t index, std::source_location whe
   return e;
 }
 
-// True if it was the first.
+// Publishes `e` if it is the first error, and returns true then. Stops the group if `stop_too`.
 bool group_core::record(error const& e, bool stop_too) noexcept {
   note_event();
   // Publish the error before the cancellation: a task that reacts to the cancellation by failing
@@ -123,7 +127,7 @@ bool group_core::record(error const& e, bool stop_too) noexcept {
   return is_first;
 }
 
-// Why the group is about to be stopped, if that is not its first error.
+// Keeps the reason of the coming stop, if the reason is not the first error.
 void group_core::note_cause(error const& e) noexcept {
   if (extras_ && policy_ == on_error::keep_going) {
     std::scoped_lock const held(extras_->cause_lock);
@@ -153,7 +157,7 @@ error group_core::cause() const noexcept {
     }
   }
   error e = first_.get();
-  return e ? e : errc::canceled;  // without an error: by its destructor
+  return e ? e : errc::canceled;  // stopped without an error: by the destructor
 }
 
 error group_core::first_error() const noexcept {
@@ -179,7 +183,7 @@ error group_core::outcome() noexcept {
 void group_core::skip(std::size_t n) noexcept {
   skipped_.fetch_add(n, std::memory_order_relaxed);
   if (!is_stopped()) {
-    // oneTBB dropped it: the context was cancelled.
+    // oneTBB dropped the task: its context was cancelled.
     record(errc::canceled, true);
   }
 }
@@ -188,7 +192,7 @@ void group_core::cancel(error cause) noexcept {
   if (!cause) {
     cause = errc::canceled;
   }
-  pin();  // reset() takes back what is set here
+  pin();  // reset() takes back the bits and the error that this call sets
   describe(cause, {{}, nullptr, npos});
   bool const is_plain = cause == errc::canceled && cause.others().empty() && cause.dropped() == 0;
   if (!record(cause, false)) {
@@ -214,8 +218,8 @@ void group_core::stop_all() noexcept {
   }
 }
 
-// Interrupts the groups in the list, and those below raw oneTBB tasks that oneTBB has cancelled
-// with them, which it adds to the list.
+// Interrupts the groups in the list. oneTBB cancels groups below raw oneTBB tasks with them: adds
+// those groups to the list, and interrupts them, too.
 void group_core::interrupt_all(stopped_nodes& nodes) noexcept {
   cancel_node* last = nullptr;
   for (;;) {
@@ -231,8 +235,8 @@ void group_core::interrupt_all(stopped_nodes& nodes) noexcept {
 // Under the lock of the parent's frame.
 void group_core::mark() noexcept {
   note_event();
-  // The error comes before the node is stopped: a task that fails because it sees the cancellation
-  // must not take its place.
+  // Publish the error before the node is stopped: a task that fails because it sees the
+  // cancellation must not take its place.
   first_.offer(errc::canceled);
 }
 
@@ -241,7 +245,7 @@ bool group_core::is_busy() const noexcept { return !is_joined(); }
 void group_core::interrupt() noexcept {
   note_event();
   engine_.context.cancel_group_execution();
-  // seq_cst: with make_queue(). Either this load finds the queue, or make_queue() finds the group
+  // seq_cst, with make_queue(): either this load finds the queue, or make_queue() finds the group
   // stopped.
   if (task_queue* const q = queue_.load(std::memory_order_seq_cst)) {
     wake_list awake;
@@ -256,13 +260,13 @@ void group_core::clean_up() noexcept {
   if (task_queue* const q = queue_.load(std::memory_order_seq_cst)) {
     close(*q);
   }
-  // A copy: the group may be gone when it is unpinned, and a callback may destroy it.
+  // A copy: the group may be gone once it is unpinned, and a callback may destroy it.
   std::stop_source own = token_source();
   unpin();
   own.request_stop();
 }
 
-// True if `clean_up` would run user code.
+// True if `clean_up` might run user code.
 bool group_core::needs_clean_up() const noexcept {
   if (token_.load(std::memory_order_seq_cst) != nullptr) {
     return true;
@@ -323,7 +327,7 @@ error group_core::check_here() noexcept {
   if (here->is_group_execution_cancelled()) {
     return errc::canceled;
   }
-  // The group is stopped before oneTBB has told its context.
+  // A canceller sets `stopped` in the group before oneTBB cancels the context.
   task_frame const& top = *this_thread().top;
   cancel_node const* const n = top.owner.load(std::memory_order_relaxed);
   bool const is_in_task = n != nullptr && here == top.context.load(std::memory_order_relaxed);

@@ -8,13 +8,11 @@
 #include <utility>    // exchange, move
 #include <vector>     // vector
 
-// Time: deadlines, tasks that wait for a time, and waits with a limit.
+// The deadline of a group, and its tasks that are not due yet (deadline.hpp).
 //
-// A group that has to do with time has a `timed`: its tasks that are not due yet, in a heap, and
-// one alarm in the process's timer for whatever happens next. When a task is due the timer's thread
-// puts it into the group's queue, before the tasks that wait there. User's code does not run on
-// the timer's thread: when a deadline passes, destructors of callables and callbacks of stop tokens
-// run on a cleanup thread (cleanup.hpp).
+// When a task is due, the timer's thread puts it into the group's queue, before the tasks that wait
+// there. User code does not run on the timer's thread: when a deadline passes, a cleanup thread
+// (cleanup.hpp) runs the destructors of callables and the callbacks of stop tokens.
 
 namespace errgroup::detail {
 
@@ -22,7 +20,7 @@ group_core::deadlines& group_core::deadline_part() {
   deadlines* t = deadline_.load(std::memory_order_acquire);
   if (t == nullptr) {
     if (origin_.is_bound) {
-      (void)get_stop_token();  // by which a canceller of the groups above finds the group
+      (void)get_stop_token();  // through the token, a canceller above finds the group
     }
     auto fresh = std::make_unique<deadlines>(*this);
     lock_type once(cold_);
@@ -36,7 +34,7 @@ group_core::deadlines& group_core::deadline_part() {
   return *t;
 }
 
-// Keeps a task until it is due.
+// Keeps a task until it is due. Drops the task if the queue is closed.
 void group_core::defer(thread_state& self, node* n, clock::time_point due) {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   wake_list awake;
@@ -47,7 +45,7 @@ void group_core::defer(thread_state& self, node* n, clock::time_point due) {
       t.pending.reserve(std::max<std::size_t>(16, 2 * t.pending.size()));
     }
     if (due < t.next) {
-      t.set(due);  // may throw, so before the task is in
+      t.set(due);  // may throw, so it comes before the task is in the heap
       t.next = due;
     }
     lock_type lock(q.lock);
@@ -56,10 +54,10 @@ void group_core::defer(thread_state& self, node* n, clock::time_point due) {
       std::uint64_t const order = q.pushed.load(std::memory_order_relaxed);
       ++q.timed;
       if (is_context_given()) {
-        q.wake_all(awake);  // from now on somebody has to look for a cancellation of it
+        q.wake_all(awake);  // from now on a poller has to look for its cancellation
       }
       if (self.nodes.is_low()) {
-        self.nodes.take_all(q.spare);  // as append() does: else nobody takes what comes back
+        self.nodes.take_all(q.spare);  // as append() does, for a thread that only defers tasks
       }
       lock.release();
       t.pending.push_back({due, order, n});
@@ -80,7 +78,7 @@ void group_core::defer(thread_state& self, node* n, clock::time_point due) {
   skip(1);
 }
 
-// Submits a task that is due already. In a bounded queue it needs room, as in submit().
+// Submits a task that is due already. In a bounded queue the task needs room, as in submit().
 void group_core::submit_due(thread_state& self, node* n, clock::time_point due) {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   std::vector<timed_task> spare;
@@ -92,7 +90,7 @@ void group_core::submit_due(thread_state& self, node* n, clock::time_point due) 
         return;
       }
       lock.release();
-      q.acquire_for_due(lock, spare);  // another thread may have used the memory
+      q.acquire_for_due(lock, spare);  // another thread may have used up the memory
     }
   } catch (...) {
     n->consume(*n, nullptr);
@@ -102,7 +100,7 @@ void group_core::submit_due(thread_state& self, node* n, clock::time_point due) 
   ++q.unfinished;
   number(q, *n);
   if (q.closed) {
-    append(self, q, lock, n);  // which drops it
+    append(self, q, lock, n);  // append() drops the task
     return;
   }
   if (self.nodes.is_low()) {
@@ -111,8 +109,8 @@ void group_core::submit_due(thread_state& self, node* n, clock::time_point due) 
   append_due(q, lock, {due, q.pushed.load(std::memory_order_relaxed), n});
 }
 
-// Under the lock, which it releases: puts a task, which `unfinished` counts already, before the
-// tasks that wait, and calls a thread for it.
+// Puts a task that `unfinished` counts already before the tasks that wait, and sends a request if
+// no request is open. Takes over the queue's lock from the caller, and releases it.
 void group_core::append_due(task_queue& q, lock_type& lock, timed_task const& task) noexcept {
   wake_list awake;
   q.push_due(task);
@@ -127,8 +125,8 @@ void group_core::append_due(task_queue& q, lock_type& lock, timed_task const& ta
   }
 }
 
-// Runs the tasks that are due, on the slot that the caller has. A thread calls this before it runs
-// a task that it took without asking the queue.
+// Runs the tasks that are due, on the slot of the caller. A thread calls this before it runs a task
+// that it took without asking the queue.
 void group_core::run_due() noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   wake_list awake;
@@ -142,12 +140,12 @@ void group_core::run_due() noexcept {
   }
   state.fetch_and(~due_waits, std::memory_order_relaxed);
   if (q.is_idle()) {
-    q.wake_all(awake);  // the caller's task may be one that the queue does not count
+    q.wake_all(awake);  // the queue may not count the caller's own task
   }
   lock.release();
 }
 
-// On the timer's thread.
+// On the timer's thread: queues the tasks that are due, and acts on the deadline.
 void group_core::dispatch(deadlines& t, clock::time_point now) noexcept {
   task_queue* const q = queue_.load(std::memory_order_acquire);
   bool expires = false;
@@ -160,7 +158,7 @@ void group_core::dispatch(deadlines& t, clock::time_point now) noexcept {
     } else if (q != nullptr) {
       lock.acquire(q->lock);
     }
-    // What a closed queue has left is dropped by whoever closed it.
+    // The thread that has closed a queue drops its tasks.
     if (q == nullptr || q->closed || t.pending.empty() || t.pending.front().due > now) {
       bool const is_closed = q != nullptr && q->closed;
       if (q != nullptr) {
@@ -168,7 +166,7 @@ void group_core::dispatch(deadlines& t, clock::time_point now) noexcept {
       }
       expires = !t.expired && t.deadline.load(std::memory_order_relaxed) <= now;
       t.expired = t.expired || expires;
-      t.next = clock::time_point::max();  // it has rung
+      t.next = clock::time_point::max();  // the alarm has rung
       if (!is_closed) {
         t.arm();
       }
@@ -187,7 +185,7 @@ void group_core::dispatch(deadlines& t, clock::time_point now) noexcept {
   }
 }
 
-// Destroys the tasks that are not due yet, of a queue that is closed.
+// For a closed queue: destroys the tasks that are not due yet.
 void group_core::drop_timed(task_queue& q) noexcept {
   deadlines* const t = deadline_.load(std::memory_order_acquire);
   if (t == nullptr) {
@@ -236,8 +234,8 @@ void group_core::set_deadline_at(clock::time_point at) {
   }
 }
 
-// On the timer's thread: cancels the group. If that leaves user code to run, a cleanup thread runs
-// it. Until `ring` has returned, the destructor and `reset` wait for it.
+// On the timer's thread: cancels the group. If the cancellation leaves user code to run, a cleanup
+// thread runs it. The destructor and `reset` wait until `ring` has returned.
 void group_core::expire(deadlines& t) noexcept {
   error cause = errc::deadline_exceeded;
   describe(cause, {{}, nullptr, npos});

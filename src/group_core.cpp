@@ -7,8 +7,8 @@
 #include <string>     // to_string
 #include <utility>    // exchange, swap
 
-// The life of a group. The place in which it is made is in place.cpp, errors and cancellation in
-// cancellation.cpp.
+// The life of a group: constructors, destructor, `reset`. The parent and the context of a group are
+// in place.cpp, errors and cancellation in cancellation.cpp.
 
 namespace errgroup::detail {
 
@@ -38,7 +38,8 @@ group_core::group_core(options const& opts) : group_core(!opts.detached) {
     state.fetch_or(isolated, std::memory_order_relaxed);
   }
   if (counted_) {
-    // Its limits are set when it is known where it is used.
+    // `set_limits` makes the queue at the first use, when the arena is known. So the queue that the
+    // first constructor took goes back.
     if (task_queue* q = queue_.exchange(nullptr, std::memory_order_relaxed)) {
       put_queue(*origin_.maker, *q);
     }
@@ -80,7 +81,7 @@ group_core::~group_core() noexcept {
   if (!is_plain) [[unlikely]] {
     end(self);
   }
-  // A canceller of the parent that finds the node pins it, under the frame's lock.
+  // A canceller of the parent that still finds the node pins it, under the frame's lock.
   detach();
   if (!is_plain || is_pinned()) [[unlikely]] {
     tidy_up();
@@ -108,7 +109,7 @@ group_core::~group_core() noexcept {
   deadlines* const t = deadline_.load(std::memory_order_acquire);
   if (t != nullptr) {
     {
-      // A thread that cancels the group may still be about to set its alarm anew.
+      // A canceller may still be about to set the alarm again.
       std::scoped_lock const held(t->lock);
       t->ended = true;
     }
@@ -121,7 +122,7 @@ group_core::~group_core() noexcept {
   await_unpinned();
   if (link != nullptr) {
     if (is_stopped()) {
-      link->source.request_stop();  // the canceller has a copy of the source, and may be late
+      link->source.request_stop();  // the canceller may do so later, after its unpin
     }
     delete link;
   }
@@ -153,13 +154,13 @@ void group_core::reset() {
   thread_state& self = this_thread();
   std::stop_source fresh(std::nostopstate);
   if (token_.load(std::memory_order_acquire) != nullptr) {
-    fresh = std::stop_source();  // before anything is changed: it may throw
+    fresh = std::stop_source();  // before the first change, since it may throw
   }
   if (!is_joined() || is_inside(self)) {
     throw std::logic_error("errgroup::group::reset: tasks of the group may still run; wait first");
   }
-  // A request to stop that goes on is waited for; one that comes later, or came before, cancels
-  // when its callback is there again.
+  // The destructor of the callback waits for a stop request in progress. A stop request that comes
+  // later, or came earlier, cancels the group when the callback is registered again below.
   if (extras_ && extras_->on_stop) {
     extras_->on_stop.reset();
   }

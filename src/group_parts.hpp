@@ -2,7 +2,8 @@
 #ifndef ERRGROUP_SRC_GROUP_PARTS_HPP
 #define ERRGROUP_SRC_GROUP_PARTS_HPP
 
-// What the files that make up errgroup::group share.
+// The declarations that the files of group_core share. They are no part of their own, and know all
+// parts: see docs/design.md.
 
 #include "error_list.hpp"
 #include "task_queue.hpp"
@@ -32,7 +33,8 @@ namespace errgroup::detail {
 
 using lock_type = spin_mutex::scoped_lock;
 
-/// What only some groups have.
+/// The members for options that few groups have. A group whose only options are `exceptions` and
+/// `detached` has none.
 struct group_core::extras {
   struct stopper {
     group_core* g;
@@ -47,11 +49,11 @@ struct group_core::extras {
   std::optional<std::chrono::nanoseconds> timeout;
 
   std::mutex cause_lock;
-  error cause;  // why it was stopped, with on_error::keep_going, if that was not its first error
+  error cause;  // with on_error::keep_going: why it was stopped, if not by its first error
 
-  queue_life pool;                       // what tasks of a group with an arena of its own run in
-  std::optional<tbb::task_arena> slots;  // that arena: as many slots as the limit
-  std::optional<tbb::task_arena> home;   // where its runners come from
+  queue_life pool;  // the life of the queue, if the group has an arena of its own
+  std::optional<tbb::task_arena> slots;  // that arena: see set_limits
+  std::optional<tbb::task_arena> home;   // the arena from which its runners come
   std::stop_token stop;
   std::optional<std::stop_callback<stopper>> on_stop;
 };
@@ -74,8 +76,14 @@ struct group_core::token_link {
 };
 
 /// The groups with a bound context that have stop tokens. oneTBB cancels their contexts, and has no
-/// callback for that, but it has told every context when `cancel_group_execution` returns. So a
-/// thread that has cancelled a group looks through this list for groups that are cancelled now.
+/// callback for that. But when `cancel_group_execution` returns, oneTBB has cancelled every context
+/// below. So after a cancellation the canceller searches this list for groups that are cancelled
+/// now.
+///
+/// Invariant: a group is in the list from its first `get_stop_token` to its destructor. A group
+/// that has children or a deadline takes its own token, so the list has it, too.
+///
+/// Lock order: `lock`, then the lock of a frame.
 struct group_core::bound_groups {
   static inline std::mutex lock;
   static inline token_link* first = nullptr;
@@ -87,7 +95,7 @@ struct group_core::bound_groups {
   static void remove(token_link& link) noexcept;
 };
 
-/// A thread in `wait`.
+/// A thread in `wait`. While it lives, the destructor of the group waits.
 class group_core::waiting {
  public:
   waiting(group_core& g, thread_state& self) noexcept : g_(g), is_maker_(&self == g.origin_.maker) {
@@ -105,26 +113,26 @@ class group_core::waiting {
   bool is_maker_;
 };
 
-/// A thread that takes tasks from a queue.
+/// A thread that takes tasks from a queue: see runner.cpp. It lives on the stack of that thread.
 struct group_core::session {
   explicit session(session_kind k) noexcept : kind(k) {}
 
   session_kind kind;
-  node* next = nullptr;                                // taken, and not run yet
-  batch taken;                                         // with that
-  std::size_t done = 0;                                // tasks of the batch that are finished
+  node* next = nullptr;                                // the task that was taken, and has not run
+  batch taken;                                         // the batch of that task
+  std::size_t done = 0;                                // finished tasks of the batch
   bool call = false;                                   // a request is to be sent
-  bool over = false;                                   // it has left the queue
-  bool retires = false;                                // it leaves although there is work
-  bool stays = false;                                  // … and is its request now
-  bool idle = false;                                   // … as the last one
-  clock::time_point until = clock::time_point::max();  // a `timed` one leaves then
-  std::atomic<bool> const* end = nullptr;              // … or when this is true, if there is one
-  std::uint64_t pushed = 0;                            // … which has seen so many tasks
-  int pauses = 0;                                      // what it waited for the lock lately
+  bool over = false;                                   // has left the queue
+  bool retires = false;                                // leaves although there is work
+  bool stays = false;                                  // near the queue, and is its open request
+  bool idle = false;                                   // has left the queue idle
+  clock::time_point until = clock::time_point::max();  // a `timed` session leaves then
+  std::atomic<bool> const* end = nullptr;              // or when this is true, if not null
+  std::uint64_t pushed = 0;                            // `task_queue::pushed` at the end
+  int pauses = 0;                                      // length of the recent pauses at the lock
 };
 
-/// Does what oneTBB may not have the memory for, until it has.
+/// Calls `f` again until oneTBB has the memory for it.
 template <class F>
 void insist(F const& f) noexcept {
   for (;;) {
@@ -137,9 +145,9 @@ void insist(F const& f) noexcept {
   }
 }
 
-// Calls `wait_there` in the arena of the limited group in which this group was made, if this thread
-// is elsewhere. The tasks that were spawned in that arena sit there, and it has no threads but
-// those that enter it.
+// Calls `wait_there` in the arena of the limited group inside which this group was made. A thread
+// that is elsewhere enters that arena first: the tasks that were spawned there sit there, and all
+// threads of the arena have entered it in this way or as runners.
 template <class Wait>
 void group_core::in_pool(Wait const& wait_there) noexcept {
   if (origin_.pool.of != nullptr && !(this_thread().top->pool == origin_.pool)) [[unlikely]] {
@@ -152,12 +160,12 @@ void group_core::in_pool(Wait const& wait_there) noexcept {
 template <class Wait>
 [[gnu::noinline, gnu::cold]] void group_core::enter_pool(Wait const& wait_there) noexcept {
   queue_guest const guest(origin_.pool);
-  if (!guest) {  // that group is done
+  if (!guest) {  // the limited group is done
     wait_there();
     return;
   }
   auto enter = [&]() noexcept {
-    queue_life& where = this_thread().top->pool;  // oneTBB may have sent another thread
+    queue_life& where = this_thread().top->pool;  // oneTBB may have chosen another thread
     queue_life const before = std::exchange(where, origin_.pool);
     wait_there();
     where = before;
@@ -165,8 +173,7 @@ template <class Wait>
   insist([&] { guest->owner->extras_->slots->execute(enter); });
 }
 
-// Waits for the tasks that went to oneTBB. Unlike oneTBB's own `wait`, it leaves the context
-// cancelled.
+// Waits for the spawned tasks. oneTBB's own `wait` would take back the cancellation of the context.
 inline void group_core::engine_wait() noexcept {
   in_pool([this]() noexcept {
     auto wait = [this] {
@@ -175,12 +182,13 @@ inline void group_core::engine_wait() noexcept {
     try {
       in_isolation(wait);
     } catch (...) {
-      // Our tasks do not throw. An algorithm that was given context() did, and left it there.
+      // Tasks do not throw. A user's algorithm in context() did, and left its exception there.
     }
   });
 }
 
-// The same, after it has run `body`, which is a function or a task of this group, in the context.
+// As `engine_wait`, after it has run `body` in the context. `body` is a function, or a task of this
+// group.
 template <class Body>
 void group_core::engine_run_and_wait(Body& body) noexcept {
   in_pool([&]() noexcept {
@@ -195,23 +203,23 @@ void group_core::engine_run_and_wait(Body& body) noexcept {
     try {
       in_isolation(run);
     } catch (...) {
-      // As above.
+      // As in `engine_wait`.
     }
     if (status == tbb::canceled && !is_stopped()) {
       record(errc::canceled, true);
     } else if (is_stopped()) {
-      // oneTBB takes the cancellation back when the wait is over, for every user of the context.
+      // oneTBB takes back the cancellation at the end of the wait, for every user of the context.
       engine_.context.cancel_group_execution();
     }
   });
 }
 
-/// Runs `body` in this thread, with `context` as what oneTBB runs: what it starts is cancelled with
-/// it. False if it did not run, because `context` is cancelled. Binds `context`, if it is not bound
-/// yet, to what runs here now.
+/// Runs `body` in this thread, as a oneTBB task in `context`: what `body` starts is cancelled with
+/// the context. Returns false, without running `body`, if `context` is cancelled. If `context` is
+/// not bound yet, this call binds it to the context of the caller.
 ///
-/// An algorithm is the one way that neither waits for other tasks of the context nor takes its
-/// cancellation back at the end, as task_group::run_and_wait does.
+/// The implementation is an algorithm of oneTBB. task_group::run_and_wait would wait for other
+/// tasks of the context, and would take back the cancellation of the context at the end.
 template <class Body>
 bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
   bool ran = false;
@@ -228,8 +236,8 @@ bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
     try {
       run();
     } catch (...) {
-      // `body` does not throw. It is an exception that a user's algorithm left in the context, and
-      // that algorithm has thrown it to its caller; or oneTBB has no memory.
+      // `body` does not throw. Either oneTBB has no memory, or a user's algorithm has left an
+      // exception in the context (which it has thrown to its caller, too).
     }
     if (ran || context.is_group_execution_cancelled()) {
       return ran;
@@ -239,13 +247,15 @@ bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
 }
 
 [[nodiscard]] bool has_no_workers() noexcept;
-/// The same, asked once per task: oneTBB takes a lock that all threads share.
+/// As `has_no_workers`, but asks oneTBB once per task: oneTBB takes a lock that all threads share.
 [[nodiscard]] bool has_no_workers(thread_state& self) noexcept;
-/// True if oneTBB has no thread for what this one spawns: without workers, or in an arena of one.
+/// True if oneTBB has no thread for tasks that this thread spawns: without workers, or in an arena
+/// of one thread.
 [[nodiscard]] bool nobody_comes(thread_state& self) noexcept;
 
-/// While a thread runs tasks that it may leave before the group is done: it does not spawn what
-/// they submit if nobody else would come to take that from its deque.
+/// For a thread that runs tasks of a group, and may leave before the group is done. Without
+/// workers, such a thread does not spawn the tasks that its tasks submit: no other thread would
+/// take them from its deque.
 class passing_by {
  public:
   explicit passing_by(thread_state& self) noexcept
@@ -259,7 +269,7 @@ class passing_by {
   bool was_alone_;
 };
 
-/// Where requests go that have no better place: an arena like any outside thread's.
+/// The arena for requests that have no better place: an arena like any outside thread's.
 tbb::task_arena& default_arena();
 
 }  // namespace errgroup::detail

@@ -15,14 +15,32 @@
 
 // How a thread is brought to a group's queue.
 //
-// A *request* asks oneTBB for a thread that takes tasks from the queue. It is a oneTBB task that
-// belongs to no group: it holds the queue and the serial number of the queue's life, so a request
-// that is answered too late finds that life over. At most one request of a group is open: a thread
-// that takes a task and leaves others sends the next request.
+// A *request* asks oneTBB for a thread that takes tasks from the queue. It holds the queue and the
+// serial number of the queue's life, and nothing of the group. It stands for no particular task. A
+// thread that runs a request *answers* it: it becomes a runner (runner.cpp), unless it comes too
+// late.
 //
-// A request goes to `options::arena`; or, for a group that was made inside a limited group, into
-// that group's queue, where it waits for a slot; or to the home arena of a limited group. Without a
-// limit it is spawned, from the slot of the arena that the submitter is in.
+// Invariants:
+// - At most one request of a queue is open: `task_queue::request` is true. A runner that stays near
+//   an empty queue is the open request meanwhile.
+// - If tasks wait and a slot is free, a request is open, unless there was no memory for it. A
+// thread that takes a task and leaves
+//   tasks behind sends the next request, before it runs its task.
+// - No thread waits for a request. A request that is answered after the queue's life finds another
+//   serial number, and does nothing.
+// - A thread that sends a request keeps the group alive, by an unfinished task or by its own use.
+//
+// A request goes to the first of these places that the group has:
+// - `options::arena`;
+// - the queue of the limited group inside which this group was made; there it waits for a slot;
+// - the home arena of a group with a limit, a queue or `isolated`;
+// - an arena of the library, if the sender is the timer's thread or is inside a limited group in
+//   which this group was not made;
+// - the slot of the arena in which the sender is: there the request is spawned.
+//
+// Locks: the lock of a `spawned_request` is innermost.
+//
+// Queues and spawned requests are recycled, and never freed.
 
 namespace errgroup::detail {
 
@@ -49,21 +67,20 @@ tbb::task_arena& default_arena() {
 
 namespace {
 
-/// A request that was spawned from some place: a slot of an arena. If it is still there when
-/// another is wanted, and its own group is gone, it is sent to the next group instead: a thread
-/// that makes one short-lived group after the other does not fill its deque with requests that
-/// nobody has come to take.
+/// A request that was spawned from a slot of an arena. If it is still pending when the slot spawns
+/// the next request, and its own group is gone, it serves the next group instead. So a thread that
+/// makes one short-lived group after the other does not fill its deque with pending requests.
 struct alignas(64) spawned_request {
   spin_mutex lock;
   bool pending = false;
-  bool has_takers = false;  // it was spawned where there are workers
+  bool has_takers = false;  // workers come to the arena from which it was spawned
   queue_life life;
-  spawned_request* next = this;  // of the same place, in a ring
+  spawned_request* next = this;  // of the same slot, in a ring
   tbb::task_group_context context{tbb::task_group_context::isolated};
   tbb::task_group tasks{context};
 
-  /// Under the lock. What was spawned where nobody comes may be gone with its arena, and another
-  /// arena in that one's place.
+  /// Under the lock. A request that was spawned where no worker comes may be gone with its arena,
+  /// and another arena may have taken the address.
   [[nodiscard]] bool may_be_sent(thread_state& self) const noexcept {
     return !pending ||
            ((has_takers || nobody_comes(self)) &&
@@ -71,8 +88,9 @@ struct alignas(64) spawned_request {
   }
 };
 
-/// The last one that a place used. "Suspend-aware" is oneTBB's word for one element per place. (Its
-/// own allocators hide from LeakSanitizer what is reached from there.)
+/// The last request that each slot has spawned. "Suspend-aware" is oneTBB's word for one element
+/// per slot. (oneTBB's own allocators hide the memory that is reached from there from
+/// LeakSanitizer.)
 using spawned_requests =
     tbb::enumerable_thread_specific<spawned_request*, std::allocator<spawned_request*>,
                                     tbb::ets_suspend_aware>;
@@ -82,15 +100,16 @@ spawned_requests& requests_of_slots() {
   return all;
 }
 
-/// Takes the requests back that a thread leaves in its deque when it ends, if there are no workers
-/// to come for them: oneTBB would keep all that it has for that thread as long as they are there.
+/// Takes back the requests that a thread leaves in its deque when the thread ends, if there are no
+/// workers to take them. oneTBB keeps all its data of that thread as long as the requests are
+/// there.
 class take_back_at_exit {
  public:
   take_back_at_exit() = default;
   take_back_at_exit(take_back_at_exit const&) = delete;
   take_back_at_exit& operator=(take_back_at_exit const&) = delete;
   ~take_back_at_exit() {
-    // A worker ends together with oneTBB, of which nothing can be asked then.
+    // A worker ends together with oneTBB, and must not ask oneTBB for its settings then.
     if (tbb::this_task_arena::current_thread_index() == tbb::task_arena::not_initialized ||
         !has_no_workers()) {
       return;
@@ -115,11 +134,11 @@ class take_back_at_exit {
   }
 };
 
-// How often a thread with a request looks at the queue, and after how many looks at an empty one it
-// leaves: one to ten microseconds, and four times that. oneTBB's own workers stay for longer.
+// A runner pauses so long between two looks at the queue, and leaves after so many looks at an
+// empty queue: one to ten microseconds, and four times that. oneTBB's own workers stay for longer.
 constexpr int watch_pauses = 64;
 constexpr int watch_looks = 4;
-// So many tasks taken between two looks are short ones.
+// Tasks are short if so many were taken between two looks.
 constexpr std::uint32_t watch_short = 2;
 
 }  // namespace
@@ -145,8 +164,8 @@ bool group_core::is_in_isolation(thread_state const& self) noexcept {
   return false;
 }
 
-// Has somebody come to the queue, for which the caller took the request. The group must have an
-// unfinished task, or be in use by the caller.
+// Sends the request that the caller has taken (`take_request`). The group must have an unfinished
+// task, or the caller must be using it.
 void group_core::send_request(task_queue& q) noexcept {
   request const t{q.life()};
   try {
@@ -165,16 +184,16 @@ void group_core::send_request(task_queue& q) noexcept {
       spawn_request(t, q);
     }
   } catch (...) {
-    // No memory for it. Nothing is lost: the task is in the queue, where the next request or
-    // whoever waits for the group finds it.
+    // No memory for the request. Nothing is lost: the task is in the queue, where the next request
+    // or a waiter finds it.
     lock_type lock(q.lock);
     q.request.store(false, std::memory_order_relaxed);
   }
 }
 
-// Under the lock: sends a request that waits in the queue, of a group that is gone, to another. A
-// task that makes one short-lived group after the other, while all slots are taken, would fill the
-// queue otherwise.
+// Under the lock: if a request of a group that is gone waits in the outer queue, makes it a request
+// of the group of `t`. Otherwise a task that makes one short-lived group after the other, while all
+// slots are taken, would fill the queue.
 bool group_core::reuse_request(task_queue& outer, request const& t) noexcept {
   for (node* n : outer.latest()) {
     if (is_task(*n)) {
@@ -189,9 +208,9 @@ bool group_core::reuse_request(task_queue& outer, request const& t) noexcept {
   return false;
 }
 
-// A group that was made inside a limited group has that group's threads: its request waits in that
-// group's queue for a slot. False if that group is done, or this one outlived the task there that
-// it was made in.
+// A group that was made inside a limited group uses that group's threads: its request waits in that
+// group's queue for a slot. Returns false if the limited group is done, or if this group has
+// outlived the task that made it.
 bool group_core::queue_request(request const& t) {
   queue_guest const outer(origin_.pool);
   if (!outer || !is_pool_alive()) {
@@ -233,8 +252,8 @@ bool group_core::queue_request(request const& t) {
   return true;
 }
 
-// There are tasks to which nobody may come: those who wait for a time or a single task, and leave
-// the work to others, are to take part.
+// No worker may answer this request. Threads in `wait_until` or `help_until`, which normally leave
+// tasks to workers, must now run them.
 void group_core::strand(task_queue& q) noexcept {
   wake_list awake;
   lock_type lock(q.lock);
@@ -249,7 +268,7 @@ void group_core::spawn_request(request const& t, task_queue& q) {
   spawned_request*& last = requests_of_slots().local();
   lock_type lock;
   spawned_request* mine = last;
-  // Of many that others are waiting for a few are looked at each time.
+  // Look at a few pending requests each time; there may be many.
   for (int looks = mine != nullptr ? 4 : 0;; mine = mine->next) {
     if (looks-- == 0) {
       auto* const fresh = new spawned_request;
@@ -300,20 +319,22 @@ void group_core::spawn_request(request const& t, task_queue& q) {
   if (!has_takers) {
     return;
   }
-  // oneTBB may overlook what is spawned while the last worker turns away: it does not fence there,
-  // since it never promises that a worker comes. It looks again when more is spawned.
+  // oneTBB may overlook a task that is spawned while the last worker goes to sleep: oneTBB has no
+  // fence there, since it never promises that a worker comes. The next spawn makes oneTBB look
+  // again.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   try {
     mine->tasks.run([]() noexcept {});
   } catch (std::bad_alloc const&) {
-    // Most likely it was not overlooked.
+    // Without the second task, oneTBB has most likely seen the request.
   }
 }
 
 void group_core::consume_request(node& n, group_core* runner) noexcept {
   request const t = *std::launder(reinterpret_cast<request*>(n.storage));
   if (runner != nullptr) {
-    // What runs here is inside the runner, as the task is that the request's group was made in.
+    // The tasks that this thread will run are inside the group `runner`, as the task is that made
+    // the request's group.
     thread_state& self = this_thread();
     task_scope inside(self, *runner, runner->engine_.context,
                       runner->pool_ != nullptr ? *runner->pool_ : self.top->pool);
@@ -326,10 +347,10 @@ void group_core::consume_request(node& n, group_core* runner) noexcept {
   }
 }
 
-// A thread with the request takes tasks if nobody else does. Where others do it watches them, and
-// joins when they have taken few tasks between two looks: so a task that takes its time strands
-// nobody, and very short tasks are left to one thread, which is faster with those than several that
-// pass the queue's cache line to and fro. False if the group is gone.
+// A thread that answers a request takes tasks if no other thread takes tasks from the queue.
+// Otherwise it watches, and joins when few tasks were taken between two looks. So a long task
+// strands no other task. Very short tasks are left to one thread: several threads would pass the
+// queue's cache line to and fro, which is slower. Returns false if the group is gone.
 bool group_core::watch(task_queue& q, queue_life life, int& looks) noexcept {
   for (;;) {
     bool const has_work = q.waiting.load(std::memory_order_relaxed) != 0;
@@ -339,11 +360,11 @@ bool group_core::watch(task_queue& q, queue_life life, int& looks) noexcept {
     }
     pause(watch_pauses);
     if (q.serial.load(std::memory_order_acquire) != life.serial) {
-      return false;  // do not disturb the queue's next one
+      return false;  // the queue serves another group now
     }
     if (!has_work) {
       if (--looks <= 0 || q.batches.load(std::memory_order_relaxed) != nullptr) {
-        return true;  // there may be tasks in a batch
+        return true;  // a batch may have tasks
       }
     } else if (q.taken() - taken < watch_short) {
       return true;
@@ -375,7 +396,7 @@ void group_core::answer(queue_life life) noexcept {
     begin_session(q, s);  // from here on the group cannot end
     group_core& g = *q.owner;
     lock.release();
-    // It may be a thread that waits for something else, and goes away when it has got that.
+    // This may be a thread that waits for another event, and goes away when the event has come.
     passing_by const guest(this_worker());
     g.run_session(q, s);
     if (!s.stays) {

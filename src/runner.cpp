@@ -9,24 +9,29 @@
 #include <thread>     // yield
 #include <utility>    // exchange
 
-// How a thread takes tasks from a group's queue, one after the other or a page of them: a
-// *session*.
+// How a thread takes tasks from a group's queue: a *session*. It takes single tasks, or a page of
+// tasks at once (a batch).
 //
-// A session is held by a runner, which has answered a request; by a waiter; by a submitter that
-// needs room in the queue; or by a thread in `wait_until` or `extend::help_until`, which leaves at
-// its time. A session counts as running until it has left the queue, so the group does not end
-// before. The last access of a runner to the group is the release of the queue's lock.
+// Four kinds of threads have sessions: a runner, which has answered a request; a waiter; a
+// submitter that needs room in the queue; and a thread in `wait_until` or `extend::help_until`,
+// which leaves at its time.
+//
+// Invariants:
+// - A session counts in `task_queue::running` from `begin_session` to `end_session`, so the group
+//   does not end before. It holds a slot of the limit meanwhile.
+// - The last access of a runner to the group is the release of the queue's lock.
+// - A session sends the request that it has taken before it runs its task.
 
 namespace errgroup::detail {
 
 namespace {
 
-// How long, at most, a thread that takes tasks waits before it tries the queue's lock again.
+// The longest pause of a thread that takes tasks before it tries the queue's lock again.
 constexpr int most_lock_pauses = 128;
 
-/// Takes the lock for one that takes tasks, and has waited `pauses` for it lately. Where tasks are
-/// so short that those who take them meet at the lock, fewer of them are faster: each that fails
-/// stays away for longer, and the next time, too.
+/// Takes the lock for a session. `pauses` is the length of the session's recent pauses. If tasks
+/// are so short that sessions meet at the lock, fewer threads are faster. So a thread that does not
+/// get the lock stays away for longer each time, and begins with a long pause the next time, too.
 void acquire_politely(lock_type& lock, task_queue& q, int& pauses) noexcept {
   if (lock.try_acquire(q.lock)) {
     pauses /= 2;
@@ -36,14 +41,14 @@ void acquire_politely(lock_type& lock, task_queue& q, int& pauses) noexcept {
     pauses = std::min(2 * pauses + 2, most_lock_pauses);
     pause(pauses);
     if (pauses == most_lock_pauses) {
-      std::this_thread::yield();  // whoever has the lock may have no processor
+      std::this_thread::yield();  // the owner of the lock may have no processor
     }
   } while (!lock.try_acquire(q.lock));
 }
 
 }  // namespace
 
-// Under the lock: takes a task, and maybe others with it.
+// Under the lock: takes a task, and a batch if the queue gives one.
 void group_core::take(task_queue& q, session& s) noexcept {
   if (s.kind != session_kind::timed && q.pop(s.taken)) {
     s.next = s.taken.next();
@@ -53,14 +58,14 @@ void group_core::take(task_queue& q, session& s) noexcept {
   }
 }
 
-// Under the lock: a thread comes to take tasks.
+// Under the lock: the session begins, and takes a task.
 void group_core::begin_session(task_queue& q, session& s) noexcept {
   q.running.store(q.running.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   take(q, s);
   s.call = q.take_request();
 }
 
-// Under the lock: a thread goes.
+// Under the lock: the session ends.
 void group_core::end_session(task_queue& q, session& s, wake_list& awake) noexcept {
   q.running.store(q.running.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   s.over = true;
@@ -70,15 +75,15 @@ void group_core::end_session(task_queue& q, session& s, wake_list& awake) noexce
     q.joined.store(s.pushed, std::memory_order_relaxed);
   }
   if (s.call) {
-    // The context let no task in, before which the request would have been sent. Nobody else has
-    // it.
+    // The session has not sent its request, because the context let no task in. No other thread has
+    // the request.
     q.request.store(false, std::memory_order_relaxed);
   }
-  // A runner that leaves stays near the queue, as its request.
+  // A runner that leaves stays near the queue, and is the open request meanwhile.
   s.stays = s.kind == session_kind::runner && !q.closed &&
             !q.request.exchange(true, std::memory_order_relaxed);
-  // Of a closed queue, only batches are left, for those who have them. (A runner could not call
-  // anybody: the group may be gone as soon as they are done.)
+  // After the queue was closed, only batches have tasks, and their own threads run these. (A runner
+  // could not send a request: the group may be gone as soon as the batches are done.)
   s.call = !q.closed && q.take_request();
   if (q.sleepers != nullptr) {
     if (s.idle) {
@@ -89,7 +94,8 @@ void group_core::end_session(task_queue& q, session& s, wake_list& awake) noexce
   }
 }
 
-// Runs tasks from the queue in this thread.
+// Runs tasks from the queue in this thread: in the group's context, in the arena of a limited
+// group, isolated if the group is.
 void group_core::run_session(task_queue& q, session& s) noexcept {
   auto work = [&]() noexcept { drain(q, s); };
   for (;;) {
@@ -103,7 +109,7 @@ void group_core::run_session(task_queue& q, session& s) noexcept {
         enter();
       }
     } else if (s.kind == session_kind::waiter) {
-      engine_run_and_wait(work);  // cheaper, and this thread waits for what the tasks spawn anyway
+      engine_run_and_wait(work);  // cheaper; a waiter also waits for spawned tasks
     } else {
       run_in(engine_.context, [&] { in_isolation(work); });
     }
@@ -113,7 +119,7 @@ void group_core::run_session(task_queue& q, session& s) noexcept {
     wake_list awake;
     node* const refused = std::exchange(s.next, nullptr);
     if (refused != nullptr) {
-      // The context did not let it in.
+      // The context did not let the task in.
       if (!is_canceling()) {
         s.next = refused;
         std::this_thread::yield();  // oneTBB has no memory: try again
@@ -138,8 +144,8 @@ void group_core::run_session(task_queue& q, session& s) noexcept {
     }
     if (s.next == nullptr) {
       end_session(q, s, awake);
-      // Without a call, releasing the lock is the last access to the group. A call is left only by
-      // one who is inside run(), or who waits.
+      // If there is no request to send, the release of the lock is the last access to the group. A
+      // runner has none to send. A waiter or a submitter may have one: it keeps the group alive.
       lock.release();
       if (s.call) {
         send_request(q);
@@ -156,7 +162,7 @@ void group_core::drain(task_queue& q, session& s) noexcept {
   lock_type lock;
   while (s.next != nullptr) {
     if (std::exchange(s.call, false)) {
-      send_request(q);  // before the task, which may take its time
+      send_request(q);  // before the task, which may be long
     }
     if (!is_stopped() && engine_.context.is_group_execution_cancelled()) {
       record(errc::canceled, true);
@@ -165,7 +171,7 @@ void group_core::drain(task_queue& q, session& s) noexcept {
     n->consume(*n, this);
     s.done += is_task(*n) ? 1U : 0U;
     if (has_due() && s.taken) [[unlikely]] {
-      run_due();  // first: a due task may block, and a task that this thread has taken would wait
+      run_due();  // before the next task is claimed, which would wait if the due task blocks
     }
     s.next = s.taken.next();
     if (s.next != nullptr) {
@@ -173,7 +179,7 @@ void group_core::drain(task_queue& q, session& s) noexcept {
     }
     acquire_politely(lock, q, s.pauses);
     finish(q, s, n, awake);
-    // Too many for tasks that are so short.
+    // So many runners are too many for tasks this short.
     s.retires = s.pauses == most_lock_pauses && s.kind == session_kind::runner && q.running > 1;
     if (wants_more(q, s)) {
       take(q, s);
@@ -181,7 +187,8 @@ void group_core::drain(task_queue& q, session& s) noexcept {
     if (s.next != nullptr) {
       s.call = q.take_request();
     } else if (s.kind == session_kind::waiter && !counted_) {
-      // It stays inside the group when it leaves the queue; others have to leave the context first.
+      // A waiter without a limit leaves the queue here: it stays in the group. Every other session
+      // has to leave the context first (`run_session`).
       end_session(q, s, awake);
     }
     lock.release();
@@ -189,7 +196,7 @@ void group_core::drain(task_queue& q, session& s) noexcept {
   }
 }
 
-// Under the lock: whether a thread that has finished what it had is to take more.
+// Under the lock: true if the session should take more tasks.
 bool group_core::wants_more(task_queue const& q, session const& s) noexcept {
   return !s.retires && (s.kind != session_kind::submitter || q.unfinished >= q.room) &&
          (s.kind != session_kind::timed || has_time(s));
@@ -199,7 +206,7 @@ bool group_core::has_time(session const& s) noexcept {
   return s.end != nullptr ? !s.end->load(std::memory_order_acquire) : clock::now() < s.until;
 }
 
-// Under the lock: a task is done, and its batch with it, if it was taken with one.
+// Under the lock: a task is finished. If it came from a batch, so is the batch.
 void group_core::finish(task_queue& q, session& s, node* n, wake_list& awake) noexcept {
   std::size_t const done = std::exchange(s.done, 0);
   if (s.taken) {
@@ -210,7 +217,7 @@ void group_core::finish(task_queue& q, session& s, node* n, wake_list& awake) no
   }
 }
 
-// Under the lock: a task is done.
+// Under the lock: a task is finished.
 void group_core::finish(task_queue& q, node* n, wake_list& awake) noexcept {
   if (is_task(*n)) {
     --q.unfinished;
@@ -227,7 +234,7 @@ void group_core::drop(node& n) noexcept {
   discard_inside([&n]() noexcept { n.consume(n, nullptr); });
 }
 
-// Runs a task on the slot that the caller, who is inside the group, holds already.
+// Runs a task on the slot of the caller, which is inside the group.
 void group_core::run_inline(node& n) noexcept {
   if (!run_in(engine_.context, [&]() noexcept { n.consume(n, this); })) {
     if (is_canceling()) {

@@ -14,13 +14,20 @@ namespace errgroup::detail {
 
 struct task_queue;
 
-/// A thread that waits for a queue: for the end of all its tasks, for something to do, or for room.
+/// A thread that sleeps in a queue: until all tasks are finished, until it can take a task, or
+/// until there is room.
 ///
-/// It waits in oneTBB's dispatch loop, where it runs whatever its arena has: what tasks started
-/// may sit in this very thread's deque. A group that is isolated sleeps instead.
+/// It sleeps in oneTBB's dispatch loop, where it runs tasks of its arena: tasks that its own tasks
+/// have started may sit in this very thread's deque. A waiter of an isolated group blocks instead.
+/// So does a thread for which oneTBB has no memory.
+///
+/// Lock order: the queue's lock guards the list of sleepers, and so `next_`.
+///
+/// May be destroyed when `sleep` has returned, and the thread has taken the queue's lock after
+/// that: the waking thread may use the sleeper under that lock.
 class sleeper {
  public:
-  /// What it is woken for, beside the end.
+  /// The event for which the queue wakes the sleeper, in addition to the end of all tasks.
   enum what : std::uint8_t { nothing, work, room };
 
   sleeper(bool helps, what wanted) noexcept : wanted_(wanted) {
@@ -36,7 +43,7 @@ class sleeper {
   sleeper(sleeper const&) = delete;
   sleeper& operator=(sleeper const&) = delete;
 
-  /// Returns when somebody let go of it.
+  /// Returns when a thread has woken this sleeper.
   void sleep() noexcept {
     if (latch_) {
       latch_->wait();
@@ -56,8 +63,9 @@ class sleeper {
   sleeper* next_ = nullptr;
 };
 
-/// Sleepers that are to be woken once the queue's lock is released: waking one takes oneTBB's
-/// locks. Each stays where it is until it is woken, and may be gone right after.
+/// Sleepers that were taken from the queue's list, and are woken after the queue's lock was
+/// released: to wake a sleeper takes locks of oneTBB. A sleeper may be gone right after it is
+/// woken.
 class wake_list {
  public:
   wake_list() = default;
@@ -67,7 +75,7 @@ class wake_list {
 
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 
-  /// Wakes them. Not under a lock.
+  /// Wakes the sleepers. The caller holds no lock.
   void now() noexcept {
     while (first_ != nullptr) {
       sleeper* s = std::exchange(first_, first_->next_);

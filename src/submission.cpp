@@ -9,11 +9,16 @@
 #include <cstddef>    // size_t
 #include <cstdint>    // uint32_t, uint64_t
 
-// Where a task goes when it is submitted.
+// The ways of a submitted task: `route` decides between two.
 //
-// Inside a task, a group spawns: one oneTBB task each, in the worker's own deque
-// (group_core::spawn). From outside, and always if the group counts its tasks, the task is a node
-// in the group's queue, and a request brings a thread to it (helpers.cpp).
+// Spawn: inside a task, a group hands each task to oneTBB, in the worker's own deque
+// (group_core::spawn). Queue: from outside, and always if the group counts its tasks, the task is a
+// node in the group's queue, and a request brings a thread to the queue (helpers.cpp).
+//
+// Invariant: a task that is counted in `unfinished` is about to enter the queue, is in the queue or
+// in a batch, runs, or is about to be dropped by the thread that closed the queue.
+//
+// Locks: the queue's lock guards each submission. `cold_` guards the making of the queue.
 
 namespace errgroup::detail {
 
@@ -26,10 +31,11 @@ group_core::path group_core::route(thread_state& self) {
     here = tbb::task::current_context();
     in_task = in_task || here != nullptr;
   }
-  // In a limited group's arena, only what was made there is spawned: the arena has no threads but
-  // those that come through that group, so another group's task could stay there for ever.
-  // If that one is done, nobody comes for what is left in its arena. Nor for what is left in the
-  // deque of a thread that goes away, if there are no workers.
+  // A task is spawned only if a thread comes for it. In the arena of a limited group, all threads
+  // come through that group. So only groups that were made in its tasks spawn there, and only while
+  // it is alive: afterwards no thread comes to the arena. Without workers, no thread comes for the
+  // deque of a thread that goes away (`is_alone`). A group that was made outside of any task also
+  // needs an arena of more than one thread, since its waiter may be in another arena.
   bool const direct = !counted_ && in_task && top.pool == origin_.pool &&
                       (origin_.pool.of == nullptr || is_pool_alive()) && !self.is_alone &&
                       !(origin_.under == nullptr ? nobody_comes(self) : has_no_workers(self));
@@ -63,7 +69,7 @@ void group_core::make_queue(thread_state& self) {
       throw;
     }
   }
-  // seq_cst: with interrupt. Either that finds the queue, or this thread finds the group
+  // seq_cst, with `interrupt`: either the canceller finds the queue, or this thread finds the group
   // stopped.
   queue_.store(&q, std::memory_order_seq_cst);
   if ((state.load(std::memory_order_seq_cst) & stopped) != 0) {
@@ -72,7 +78,7 @@ void group_core::make_queue(thread_state& self) {
   }
 }
 
-// Sees to it that there is a queue, and an engine that is bound as it should be.
+// Makes the queue, and binds the context as it should be bound, unless that was done before.
 void group_core::prepare_queue(thread_state& self) {
   if (is_unbound()) {
     bind(self, tbb::task::current_context());
@@ -98,13 +104,14 @@ void group_core::set_limits(thread_state& self, task_queue& q) {
   if (x.limit != unlimited) {
     q.slots = std::min(x.limit, task_queue::many - 1);
     if (x.arena == nullptr) {
-      // All slots are reserved, so the arena asks oneTBB for no threads of its own: those come as
-      // runners, from where the group was first used, and with a slot of the limit in hand. (An
-      // arena that has workers runs two tasks at once for a limit of 1, and prints a warning for a
-      // limit above the machine.) Beyond this size more slots would cost memory and change nothing.
+      // All slots are reserved, so the arena asks oneTBB for no workers of its own. Its threads
+      // come as runners from the home arena, and each runner has a slot of the limit before it
+      // enters. (An arena with workers runs two tasks at once for a limit of 1, and prints a
+      // warning for a limit above the machine.) Beyond this size more slots would cost memory and
+      // change nothing.
       q.slots = std::min(x.limit, std::max(64, 4 * threads));
-      // One slot is for a thread that waits from outside for what runs inside (engine_wait); with a
-      // single one, oneTBB adds that by itself.
+      // One slot more is for a thread from outside that waits for tasks that were spawned inside
+      // (engine_wait). If the arena has a single slot, oneTBB adds a second slot itself.
       int const places = q.slots == 1 ? 1 : q.slots + 1;
       x.slots.emplace(places, static_cast<unsigned>(places));
       x.pool = q.life();
@@ -165,7 +172,8 @@ void group_core::submit_reserved(thread_state& self, node* n) noexcept {
   append(self, q, lock, n);
 }
 
-// Puts a task that is counted in `unfinished` into the queue, and has somebody come for it.
+// Puts a task that `unfinished` counts into the queue, and sends a request if no request is open.
+// Releases the lock.
 void group_core::append(thread_state& self, task_queue& q, lock_type& lock, node* n) noexcept {
   wake_list awake;
   if (q.closed) {
@@ -198,7 +206,7 @@ void group_core::append(thread_state& self, task_queue& q, lock_type& lock, node
   }
 }
 
-// Under the lock: counts a task.
+// Under the lock: counts the task in `pushed`, and gives it its index.
 void group_core::number(task_queue& q, node& n) const noexcept {
   std::uint64_t const pushed = q.pushed.load(std::memory_order_relaxed);
   n.index = spawns_.all() + pushed;
@@ -209,8 +217,8 @@ std::size_t group_core::queued(task_queue const& q) noexcept {
   return q.pushed.load(std::memory_order_relaxed);
 }
 
-// Returns, with the lock, when there is room or the queue is closed; or false, without it, when it
-// has run the task itself.
+// Makes room for `n` in a full queue. Returns true, with the lock, when there is room or the queue
+// is closed. Returns false, without the lock, if this thread has run the task itself.
 bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, node* n) noexcept {
   bool const inside = is_inside(self);
   for (;;) {
@@ -218,13 +226,14 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       if (!self.nodes.is_empty()) [[likely]] {
         return true;
       }
-      // The tasks that ran here have used it up. Others may take the room meanwhile.
+      // The tasks that ran in this thread have used up the node for a page. While this thread gets
+      // a new node, other threads may take the room.
       lock.release();
       insist([&] { reserve_node(self); });
       lock.acquire(q.lock);
     } else if (inside) {
-      // Waiting here could park every slot behind tasks that only those slots can run, so the
-      // caller runs one on the slot that it has.
+      // Waiting here could park every slot behind tasks that only the threads of those slots can
+      // run. So the caller runs a task on the slot that it holds.
       node* oldest = q.pop();
       if (oldest == nullptr) {
         number(q, *n);
@@ -254,15 +263,15 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       sleeper s(true, sleeper::room);
       lock.acquire(q.lock);
       if (q.unfinished >= q.room && !q.closed && !q.may_start()) {
-        // A cancellation wakes this thread, unless oneTBB cancels the context: it has no callback
-        // for that, so the timer's thread polls.
+        // A cancellation wakes this thread, unless oneTBB cancels the context: oneTBB has no
+        // callback, so the timer's thread polls.
         sleep(q, lock, s, origin_.is_bound || is_context_given());
       }
     }
   }
 }
 
-// Wakes sleepers now, with the lock before and after.
+// Wakes the sleepers in the list. The caller holds the lock before and after.
 void group_core::awake_now(wake_list& awake, lock_type& lock, task_queue& q) noexcept {
   if (!awake.empty()) {
     lock.release();
@@ -281,11 +290,11 @@ void group_core::run_inside_now(error (*call)(void*) noexcept, void* argument,
     }
   };
   if (!run_in(engine_.context, run)) {
-    run();  // it is cancelled, which `call` will see
+    run();  // the context is cancelled, and `call` will see it
   }
 }
 
-// Empties the queue. Tasks that were waiting in it are skipped.
+// Empties the queue. The tasks that waited in it are skipped.
 void group_core::close(task_queue& q) noexcept {
   drop_waiting(q);
   drop_timed(q);

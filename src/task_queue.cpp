@@ -11,7 +11,8 @@ namespace {
 spin_mutex free_queues_lock;
 task_queue* free_queues = nullptr;
 
-// Of a queue's nodes, so many are kept for the next groups, 64 KiB; the others go back to the heap.
+// A thread keeps so many nodes of a queue for its next groups, 64 KiB. The rest goes back to the
+// heap.
 constexpr std::size_t most_kept_nodes = 1024;
 // A free queue keeps memory for at most so many due tasks, 1.5 KiB.
 constexpr std::size_t most_kept_due = 64;
@@ -27,7 +28,7 @@ task_queue& take_queue(thread_state& self, group_core& owner) {
     }
   }
   if (self.spare_queue == nullptr) {
-    // Its first page comes with it.
+    // A new queue needs its first page.
     auto first = std::make_unique<node>();
     auto* const q = new task_queue;
     q->head = q->tail = page::make(first.release());
@@ -82,8 +83,8 @@ namespace {
 }  // namespace
 
 void put_queue(thread_state& self, task_queue& q) noexcept {
-  // A request that comes right now may have the lock, and find that nothing waits here; it touches
-  // nothing but atomics then. All else was left behind by those who took tasks from here.
+  // A thread with a late request may have the lock right now. It finds no task, and touches only
+  // atomics. All other threads have left the queue.
   q.serial.store(q.serial.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   q.request.store(false, std::memory_order_relaxed);
   q.stranded.store(false, std::memory_order_relaxed);
@@ -93,7 +94,7 @@ void put_queue(thread_state& self, task_queue& q) noexcept {
     q.closed = false;
     q.slots = task_queue::many;
     q.room = static_cast<std::size_t>(-1);
-    // Requests of groups that were made in this one, and that came too late.
+    // Requests that came too late, of groups that were made in this group.
     while (node* late = q.pop()) {
       late->consume(*late, nullptr);
       q.spare.push(late);
@@ -102,7 +103,7 @@ void put_queue(thread_state& self, task_queue& q) noexcept {
   if (q.due_tasks.capacity() > most_kept_due) {
     give_memory_back(q);
   }
-  // A thread that has some is not given more: it may be one that only destroys groups.
+  // A thread that has nodes gets no more: it may only destroy groups, and never submit.
   std::size_t room = self.nodes.is_low() ? most_kept_nodes : 0;
   for (; !q.spare.is_empty(); room -= room != 0 ? 1 : 0) {
     if (room != 0) {

@@ -25,19 +25,28 @@
 
 namespace errgroup::detail {
 
-/// Tasks that a thread has taken as a whole, a page of them, to run them one after the other
-/// without coming back to the queue each time. Others, who find the queue empty, may still take
-/// them from here: so a task that takes its time strands nobody.
+/// A page of tasks that a thread has taken as a whole. The thread runs these tasks without coming
+/// back to the queue's lock for each task. A thread that finds the pages of the queue empty may
+/// still steal tasks from a batch, so a long task strands no other task.
+///
+/// Invariants:
+/// - Owner and thieves claim tasks by counting up `page::claimed`, so exactly one thread gets each
+///   task.
+/// - A batch is in the list `task_queue::batches` from `pop` to `give_back`.
+///
+/// Lock order: the owner claims without a lock. Everything else is done under the queue's lock.
+///
+/// May be destroyed after it was given back.
 class batch {
  public:
   batch() = default;
   batch(batch const&) = delete;
   batch& operator=(batch const&) = delete;
 
-  /// True if it has tasks, or had some and was not given back.
+  /// True from `task_queue::pop` to `task_queue::give_back`.
   explicit operator bool() const noexcept { return page_ != nullptr; }
 
-  /// The next task for the thread whose batch this is; null if there is none.
+  /// The next task for the thread that owns the batch; null if there is none.
   [[nodiscard]] node* next() noexcept {
     if (page_ == nullptr) {
       return nullptr;
@@ -64,13 +73,13 @@ class batch {
   }
 
   page* page_ = nullptr;
-  std::uint32_t first_ = 0;   // those before were taken before
-  std::uint32_t taken_ = 0;   // by the thread whose batch this is
-  std::uint32_t stolen_ = 0;  // by others: bits
+  std::uint32_t first_ = 0;   // the first task of this batch in the page
+  std::uint32_t taken_ = 0;   // number of tasks that the owner has taken
+  std::uint32_t stolen_ = 0;  // tasks that thieves have taken: a bit each
   batch* next_ = nullptr;
 };
 
-/// A task that waits for a time, or is due: 24 bytes, beside its node.
+/// A task that waits for a time, or is due. It takes 24 bytes, in addition to its node.
 struct timed_task {
   clock::time_point due;
   std::uint64_t order;  // of submission
@@ -82,22 +91,35 @@ struct timed_task {
   }
 };
 
-/// Tasks of one group that wait for a thread, how many of them may run at once, and who waits for
-/// that. Knows nothing of what a group is.
-///
-/// Everything but the atomics is guarded by `lock`, and these are written under it. The last thing
-/// that a thread does with a queue on behalf of a task is to release this lock; whoever finds the
-/// tasks finished has taken it after that.
+/// The tasks of one group that wait for a thread, the number of threads that may run them at once,
+/// and the threads that sleep until that changes. The queue knows nothing of groups.
 ///
 /// The tasks are in pages, of which there is always at least one. Tasks that are due are in a heap,
 /// and are taken before the tasks in the pages.
+///
+/// Invariants:
+/// - `running <= slots`. A thread takes tasks only while it is counted in `running`; the exceptions
+///   are a thread inside the group, on the slot that it holds (`make_room`, `run_due`).
+/// - `unfinished` counts tasks from their submission until they are finished or dropped; `timed`
+///   counts tasks before they are due. The tasks of a batch are counted until the batch is given
+///   back.
+/// - At most one request is open (helpers.cpp).
+/// - `serial` changes only when a life ends.
+///
+/// Lock order: `lock` guards everything. The atomics are written under it, and may be read without
+/// it. A thread that works for the queue releases `lock` as its last access on behalf of a task. A
+/// thread that finds the tasks finished has taken `lock` after that, and so sees what the tasks
+/// wrote. Sleepers are woken after `lock` was released.
+///
+/// Never destroyed: queues are recycled, since a request may read `serial` at any time. A life ends
+/// (`put_queue`) when the queue is idle.
 struct alignas(64) task_queue {
   static constexpr int many = std::numeric_limits<int>::max();
 
-  // What every submission and every task changes is in one cache line.
+  // Every submission and every task changes the members of this cache line.
   spin_mutex lock;
-  std::atomic<bool> request{false};       // somebody was asked to come, and has not come yet
-  std::atomic<bool> stranded{false};      // it is where nobody may come for it
+  std::atomic<bool> request{false};       // a request is open
+  std::atomic<bool> stranded{false};      // no worker may come for that request
   bool closed = false;                    // new tasks are skipped
   std::uint8_t head_at = 0;               // the first task in the first page
   std::uint8_t tail_at = 0;               // behind the last task in the last page
@@ -106,30 +128,30 @@ struct alignas(64) task_queue {
   page* head = nullptr;
   page* tail = nullptr;
   std::size_t unfinished = 0;
-  std::atomic<std::uint64_t> pushed{0};  // tasks, in this life
-  node_stack spare;                      // finished nodes, on their way back to those who submit
+  std::atomic<std::uint64_t> pushed{0};  // number of tasks that were submitted in this life
+  node_stack spare;                      // finished nodes, for the next submitter
 
-  // What they mostly read …
-  alignas(64) int slots = many;                     // at most so many are running
+  // Submissions and tasks mostly read these members …
+  alignas(64) int slots = many;                     // the greatest number in `running`
   std::atomic<std::uint32_t> due{0};                // tasks in `due_tasks`
-  std::size_t room = static_cast<std::size_t>(-1);  // for so many unfinished tasks
+  std::size_t room = static_cast<std::size_t>(-1);  // the greatest number of unfinished tasks
   sleeper* sleepers = nullptr;
   group_core* owner = nullptr;
   task_queue* next_free = nullptr;
   std::atomic<std::uint64_t> serial{1};  // of this life
-  std::size_t guests = 0;                // threads that use what the owner has
+  std::size_t guests = 0;                // threads that keep the owner from ending
   std::size_t timed = 0;                 // tasks that are not due yet
-  std::atomic<std::uint64_t> joined{0};  // so many of `pushed` were waited for
+  std::atomic<std::uint64_t> joined{0};  // number of tasks of `pushed` that were waited for
   std::vector<timed_task> due_tasks;     // a heap, the earliest on top
 
-  // … and what only batches need.
-  alignas(64) std::atomic<batch*> batches{nullptr};  // those that are taken
+  // … and only batches need this member.
+  alignas(64) std::atomic<batch*> batches{nullptr};  // the batches that threads have taken
 
   [[nodiscard]] bool is_idle() const noexcept {
     return unfinished == 0 && running.load(std::memory_order_relaxed) == 0 && guests == 0 &&
            timed == 0;
   }
-  /// True if somebody waits, and nothing happens before a task is due.
+  /// True if tasks wait for a time, and nothing happens before a task is due.
   [[nodiscard]] bool only_time_is_left() const noexcept {
     return timed != 0 && unfinished == 0 && running.load(std::memory_order_relaxed) == 0;
   }
@@ -145,11 +167,12 @@ struct alignas(64) task_queue {
     return false;
   }
   [[nodiscard]] bool may_start() const noexcept {
-    // In this order: a late request may look while the next group sets `slots`, but there is no
-    // work.
+    // In this order: a late request may read these members while the next group sets `slots`, but
+    // then there is no work.
     return has_work() && running.load(std::memory_order_relaxed) < slots;
   }
-  /// True if somebody should be called; the caller has to see to it then.
+  /// True if a request has to be sent. Then `request` is set, and the caller has to send the
+  /// request.
   [[nodiscard]] bool take_request() noexcept {
     bool const call = !request.load(std::memory_order_relaxed) && may_start();
     if (call) {
@@ -161,7 +184,7 @@ struct alignas(64) task_queue {
     return {this, serial.load(std::memory_order_relaxed)};
   }
 
-  /// So many tasks were taken from here, more or less, as seen without the lock.
+  /// The approximate number of tasks that were taken in this life, as seen without the lock.
   [[nodiscard]] std::uint32_t taken() const noexcept {
     return static_cast<std::uint32_t>(pushed.load(std::memory_order_relaxed)) -
            waiting.load(std::memory_order_relaxed);
@@ -178,7 +201,7 @@ struct alignas(64) task_queue {
     count(1);
   }
 
-  /// What waits in the last page.
+  /// The tasks that wait in the last page.
   [[nodiscard]] std::span<node* const> latest() const noexcept {
     std::size_t const first = head == tail ? head_at : 0U;
     return std::span(tail->of).subspan(first, tail_at - first);
@@ -192,8 +215,9 @@ struct alignas(64) task_queue {
   /// The task that has been due for the longest time; null if none is due.
   [[nodiscard]] node* pop_due() noexcept;
 
-  /// The next task: the one that has been due for the longest time, or else the oldest. (If any
-  /// number may run, a task that is in no batch is preferred.)
+  /// The next task: the task that has been due for the longest time; if no task is due, the oldest
+  /// task. (If the number of running tasks is not limited, a task that is in no batch is
+  /// preferred.)
   [[nodiscard]] node* pop() noexcept {
     if (due.load(std::memory_order_relaxed) != 0) [[unlikely]] {
       return pop_due();
@@ -213,7 +237,7 @@ struct alignas(64) task_queue {
     node* const n = head->of[head_at++];
     take(1);
     if (waiting.load(std::memory_order_relaxed) == 0) {
-      head_at = tail_at = 0;  // the first page is the last one
+      head_at = tail_at = 0;  // the first page is also the last page
     } else if (head_at != page::capacity) {
       __builtin_prefetch(head->of[head_at]);
     } else {
@@ -222,9 +246,10 @@ struct alignas(64) task_queue {
     return n;
   }
 
-  /// Takes the rest of the first page, if there is another. Not where somebody may wait for room:
-  /// what a batch has finished is counted when it is given back. And one batch at a time where
-  /// tasks start in order. While a task is due, no batch is taken.
+  /// Takes the rest of the first page as a batch, if there is a second page. Returns false while a
+  /// task is due. Returns false in a bounded queue: a thread may wait for room, and the tasks of a
+  /// batch are counted until the batch is given back. Returns false if the tasks start in order and
+  /// there is a batch already.
   [[nodiscard]] bool pop(batch& b) noexcept {
     if (head == tail || head_at == page::capacity || due.load(std::memory_order_relaxed) != 0 ||
         room != static_cast<std::size_t>(-1) ||
@@ -243,8 +268,8 @@ struct alignas(64) task_queue {
     return true;
   }
 
-  /// At least so many tasks of batches have finished but are still counted in `unfinished`. Before
-  /// a thread takes a task from its batch, it has finished its previous one.
+  /// A lower bound of the number of tasks in batches that are finished but still counted in
+  /// `unfinished`. Before a thread takes a task from its batch, it has finished its previous task.
   [[nodiscard]] std::size_t finished_in_batches() const noexcept {
     std::size_t n = 0;
     for (batch const* b = batches.load(std::memory_order_relaxed); b != nullptr; b = b->next_) {
@@ -257,8 +282,7 @@ struct alignas(64) task_queue {
     return n;
   }
 
-  /// Gives back a batch all of whose tasks were taken, and those that its own thread took have
-  /// finished.
+  /// Gives back a batch. All its tasks were taken, and the tasks that its owner took are finished.
   void give_back(batch& b) noexcept {
     batch* before = batches.load(std::memory_order_relaxed);
     if (before == &b) {
@@ -273,7 +297,7 @@ struct alignas(64) task_queue {
     if (b.taken_ == page::capacity) {
       spare.push(done);
     } else {
-      // Some were taken from it alone, and come back alone.
+      // A stolen task comes back alone, from the thread that has stolen it.
       for (std::uint32_t i = b.first_; i != page::capacity; ++i) {
         if ((b.stolen_ >> i & 1U) == 0) {
           spare.push(done->of[i]);
@@ -285,14 +309,14 @@ struct alignas(64) task_queue {
 
   void give_back(node* n) noexcept { spare.push(n); }
 
-  /// All tasks that waited, taken out of the queue.
+  /// All tasks that waited, after they were taken out of the queue.
   struct contents {
-    page* first = nullptr;  // of several
-    page* last = nullptr;   // behind the last of those
+    page* first = nullptr;  // the first of several full pages
+    page* last = nullptr;   // the page behind the last full page
     std::uint32_t first_at = 0;
-    std::array<node*, page::capacity> others{};  // and these
+    std::array<node*, page::capacity> others{};  // the tasks of the last page
     std::uint32_t number_of_others = 0;
-    std::vector<timed_task> due;  // and these
+    std::vector<timed_task> due;  // the tasks that were due
   };
   [[nodiscard]] contents empty() noexcept {
     contents all;
@@ -337,7 +361,7 @@ struct alignas(64) task_queue {
     s.next_ = sleepers;
     sleepers = &s;
   }
-  /// Wakes one sleeper of a kind.
+  /// Wakes one sleeper that sleeps for `wanted`.
   void wake_one(wake_list& list, sleeper::what wanted) noexcept {
     for (sleeper** p = &sleepers; *p != nullptr; p = &(*p)->next_) {
       if ((*p)->wanted_ == wanted) {
@@ -354,7 +378,7 @@ struct alignas(64) task_queue {
     }
     return p != nullptr;
   }
-  /// Wakes this one, if it sleeps.
+  /// Wakes `s`, if it sleeps.
   void wake(wake_list& list, sleeper const& s) noexcept {
     for (sleeper** p = &sleepers; *p != nullptr; p = &(*p)->next_) {
       if (*p == &s) {
@@ -377,7 +401,7 @@ struct alignas(64) task_queue {
   void take(std::uint32_t n) noexcept {
     waiting.store(waiting.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
   }
-  // A task from somebody's batch.
+  // A task from the batch of another thread; null if the batches are empty.
   [[nodiscard]] node* steal() noexcept {
     for (batch* b = batches.load(std::memory_order_relaxed); b != nullptr; b = b->next_) {
       if (b->has_work()) {
@@ -397,21 +421,21 @@ struct alignas(64) task_queue {
       s->next_ = list.first_;
       list.first_ = s;
     } else {
-      // Under the lock, which the sleeper takes before it leaves: so it is still there.
+      // The sleeper takes this lock before it leaves, so it is still there.
       s->woken_.store(1, std::memory_order_release);
       s->woken_.notify_one();
     }
   }
 };
 
-/// A queue for `owner`, from those that are free. Throws `std::bad_alloc`.
+/// Begins a life of a free queue, for `owner`. Throws `std::bad_alloc`.
 [[nodiscard]] task_queue& take_queue(thread_state& self, group_core& owner);
 
-/// The same, from what this thread has at hand; null if it has nothing.
+/// As `take_queue`, if this thread has a free queue at hand; null if it has none.
 [[nodiscard]] inline task_queue* try_take_queue(thread_state& self, group_core& owner) noexcept {
   task_queue* const q = std::exchange(self.spare_queue, nullptr);
   if (q != nullptr) {
-    // Nobody else knows this life of it yet.
+    // No other thread knows this life of the queue yet.
     q->owner = &owner;
     q->pushed.store(0, std::memory_order_relaxed);
     q->joined.store(0, std::memory_order_relaxed);
@@ -419,7 +443,8 @@ struct alignas(64) task_queue {
   return q;
 }
 
-/// Keeps the owner of a busy queue from ending: whoever waits for it waits for this, too.
+/// Keeps the owner of a busy queue from ending: a thread that waits for the owner also waits for
+/// the end of this object. False if the life is over, or the queue is idle.
 class queue_guest {
  public:
   explicit queue_guest(queue_life const& life) noexcept {

@@ -31,12 +31,13 @@ bool runs_task() noexcept {
 
 namespace {
 
-// States of threads that have ended, for threads to come.
+// States of threads that have ended, for new threads.
 spin_mutex states_lock;
 thread_state* free_states = nullptr;
 
-// Runs when a thread ends, after the destructors of its thread_local objects: those may use groups,
-// too. (One that comes later still, of another thread-specific value, has this run once more.)
+// Runs when a thread ends, after the destructors of its thread_local objects, which may use groups.
+// (If the destructor of another thread-specific value uses a group even later, this function runs
+// again.)
 void leave_thread(void* p) noexcept {
   auto* const s = static_cast<thread_state*>(p);
   current_thread_state = nullptr;

@@ -13,16 +13,25 @@
 
 // How a thread waits: for the end of all tasks, until a time, or for a flag.
 //
-// A waiter runs the group's tasks until none is left that it may run, and then sleeps. It is woken
-// for work and at the end. A thread in `wait_until` or `help_until` leaves the tasks to workers: a
-// task that it took might take longer than it has time, or wait for what this thread does next. It
-// takes part where no worker comes.
+// A waiter runs the group's tasks until it finds none that it may run, and then sleeps
+// (sleeper.hpp). A new task, a cancellation or the end of the last task wakes it. Then it waits for
+// spawned tasks in oneTBB.
+//
+// A thread in `wait_until` or `help_until` leaves the tasks to workers: a task that it runs might
+// last beyond the end time, or might wait for this very thread. It takes part only where no worker
+// may come (`is_needed`, `task_queue::stranded`).
+//
+// Three events do not wake a sleeper by themselves: the end of spawned tasks, if the wait has an
+// end time; a cancellation by oneTBB; the moment at which a test's clock may jump. The timer's
+// thread polls for these events (`watched`).
+//
+// Locks: the timer's lock comes before the queue's lock.
 
 namespace errgroup::detail {
 
 namespace {
 
-/// Wakes a thread that waits for a queue.
+/// Wakes a thread that sleeps in a queue.
 void wake(task_queue& q, sleeper& s) noexcept {
   wake_list awake;
   lock_type lock(q.lock);
@@ -30,7 +39,7 @@ void wake(task_queue& q, sleeper& s) noexcept {
   lock.release();
 }
 
-/// … when its time is over.
+/// Wakes a thread that sleeps in a queue, when its end time has come.
 class wakes_at final : public alarm {
  public:
   wakes_at(task_queue& q, sleeper& s, clock::time_point due) : q_(q), s_(s) {
@@ -51,7 +60,8 @@ class wakes_at final : public alarm {
 
 }  // namespace
 
-// The count's own question is private. An explicit instantiation may name what is.
+// Whether a task is counted is a private question of oneTBB's class. An explicit instantiation may
+// name private members.
 namespace {
 
 bool is_counting(tbb::detail::d1::wait_context const& count) noexcept;
@@ -86,16 +96,16 @@ bool group_core::engine_is_idle() noexcept {
   return !spawns_.any() || !is_counting(engine::task_group::count_of(engine_.tasks));
 }
 
-// A thread that waits with a limit keeps out of the way: a task that it took might take longer than
-// it has time, and even wait for what this thread does afterwards. It takes part where nobody else
-// may come to run the tasks: without workers, and in a task, since all of oneTBB's threads may be
-// in tasks that wait like this one.
+// True if a thread that waits until a time has to run tasks, because no other thread may come for
+// them: without workers, in an arena of one thread, and in a task, since all oneTBB threads may be
+// in tasks that wait in this way.
 bool group_core::is_needed(thread_state& self) noexcept {
   return tbb::task::current_context() != nullptr || nobody_comes(self);
 }
 
-// Under the queue's lock. What a thread that sleeps for this group is not told otherwise: a
-// cancellation of context() if nothing runs that would notice, and that a test's clock may move on.
+// Under the queue's lock. True if the timer's thread has to poll for a sleeper: for a cancellation
+// of `context()`, if all remaining tasks wait for a time and so no thread would notice it; or
+// because a test's clock may jump.
 bool group_core::is_to_be_watched(task_queue const& q) const noexcept {
   return time_jumps() || (q.timed != 0 && is_context_given());
 }
@@ -106,8 +116,9 @@ void group_core::sleep_in_isolation(sleeper& s) noexcept {
   in_isolation(sleep);
 }
 
-// Sleeps in the queue until a thread wakes `s`, with the lock before and after. If `is_watched`,
-// the timer's thread polls for a cancellation from above, and wakes `s` when it finds one.
+// Sleeps in the queue until a thread wakes `s`. The caller holds the lock before and after. If
+// `is_watched`, the timer's thread polls for a cancellation from above, and wakes `s` when it finds
+// one.
 void group_core::sleep(task_queue& q, lock_type& lock, sleeper& s, bool is_watched) noexcept {
   q.enlist(s);
   lock.release();
@@ -130,7 +141,8 @@ void group_core::sleep(task_queue& q, lock_type& lock, sleeper& s, bool is_watch
   lock.acquire(q.lock);
 }
 
-// Threads that have the answer of `wait` may still be about to leave it.
+// Waits until no other thread is in `wait`. Threads that have their answer may still be about to
+// return.
 void group_core::await_waiters(thread_state const& self) const noexcept {
   while (waiters_.any(&self == origin_.maker)) {
     std::this_thread::yield();
@@ -140,12 +152,12 @@ void group_core::await_waiters(thread_state const& self) const noexcept {
 error group_core::wait() {
   thread_state& self = this_thread();
   if (is_at_home(self) && is_private()) [[likely]] {
-    // A group that one task makes, uses and waits for: no other thread has submitted tasks.
+    // A group that one task makes, uses and waits for. No other thread has submitted tasks.
     waiters_.enter(true);
     if (spawns_.any()) {
       engine_wait();
     }
-    if (is_private()) [[likely]] {  // its tasks may have made other threads submit some
+    if (is_private()) [[likely]] {  // a task may have had another thread submit tasks
       spawns_.join_alone();
       if (((state.load(std::memory_order_acquire) |
             above()->state.load(std::memory_order_relaxed)) &
@@ -170,15 +182,15 @@ error group_core::wait() {
   return outcome();
 }
 
-// oneTBB has no callback for a cancellation of a context: of this group's, or of its parent's.
+// The short form of `notice_cancellation`, for a group that is waited for in the task that made it.
 void group_core::notice_at_home() noexcept {
   if (!is_stopped() && (is_canceling() || origin_.under->is_group_execution_cancelled())) {
     record(errc::canceled, true);
   }
 }
 
-// If oneTBB cancelled the context, records `errc::canceled` and stops the group. oneTBB has no
-// callback for that.
+// If oneTBB has cancelled the context, records `errc::canceled` and stops the group. oneTBB has no
+// callback for a cancellation.
 void group_core::notice_cancellation() noexcept {
   if (!is_stopped() && (is_canceling() || is_canceled_above())) {
     record(errc::canceled, true);
@@ -196,8 +208,8 @@ error group_core::run_here_and_wait(thread_state& self,
     return q == nullptr || queued(*q) == 0;
   };
   bool const was_unqueued = is_unqueued();
-  // oneTBB counts the task from here on until its callable is destroyed, whether it runs or not.
-  // `note_any` makes other waiters ask oneTBB.
+  // From here on oneTBB counts the task, until its callable is destroyed, whether the task runs or
+  // not. `note_any` makes other waiters ask oneTBB.
   tbb::task_handle handle = make(*this, task);
   spawns_.note_any();
   note_spawn(self);
@@ -207,8 +219,8 @@ error group_core::run_here_and_wait(thread_state& self,
     note_bound();
   }
   spawns_.join(before);
-  // A task of the queue may have spawned another task just after oneTBB's count was zero. Only
-  // oneTBB counts that task, so a group with queued tasks waits again, in `join`.
+  // A task of the queue may have spawned a task just after oneTBB's count was zero. oneTBB alone
+  // counts that spawned task, so a group with queued tasks waits again, in `join`.
   if (was_unqueued && is_unqueued() && is_joined()) {
     notice_cancellation();
   } else {
@@ -227,7 +239,8 @@ void group_core::join() noexcept {
     std::uint64_t const before = spawns_.all();
     engine_wait();
     spawns_.join(before);
-    // When oneTBB's tasks were done, ours were, too, unless there are new ones.
+    // When the spawned tasks were done, the queued tasks were done, too, unless there are new
+    // tasks.
     if (before == spawns_.all() && queue_.load(std::memory_order_acquire) == q &&
         (q == nullptr || q->pushed.load(std::memory_order_acquire) == pushed)) {
       break;
@@ -236,7 +249,8 @@ void group_core::join() noexcept {
   notice_cancellation();
 }
 
-// Runs tasks until none is unfinished, and tells how many there have been.
+// Runs tasks until no queued task is unfinished. Returns the number of tasks that were queued so
+// far.
 std::uint64_t group_core::drain_and_sleep(task_queue& q) noexcept {
   thread_state& self = this_worker();
   wake_list awake;
@@ -255,12 +269,13 @@ std::uint64_t group_core::drain_and_sleep(task_queue& q) noexcept {
       break;
     } else if (q.timed != 0 && !is_stopped() && is_canceling()) {
       lock.release();
-      record(errc::canceled, true);  // by who was given context()
+      record(errc::canceled, true);  // the user has cancelled context()
       lock.acquire(q.lock);
     } else {
-      // Who waits for time alone need not be in oneTBB's loop, which is busy for a while each time;
-      // unless there may be something in this thread's deque that nobody else would take.
-      bool const helps_now = (!(q.only_time_is_left() && engine_is_idle()) || is_needed(self));
+      // If all remaining tasks wait for a time, this thread sleeps outside of oneTBB's dispatch
+      // loop, which is busy for a while each time. It sleeps in the loop if its deque may hold
+      // tasks that no other thread would take.
+      bool const helps_now = !(q.only_time_is_left() && engine_is_idle()) || is_needed(self);
       lock.release();
       sleeper s(helps_now, sleeper::work);
       lock.acquire(q.lock);
@@ -277,7 +292,7 @@ std::uint64_t group_core::drain_and_sleep(task_queue& q) noexcept {
 bool group_core::wait_until_at(clock::time_point until) {
   thread_state& self = this_thread();
   if (is_inside(self)) {
-    return false;  // it would never end
+    return false;  // the wait would never end
   }
   waiting here(*this, self);
   if (queue_.load(std::memory_order_acquire) == nullptr) {
@@ -314,7 +329,7 @@ bool group_core::wait_until_at(clock::time_point until) {
     if (!has_time) {
       wake_list awake;
       if (takes_part && q.may_start()) {
-        q.wake_one(awake, sleeper::work);  // this one may have been called instead
+        q.wake_one(awake, sleeper::work);  // this thread may have been woken in its place
       }
       lock.release();
       return false;
@@ -334,7 +349,7 @@ bool group_core::wait_until_at(clock::time_point until) {
       q.enlist(s);
       lock.release();
       sleep_in_isolation(s);
-      lock.acquire(q.lock);  // whoever woke this thread has let go of it
+      lock.acquire(q.lock);  // the waking thread has left `s` alone by then
     }
     lock.release();
   }
@@ -381,7 +396,7 @@ void group_core::help_until(std::atomic<bool> const& done) {
     }
   }
   if (has_work()) {
-    q.wake_one(awake, sleeper::work);  // this one may have been called instead
+    q.wake_one(awake, sleeper::work);  // this thread may have been woken in its place
   }
   lock.release();
 }

@@ -13,8 +13,8 @@
 #include <type_traits>      // remove_cvref_t
 #include <utility>          // forward, move
 
-/// For code that builds on groups: functions like `errgroup::all`, handles like those of
-/// `errgroup::spawn`. Programs that only run tasks do not need this header.
+/// For code that builds on groups: functions like `errgroup::all`, handles like `errgroup::handle`.
+/// Programs that only run tasks do not need this header.
 namespace errgroup::extend {
 
 /// The way from a group to its engine.
@@ -25,8 +25,8 @@ struct access {
   }
 };
 
-/// True in a task of `g` (in its call, and in the destructor of its callable), in what the task
-/// calls on the same thread, and in the tasks of groups that were made in such a task.
+/// True in a task of `g` (in its call, and in the destructor of its callable), in functions that
+/// the task calls on the same thread, and in the tasks of groups that were made in such a task.
 ///
 /// If the task calls a oneTBB algorithm, and another thread runs its body: true with
 /// `options::limit` and without `options::arena`, false otherwise, because oneTBB does not tell
@@ -37,8 +37,9 @@ struct access {
 }
 
 /// Runs `f` now, in this thread, as a task of `g`, on the slot that the caller holds. The caller is
-/// inside the group. A handle uses this when it waits for a task that has not started, as `spawn`'s
-/// do: so a task may wait for another at any limit. `f` returns an `error`, and does not throw.
+/// inside the group. `f` returns an `error`, and does not throw. The handles of `spawn` call this
+/// when they wait for a task that has not started: so a task may wait for another task at any
+/// limit.
 template <class F>
 void run_inside(group& g, F&& f, std::source_location where = std::source_location::current()) {
   access::core_of(g).run_inside_now(
@@ -62,12 +63,13 @@ inline void help_until(group& g, std::atomic<bool> const& done) {
   access::core_of(g).help_until(done);
 }
 
-/// Has the threads in `help_until` look again. Threads: a task of the group, or one that keeps it.
+/// Makes the threads in `help_until` look again. Threads: a task of the group, or a thread that
+/// keeps the group alive.
 inline void notify(group& g) noexcept { access::core_of(g).notify(); }
 
-/// `e` as a task of `g` has it that fails with it: with the names of the group and of those above,
-/// an index and a place as its `origin`, unless it has one. For code that hands results on by
-/// itself, as `join` does. `where` of line 0: not known.
+/// Returns `e` with an `origin`, as if a task of `g` had failed with it: the names of the group and
+/// of the groups above, an index and a place. An error that has an origin keeps it. For code that
+/// passes results on without the group, as `join` does. `where` of line 0: not known.
 [[ERRGROUP_NODISCARD_COPY]] inline error describe(group const& g, error e, std::size_t index,
                                                   std::source_location where = {}) noexcept {
   return access::core_of(g).described(std::move(e), index, where);

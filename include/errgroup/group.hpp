@@ -30,16 +30,17 @@ namespace errgroup {
 ///     if (auto err = g.wait())
 ///       std::cerr << err << '\n';
 ///
-/// A group is used any number of times: `run` and `wait`, again and again. It fails once: the first
-/// error is published before the cancellation that follows from it, is the same for every waiter,
-/// and stays until `reset`. Cancelled is never success: if a task did not run, `wait` says so.
+/// A group may be used any number of times: `run` and `wait`, again and again. A group fails once.
+/// The first error is published before the cancellation that follows from it, is the same for every
+/// waiter, and stays until `reset`. Cancelled is never success: if a task did not run, `wait`
+/// returns an error.
 ///
 /// Cancelling a group cancels all that its tasks started: groups made inside them, oneTBB
 /// algorithms called inside them. A group that is made inside a task belongs to that task, and is
-/// cancelled with it. It may outlive the task; if it is busy when the task ends, the task waits for
-/// it. A group that is made outside of any task, or with `options::detached`, belongs to none. A
-/// group that is made in a raw oneTBB task, or in the body of a oneTBB algorithm, has to be
-/// destroyed before that task ends (docs/guarantees.md).
+/// cancelled with it. The group may outlive the task; if the group is busy when the task ends, the
+/// task waits for it. A group that is made outside of any task, or with `options::detached`,
+/// belongs to no task. A group that is made in a raw oneTBB task, or in the body of a oneTBB
+/// algorithm, has to be destroyed before that task ends (docs/guarantees.md).
 ///
 /// A callable belongs to its task until it is destroyed: its destructor runs inside the task, on
 /// the task's slot, before the task counts as finished. So the destructor may submit tasks and make
@@ -102,7 +103,8 @@ class group {
     core_.start<detail::located<std::decay_t<F>>>(where, std::forward<F>(f));
   }
   /// The same for a task with a name, which `error::origin` and `error::message` tell if `f` fails.
-  /// It is copied. Cost: one allocation more, and another if the name has more than 15 characters.
+  /// The name is copied. Cost: one allocation more, and another if the name has more than 15
+  /// characters.
   template <class F>
   void run(std::string_view name, F&& f,
            std::source_location where = std::source_location::current()) {
@@ -170,16 +172,16 @@ class group {
   /// `errc::would_deadlock` at once, which is not an error of the group.
   [[ERRGROUP_NODISCARD_ERROR]] error wait() { return core_.wait(); }
 
-  /// As `wait`, but for a while at most: false if a task is unfinished at `until`. Nothing is
-  /// cancelled or left behind then; wait again. True if none is: `wait` returns at once then, with
-  /// the error.
+  /// As `wait`, but not beyond `until`. Returns false if a task is unfinished at `until`. Nothing
+  /// is cancelled or left behind then; wait again. Returns true if no task is unfinished: `wait`
+  /// then returns the error at once.
   ///
   /// Unlike in `wait`, this thread leaves the tasks to other threads: a task that it took might
   /// take longer than it has time, or wait for this thread. It helps only where no other thread may
   /// come to run the tasks: without workers, after a submission from an arena of one thread, and
   /// inside a task. Then it looks at the clock before each task, and may be late by the length of
-  /// one. It may notice the end of spawned tasks up to 0.25 ms late: oneTBB offers no notification,
-  /// so they are polled.
+  /// a task. It may notice the end of spawned tasks up to 0.25 ms late: oneTBB offers no
+  /// notification, so they are polled.
   ///
   /// `until` is of the steady clock, `errgroup::clock`, or the system's clock. From inside one of
   /// the group's own tasks the answer is false, at once.
@@ -201,7 +203,7 @@ class group {
   ///
   /// A task that is due goes before all tasks of the group that wait. If all threads of the group
   /// are busy, it starts when the first of them has finished its task. Of several tasks that are
-  /// due, the one with the earliest time starts first; ties start in the order of their submission.
+  /// due, the task with the earliest time starts first; ties start in the order of submission.
   /// A task with a time in the past is due at once.
   ///
   /// `time` is of the steady clock, `errgroup::clock`, or the system's clock. A time of the
@@ -231,10 +233,10 @@ class group {
         detail::after(clock::now(), detail::saturated(delay)), where, std::forward<F>(f));
   }
 
-  /// Runs `f` as a task of this group again and again: after `period` and whenever that has passed
-  /// once more, until it returns `errgroup::stop_repeating`, it fails, or the group is cancelled.
-  /// It never runs beside itself. A run that comes late, or takes longer than `period`, is not
-  /// followed by others to make up for it: the times that have passed meanwhile are left out.
+  /// Runs `f` as a task of this group again and again, once in each `period`. Ends when `f` returns
+  /// `errgroup::stop_repeating`, when `f` fails, or when the group is cancelled. `f` never runs
+  /// beside itself. If a run comes late, or takes longer than `period`, the times that have passed
+  /// meanwhile are left out: no additional runs make up for them.
   ///
   /// A run goes before all tasks of the group that wait, but no running task is interrupted. If all
   /// threads of the group are busy, the run starts when the first of them has finished its task. So
@@ -269,18 +271,18 @@ class group {
     return core_.deadline();
   }
 
-  /// Cancels the group: waiting tasks are skipped, running ones see it through `is_canceling`,
-  /// their `std::stop_token` and `tbb::is_current_task_group_canceling`, and so does everything
-  /// that they started. Returns without waiting for them.
+  /// Cancels the group: waiting tasks are skipped. Running tasks, and all that they have started,
+  /// see the cancellation through `is_canceling`, their `std::stop_token` and
+  /// `tbb::is_current_task_group_canceling`. Returns without waiting for the tasks.
   ///
-  /// It is an error like any other: the first one wins, so `wait` tells `errc::canceled` unless
-  /// something failed before. When the call returns that cancelled the group first, the groups
-  /// below are cancelled, and the callbacks of the stop tokens have run.
+  /// A cancellation is an error like any other: the first error wins, so `wait` returns
+  /// `errc::canceled` unless a task has failed before. When the call that cancelled the group first
+  /// returns, the groups below are cancelled, and the callbacks of the stop tokens have run.
   void cancel() noexcept { core_.cancel(errc::canceled); }
-  /// The same with a cause that `wait` tells instead. An empty cause is `errc::canceled`.
+  /// The same with a cause that `wait` returns instead. An empty cause is `errc::canceled`.
   void cancel(error cause) noexcept { core_.cancel(std::move(cause)); }
 
-  /// True if the group, or what it was made in, was cancelled.
+  /// True if the group, or the task that made it, was cancelled.
   [[ERRGROUP_NODISCARD_ANSWER]] bool is_canceling() const noexcept { return core_.is_canceling(); }
 
   /// A token that is stopped when the group is cancelled, for whichever reason. Callbacks
@@ -298,19 +300,19 @@ class group {
   /// yet.
   [[ERRGROUP_NODISCARD_ANSWER]] error first_error() const noexcept { return core_.first_error(); }
 
-  /// Why the group is cancelled: the failure under `on_error::cancel`, what was given to `cancel`,
-  /// `errc::deadline_exceeded`; the cause of the group above, if that was cancelled; success, if it
-  /// is not cancelled. (`wait` tells the first error, which may be an earlier one with
-  /// `keep_going`.)
+  /// The reason for which the group is cancelled: the failure under `on_error::cancel`, the cause
+  /// that `cancel` was given, or `errc::deadline_exceeded`. If the group above was cancelled, its
+  /// cause. If this group is not cancelled, success. (`wait` returns the first error; with
+  /// `keep_going` that may be an earlier error.)
   [[ERRGROUP_NODISCARD_ANSWER]] error cause() const noexcept { return core_.cause(); }
 
-  /// Has `f` called when the group is cancelled, in the thread that cancels it; at once if it is
-  /// cancelled already. To wake a queue, or close a socket, that a task is blocked on. When a
-  /// deadline passes, a thread of the library calls `f`, and `wait` does not wait for that call.
-  /// All deadlines share such threads.
+  /// Registers `f` for a call when the group is cancelled, in the thread that cancels; if the group
+  /// is cancelled already, `f` is called at once. Use it to wake a queue, or to close a socket, on
+  /// which a task is blocked. When a deadline passes, a thread of the library calls `f`, and `wait`
+  /// does not wait for that call. All deadlines share such threads.
   ///
-  /// It is a `std::stop_callback` of `get_stop_token()`: `f` is not called any more when it is
-  /// destroyed, whose destructor waits for a call in another thread.
+  /// The result is a `std::stop_callback` of `get_stop_token()`: its destructor waits for a call of
+  /// `f` in another thread, and `f` is not called afterwards.
   template <class F>
   [[ERRGROUP_NODISCARD_CALLBACK]] std::stop_callback<std::decay_t<F>> on_cancel(F&& f) const {
     return std::stop_callback<std::decay_t<F>>(get_stop_token(), std::forward<F>(f));

@@ -14,45 +14,46 @@ namespace errgroup::detail::inline ERRGROUP_PART {
 
 class stopped_nodes;
 
-/// A group as a node of the cancellation tree: which task it was made in, and whether it is
-/// stopped.
+/// A group as a node of the cancellation tree. It knows the task that made the group, and whether
+/// the group is stopped.
 ///
-/// The parent of a node is a *frame*, not a group: the frame of the task in which the group was
-/// made. The children of a group are the children of all frames in which its tasks run. A node
-/// without a parent frame is a root.
+/// The parent of a node is a *frame*, not a group: the frame of the task that made the group. The
+/// children of a group are the children of all frames in which its tasks run. A node without a
+/// parent frame is a root.
 ///
 /// Invariants:
 /// 1. A node with a parent frame is in the list of that frame, and the task of that frame runs. The
 ///    end of the task detaches every child; it waits for a busy child first.
 /// 2. If a group is stopped, so is every group below it, as soon as the call of `stop` that stopped
-///    it has returned. A node that is attached while its parent group is being stopped is stopped
-///    either by that call or by `attach`.
+///    the group has returned. A node that is attached while its parent group is being stopped is
+///    stopped either by that call or by the caller of `attach`.
 /// 3. While a node is pinned, it is not destroyed and not reset. A canceller pins each node that it
 ///    stops.
 ///
 /// Why no child is missed: a child's thread locks the frame, links the child and reads whether the
 /// owner of the frame is stopped. The canceller sets `stopped` of the owner first, and locks each
 /// frame of its tasks afterwards. If the canceller locks the frame after the child's thread, it
-/// finds the child. If it locks the frame earlier, the child's thread finds the owner stopped. The
-/// canceller passes over a frame without a lock only if it sees the frame unused, or the owner
-/// without children. Both are written before the child's thread takes the lock, which is a full
-/// barrier (`fence_after_lock`), and `stopped` is set by a sequentially consistent operation: if
-/// the canceller sees the old value, the child's thread sees `stopped`.
+/// finds the child. If the canceller locks the frame earlier, the child's thread finds the owner
+/// stopped. The canceller passes over a frame without a lock only if it sees the frame unused, or
+/// the owner without children. Both values are written before the child's thread takes the lock,
+/// which is a full barrier (`fence_after_lock`), and `stopped` is set by a sequentially consistent
+/// operation: if the canceller sees the old value, the child's thread sees `stopped`.
 ///
 /// If a canceller finds a child that another canceller has stopped, the groups below that child may
 /// not be stopped yet, and this canceller may have passed their frames. So it makes further passes
-/// until the child is *swept*: its canceller has made a pass over all frames since it was stopped.
-/// A canceller marks its nodes after each pass, so two cancellers do not wait for each other.
+/// until the child is *swept*: the child's canceller has made a pass over all frames since it
+/// stopped the child. A canceller marks its nodes as swept after each pass, so two cancellers do
+/// not wait for each other.
 ///
-/// Lock order: at most one frame's lock, or the lock of the lists (`clean_ups`), is held at a time.
-/// Under it, there is no user code, no call of oneTBB, no allocation and no other lock. `mark` and
-/// `is_busy` are called under it.
+/// Lock order: a thread holds at most one frame's lock, or the lock of the lists (`clean_ups`), at
+/// a time. Under it, there is no user code, no call of oneTBB, no allocation and no other lock.
+/// `mark` and `is_busy` are called under a frame's lock.
 ///
-/// May be destroyed when it is detached, and `await_unpinned` has returned after that.
+/// May be destroyed when the node is detached, and `await_unpinned` has returned after that.
 class cancel_node {
  public:
-  /// In `state`: the group is stopped. The other bits belong to the group; they share the word, so
-  /// that a task tests all of them with one load.
+  /// In `state`: the group is stopped. The other bits belong to the group. They share the word, so
+  /// a task tests all bits with one load.
   static constexpr std::uint32_t stopped = 1;
 
   cancel_node(cancel_node const&) = delete;
@@ -72,10 +73,10 @@ class cancel_node {
   [[nodiscard]] bool stop(stopped_nodes& nodes) noexcept;
 
   /// Makes each canceller pass over the node until `restart`. Comes before `await_unpinned` if the
-  /// group is made as new afterwards. No group is below the node.
+  /// group is used again afterwards. No group is below the node.
   void hold() noexcept;
 
-  /// Takes `stopped` and `hold` back. Returns true if the group of the parent's task is stopped:
+  /// Takes back `stopped` and `hold`. Returns true if the group of the parent's task is stopped:
   /// the caller has to stop this node again. No thread has the node pinned.
   [[nodiscard]] bool restart() noexcept;
 
@@ -86,10 +87,10 @@ class cancel_node {
   [[nodiscard]] bool is_pinned() const noexcept {
     return pins_.load(std::memory_order_acquire) != 0;
   }
-  /// Returns when no thread has the node pinned. If the node waits in the list of a canceller that
-  /// runs user code for other nodes, takes the node out, and runs its `clean_up` here: that user
-  /// code may be what calls, or may wait for the caller. Otherwise not for a thread that has the
-  /// node pinned.
+  /// Returns when no thread has the node pinned. The node may wait in the list of a canceller that
+  /// runs user code for other nodes. Then this function takes the node out of the list and runs the
+  /// node's `clean_up` itself: that user code may be the caller, or may wait for the caller. In
+  /// every other case, a thread that has the node pinned must not call this function.
   void await_unpinned() noexcept;
 
   [[nodiscard]] bool is_stopped() const noexcept {
@@ -113,23 +114,23 @@ class cancel_node {
   /// the groups that are busy. Threads: that of the frame, at the end of the task.
   static void end_task(task_frame& frame) noexcept;
 
-  /// The node was stopped: cancels the context and wakes the sleepers. No user code.
+  /// Called after the node was stopped: cancels the context and wakes the sleepers. No user code.
   virtual void interrupt() noexcept = 0;
-  /// The node was stopped: destroys the tasks that wait, stops the tokens, unpins the node. User
-  /// code runs here.
+  /// Called after the node was stopped: destroys the tasks that wait, stops the tokens, unpins the
+  /// node. User code runs here.
   virtual void clean_up() noexcept = 0;
 
   atomic<std::uint32_t> state{0};
-  cancel_node* next_stopped = nullptr;      // belongs to the thread that has stopped the node
-  atomic<stopped_nodes*> cleaner{nullptr};  // in whose `clean_up` it waits; set under `clean_ups`
+  cancel_node* next_stopped = nullptr;      // for the thread that has stopped the node
+  atomic<stopped_nodes*> cleaner{nullptr};  // the list that will clean it up; set under `clean_ups`
 
  protected:
   cancel_node() noexcept = default;
   ~cancel_node() = default;
 
  private:
-  /// The node is about to be stopped because a group above it was: publish the cause. Under the
-  /// lock of the parent frame.
+  /// Publishes the cause: a group above was stopped, and this node is about to be stopped. Under
+  /// the lock of the parent frame.
   virtual void mark() noexcept = 0;
   /// True if the group has unfinished tasks. Under the lock of the parent frame.
   [[nodiscard]] virtual bool is_busy() const noexcept = 0;
@@ -188,7 +189,7 @@ inline void cancel_node::detach() noexcept {
   }
 }
 
-/// Nodes that one call of `cancel_node::stop` has stopped.
+/// The nodes that one call of `cancel_node::stop` has stopped.
 class stopped_nodes {
  public:
   stopped_nodes() = default;
@@ -217,8 +218,9 @@ class stopped_nodes {
 
   [[nodiscard]] cancel_node* last() const noexcept { return first_ == nullptr ? nullptr : last_; }
 
-  /// Cancels the contexts and wakes the sleepers of the nodes after `last`, which were added since
-  /// a previous call returned; null: of all nodes. Returns the last node.
+  /// Cancels the contexts and wakes the sleepers of the nodes after `last`: of the nodes that were
+  /// added since a previous call returned `last`. If `last` is null: of all nodes. Returns the last
+  /// node.
   cancel_node* interrupt(cancel_node* last) const noexcept {
     for (cancel_node* n = last == nullptr ? first_ : last->next_stopped; n != nullptr;
          n = n->next_stopped) {
@@ -228,11 +230,13 @@ class stopped_nodes {
     return last;
   }
 
-  /// Runs the user code that the cancellation leaves, and unpins the nodes: each may be gone
-  /// afterwards. `await_unpinned` of another node in the list may take that node out meanwhile.
+  /// Runs the user code that the cancellation leaves, and unpins the nodes. A node may be gone as
+  /// soon as it is unpinned. Meanwhile another thread in `await_unpinned` may take its node out of
+  /// the list.
   void clean_up() noexcept;
 
-  /// Takes a node out of the list in whose `clean_up` it waits, if there is one. Threads: any.
+  /// Takes `node` out of the list whose `clean_up` has still to reach the node. Returns false if
+  /// there is no such list. Threads: any.
   [[nodiscard]] static bool withdraw(cancel_node& node) noexcept;
 
  private:
@@ -240,8 +244,8 @@ class stopped_nodes {
   cancel_node* last_ = nullptr;
 };
 
-/// Keeps the task in which a group was made from ending, and so every group above: for a thread
-/// that is in a member function of the group, and reads from the groups above.
+/// Keeps the task that made a group from ending, and so keeps every group above. For a thread that
+/// is in a member function of the group, and reads from the groups above.
 class parent_pin {
  public:
   explicit parent_pin(cancel_node const& node) noexcept {

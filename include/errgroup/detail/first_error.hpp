@@ -16,14 +16,14 @@ namespace errgroup::detail::inline ERRGROUP_PART {
 ///
 /// Invariants:
 /// - `state_` goes from empty to claimed to published. Only `take` goes back to empty.
-/// - The thread that changes it from empty to claimed writes the error, and no other thread does.
-/// - The error is read only after published was seen.
+/// - The thread that changes `state_` from empty to claimed writes the error. No other thread
+///   writes it.
+/// - A thread reads the error only after it has seen published.
 ///
-/// Locks: none. A reader that comes between claim and publication waits for the claimant, which
-/// only copies an error meanwhile (a reference count).
+/// Lock order: there is no lock. A reader that comes between claim and publication waits for the
+/// claiming thread, which only copies an error meanwhile (a reference count).
 ///
-/// Destroyed when no thread is in a member function. `take` belongs to a thread that is alone with
-/// it, too.
+/// May be destroyed when no thread is in a member function. `take` has the same condition.
 class first_error {
  public:
   first_error() noexcept {}  // NOLINT(modernize-use-equals-default): the union has no default
@@ -35,12 +35,13 @@ class first_error {
     }
   }
 
-  /// Keeps `e` if it is the first. True then: a thread that has seen that `offer` returned, and
-  /// every thread that it tells, finds the error by `get`. `prepare` is given the copy before any
-  /// other thread can see it, and does not throw.
+  /// Keeps `e` and returns true if no error was offered before. Then the error is published when
+  /// `offer` returns: `get` finds it in this thread, and in every thread that learns from this
+  /// thread that `offer` has returned. `prepare` gets the copy before any other thread can see the
+  /// copy. `prepare` must not throw.
   template <class Prepare>
   bool offer(error const& e, Prepare const& prepare) noexcept {
-    // Relaxed: a thread that loses needs nothing of the winner's.
+    // Relaxed: a thread that loses reads nothing that the winner wrote.
     std::uint8_t expected = empty;
     if (state_.load(std::memory_order_relaxed) != empty ||
         !state_.compare_exchange_strong(expected, claimed, std::memory_order_relaxed)) {
@@ -55,7 +56,7 @@ class first_error {
     return offer(e, [](error&) noexcept {});
   }
 
-  /// True if an error was offered, whether it can be read already or not.
+  /// True if an error was offered. `get` may have to wait for its publication.
   [[nodiscard]] bool is_taken() const noexcept {
     return state_.load(std::memory_order_relaxed) != empty;
   }
@@ -74,7 +75,7 @@ class first_error {
     }
   }
 
-  /// Gives the error away, and is empty again.
+  /// Moves the error out. Afterwards the object is empty again.
   [[nodiscard]] error take() noexcept {
     if (state_.load(std::memory_order_acquire) != published) {
       return {};

@@ -34,23 +34,23 @@ class sleeper;
 class wake_list;
 struct timed_task;
 
-/// The place of a task's submission, the note of a task with a name, and the task's number: all
-/// that is known of a task in case it fails.
+/// The facts that errors need of a task: the place of its submission, the note of a task with a
+/// name, and the task's index.
 struct submission {
   std::source_location where;
   error_note* note;
   std::size_t index;
 };
 
-/// oneTBB's side of a group: the context that it cancels, and the count of its tasks.
+/// The oneTBB side of a group: the context that oneTBB cancels, and the count of spawned tasks.
 struct engine {
   explicit engine(tbb::task_group_context::kind_type kind) noexcept
       : context(kind,
                 tbb::task_group_context::default_traits | tbb::task_group_context::concurrent_wait),
         tasks(context) {}
 
-  /// Gives access to the count of the tasks. oneTBB does not say whether a task is unfinished, and
-  /// its own `wait` takes the cancellation of the context back.
+  /// Gives access to the count of the tasks. oneTBB does not tell whether a task is unfinished, and
+  /// oneTBB's own `wait` takes back the cancellation of the context.
   struct task_group : tbb::task_group {
     using tbb::task_group::task_group;
 
@@ -68,15 +68,16 @@ struct engine {
   task_group tasks;
 };
 
-/// Where a group was made.
+/// The place in which a group was made.
 struct origin {
-  /// Of a group that the caller makes. `belongs`: to the task in which it is made, if there is one.
+  /// The origin of a group that the caller makes now. `belongs`: if a task makes the group, the
+  /// group belongs to that task.
   [[nodiscard]] static origin here(bool belongs);
 
   thread_state* maker;
   tbb::task_group_context* under;  // null: in no task, or detached
-  queue_life pool;                 // limited group in whose arena it was made
-  bool is_child;                   // of a task of ours, which may be over
+  queue_life pool;                 // the limited group in whose arena it was made
+  bool is_child;                   // of an errgroup task, which may have ended
   bool is_bound;                   // below a raw oneTBB task: oneTBB cancels the context
   bool is_detached;
 };
@@ -103,15 +104,16 @@ void isolate_as(void const* region, F& f) {
   tbb::detail::r1::isolate_within_arena(call, reinterpret_cast<std::intptr_t>(region));
 }
 
-/// How many tasks a group has handed to oneTBB, and how many of them were waited for. A task that
-/// is spawned inside the group is not counted: the task that spawns it is unfinished.
+/// The number of tasks that a group has handed to oneTBB, and the number of these tasks that were
+/// waited for. A task that is spawned inside the group is not counted: the task that spawns it is
+/// unfinished.
 class spawn_count {
  public:
   /// Threads: the thread that made the group.
   void add_by_maker() noexcept {
     by_maker_.store(by_maker_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   }
-  /// Threads: the other ones.
+  /// Threads: all but the thread that made the group.
   void add() noexcept { by_others_.fetch_add(1, std::memory_order_release); }
 
   [[nodiscard]] std::uint64_t all() const noexcept {
@@ -129,7 +131,7 @@ class spawn_count {
   [[nodiscard]] bool is_joined() const noexcept {
     return all() == joined_.load(std::memory_order_relaxed);
   }
-  /// So many tasks were waited for.
+  /// `spawned` tasks were waited for.
   void join(std::uint64_t spawned) noexcept {
     std::uint64_t joined = joined_.load(std::memory_order_relaxed);
     while (joined < spawned &&
@@ -137,7 +139,7 @@ class spawn_count {
       // another waiter has joined other tasks
     }
   }
-  /// The same, for the only thread that has spawned and waits.
+  /// As `join`, if the calling thread alone has spawned tasks and waits.
   void join_alone() noexcept {
     joined_.store(by_maker_.load(std::memory_order_relaxed), std::memory_order_relaxed);
   }
@@ -149,8 +151,8 @@ class spawn_count {
   std::atomic<bool> any_{false};
 };
 
-/// Threads inside `wait`. The thread that made the group, which is the usual one, says so with
-/// plain stores; other threads count themselves.
+/// The number of threads inside `wait`. The thread that made the group usually waits; it uses plain
+/// stores. Other threads use an atomic counter.
 class waiter_count {
  public:
   void enter(bool is_maker) noexcept {
@@ -168,7 +170,7 @@ class waiter_count {
       others_.fetch_sub(1, std::memory_order_release);
     }
   }
-  /// True if a thread waits, other than the caller.
+  /// True if a thread other than the caller waits.
   [[nodiscard]] bool any(bool caller_is_maker) const noexcept {
     return others_.load(std::memory_order_acquire) != 0 ||
            (!caller_is_maker && maker_.load(std::memory_order_acquire) != 0);
@@ -179,16 +181,20 @@ class waiter_count {
   std::atomic<std::uint32_t> others_{0};
 };
 
-/// The engine of a group: puts the parts together.
+/// The engine of a group: puts the parts together. Its functions are in several files; the private
+/// part below names the file of each.
 ///
 /// Invariants:
 /// - The first error is published before `stopped` is set.
 /// - A task that was accepted is counted by oneTBB (`engine_`), by the queue, or as skipped.
 /// - The core is busy (`is_joined` is false) from the submission of a task until a waiter has seen
 ///   the end of all tasks.
+/// - A context without the bit `bound` is isolated: oneTBB propagates no cancellation to it.
 ///
-/// Lock order: `cold_`, then the timer's and the deadline's locks, then the queue's lock, then the
-/// lock of a frame. No lock is held while user code runs.
+/// Lock order: `cold_`, then the lock of `deadlines`, then the timer's lock, then the queue's lock.
+/// The queue of an outer limited group comes before the queue of a group that was made inside it.
+/// The lock of `bound_groups` comes before the lock of a frame. No other lock is taken under a
+/// frame's lock, and no lock is held while user code runs.
 ///
 /// May be destroyed by a thread whose `wait` has returned: the destructor waits for other waiters
 /// and for cancellers.
@@ -197,11 +203,11 @@ class group_core final : public cancel_node {
   // In `state`, beside cancel_node::stopped.
   static constexpr std::uint32_t told = 8;            // a caller was told of the error
   static constexpr std::uint32_t unguarded = 16;      // on_exception::terminate
-  static constexpr std::uint32_t due_waits = 32;      // a due task waits, or has just been taken
+  static constexpr std::uint32_t due_waits = 32;      // a due task waits, or was just taken
   static constexpr std::uint32_t context_given = 64;  // the user has this context, or a parent's
   static constexpr std::uint32_t bound = 128;         // oneTBB cancels the context
-  static constexpr std::uint32_t unbound = 256;       // … and the first use binds it
-  // Other threads use the group, or it has failed: there is something to tidy up.
+  static constexpr std::uint32_t unbound = 256;       // the first use has still to bind the context
+  // Other threads use the group, or it has failed: the destructor has something to tidy up.
   static constexpr std::uint32_t eventful = 512;
   static constexpr std::uint32_t isolated = 1024;  // options::isolated
 
@@ -211,8 +217,8 @@ class group_core final : public cancel_node {
   group_core& operator=(group_core const&) = delete;
   ERRGROUP_API ~group_core() noexcept;
 
-  // --- submission: submit.hpp; each has the label of a task (its place or its note), the callable,
-  // and a type `K` that keeps both ---
+  // --- submission: submit.hpp. `Label` is the place of a task or its note, `F` the callable, `K` a
+  // type that keeps both ---
 
   template <class K, class Label, class F>
   void start(Label&& label, F&& f);
@@ -238,7 +244,7 @@ class group_core final : public cancel_node {
 
   // --- tasks: submit.hpp ---
 
-  /// Runs a task of this group, in this thread, now, and destroys `holder`, which keeps the
+  /// Runs a task of this group, in this thread, now. Then destroys `holder`, which keeps the
   /// callable.
   template <class Holder>
   void execute(Holder& holder, queue_life const* pool, std::size_t index) noexcept;
@@ -296,9 +302,9 @@ class group_core final : public cancel_node {
   void clean_up() noexcept override;
 
  private:
-  struct deadlines;     // its deadline, and tasks that are not due
-  class watched;        // what the timer's thread looks at for a sleeping thread
-  struct extras;        // what only some groups have: limit, name, arena, a stop token's callback
+  struct deadlines;     // the deadline, and the tasks that are not due
+  class watched;        // a sleeping thread for which the timer's thread polls
+  struct extras;        // for some groups only: limit, name, arena, a stop token's callback
   struct token_link;    // the stop token, from the first call of `get_stop_token` on
   struct bound_groups;  // all groups with a bound context and a token
   struct forgotten;
@@ -313,7 +319,7 @@ class group_core final : public cancel_node {
   enum class path : std::uint8_t { queue, spawn };
   enum class session_kind : std::uint8_t { runner, waiter, submitter, timed };
 
-  explicit group_core(bool belongs);  // to the task in which it is made
+  explicit group_core(bool belongs);  // to the task that makes it
 
   // submit.hpp
   template <class K, class Label, class F>
@@ -325,7 +331,7 @@ class group_core final : public cancel_node {
   template <class K>
   void skip_or_execute(K& k, std::size_t index) noexcept;
 
-  // What the templates need of the sources.
+  // Defined in src/, for the templates in submit.hpp.
   ERRGROUP_API path route(thread_state& self);
   [[nodiscard]] ERRGROUP_API static std::size_t queued(task_queue const& q) noexcept;
   ERRGROUP_API void submit(thread_state& self, node* n) noexcept;
@@ -341,7 +347,7 @@ class group_core final : public cancel_node {
                                        tbb::task_handle (*make)(group_core&, void*), void* task);
   ERRGROUP_API void note_bound() noexcept;
 
-  /// In the very task that the group was made in, which is one of ours.
+  /// True if the caller runs in the task that made the group, and errgroup runs that task.
   [[nodiscard]] bool is_at_home(thread_state const& self) const noexcept {
     return parent() == self.top;
   }
@@ -349,16 +355,16 @@ class group_core final : public cancel_node {
   [[nodiscard]] bool is_unbound() const noexcept {
     return (state.load(std::memory_order_acquire) & unbound) != 0;
   }
-  /// At home: what is spawned now binds the context to the right parent.
+  /// At home: a task that is spawned now binds the context to the right parent.
   [[nodiscard]] bool binds_here() const noexcept {
     return tbb::task::current_context() == origin_.under;
   }
-  /// So many tasks were submitted, but for those from tasks of a group without a limit.
+  /// The number of submitted tasks. Tasks that a task of the group has spawned are not counted.
   [[nodiscard]] std::size_t submitted() const noexcept {
     task_queue const* const q = queue_.load(std::memory_order_acquire);
     return spawns_.all() + (q != nullptr ? queued(*q) : 0);
   }
-  /// True if only the thread that made the group has submitted tasks, and all of them to oneTBB.
+  /// True if the thread that made the group alone has submitted tasks, and all of them to oneTBB.
   [[nodiscard]] bool is_private() const noexcept {
     return queue_.load(std::memory_order_acquire) == nullptr && spawns_.by_others() == 0;
   }
@@ -382,7 +388,7 @@ class group_core final : public cancel_node {
   [[nodiscard]] bool is_busy() const noexcept override;
   void join() noexcept override;
 
-  // group_core.cpp
+  // cancellation.cpp, group_core.cpp: errors, cancellation, the end of the group
   bool record(error const& e, bool stop_too) noexcept;
   void describe(error& e, submission const& from) const noexcept;
   void add_other(error const& e, bool was_stopped) noexcept;
@@ -414,7 +420,7 @@ class group_core final : public cancel_node {
     return (state.load(std::memory_order_relaxed) & context_given) != 0;
   }
 
-  // waiting.cpp
+  // waiting.cpp; the templates and `engine_wait`: group_parts.hpp
   void notice_cancellation() noexcept;
   void engine_wait() noexcept;
   template <class Body>
@@ -432,7 +438,7 @@ class group_core final : public cancel_node {
   [[nodiscard]] bool is_to_be_watched(task_queue const& q) const noexcept;
   [[nodiscard]] static bool is_needed(thread_state& self) noexcept;
 
-  // timed.cpp
+  // deadline.cpp
   deadlines& deadline_part();
   void dispatch(deadlines& t, clock::time_point now) noexcept;
   void append_due(task_queue& q, spin_mutex::scoped_lock& lock, timed_task const& task) noexcept;
@@ -447,7 +453,7 @@ class group_core final : public cancel_node {
   void bind_unless_at_home(thread_state& self, tbb::task_group_context* here) noexcept;
   [[nodiscard]] group_core* outer() const noexcept;
 
-  // schedule.cpp
+  // submission.cpp
   void make_queue(thread_state& self);
   void set_limits(thread_state& self, task_queue& q);
   void append(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock, node* n) noexcept;
@@ -456,8 +462,10 @@ class group_core final : public cancel_node {
                  node* n) noexcept;
   void close(task_queue& q) noexcept;
   void drop_waiting(task_queue& q) noexcept;
+  // runner.cpp
   [[nodiscard]] static bool wants_more(task_queue const& q, session const& s) noexcept;
   [[nodiscard]] static bool has_time(session const& s) noexcept;
+  // helpers.cpp
   [[nodiscard]] static bool is_in_isolation(thread_state const& self) noexcept;
   void send_request(task_queue& q) noexcept;
   bool queue_request(request const& t);
@@ -468,6 +476,7 @@ class group_core final : public cancel_node {
   static void answer(queue_life life) noexcept;
   static void consume_request(node& n, group_core* runner) noexcept;
   static bool is_task(node const& n) noexcept;
+  // runner.cpp; awake_now: submission.cpp
   static void take(task_queue& q, session& s) noexcept;
   static void begin_session(task_queue& q, session& s) noexcept;
   static void end_session(task_queue& q, session& s, wake_list& awake) noexcept;
@@ -480,10 +489,10 @@ class group_core final : public cancel_node {
   void run_inline(node& n) noexcept;
 
   origin origin_;
-  engine engine_;  // oneTBB initializes it with a full barrier, so it comes before other members
+  engine engine_;         // oneTBB initializes it with a full barrier: before the other members
   bool counted_ = false;  // every task goes through the queue, with slots or a place of its own
   on_error policy_ = on_error::cancel;
-  mutable spin_mutex cold_;  // guards binding, making the queue, the token's source
+  mutable spin_mutex cold_;  // binding; making queue, token, `deadlines`; the token's source
   waiter_count waiters_;
   spawn_count spawns_;
   std::atomic<std::size_t> skipped_{0};
@@ -491,7 +500,7 @@ class group_core final : public cancel_node {
   mutable std::atomic<token_link*> token_{nullptr};
   std::atomic<deadlines*> deadline_{nullptr};
   extras* extras_ = nullptr;
-  queue_life const* pool_ = nullptr;  // of a group with an arena of its own: its queue
+  queue_life const* pool_ = nullptr;  // its queue, if the group has an arena of its own
   detail::first_error first_;
 };
 

@@ -14,11 +14,12 @@ namespace errgroup::detail {
 
 class group_core;
 
-/// A task in a queue, or nothing. Nodes have one size, so that they can be recycled among all
-/// groups: a callable that does not fit, or that may throw when moved, is kept in a box.
+/// A task in a queue, or a free node. All nodes have one size, so that all groups can recycle them.
+/// A callable that does not fit, or that may throw when moved, is kept in a box.
 struct node {
   std::size_t index;  // of the task in its group
-  /// Runs the callable as a task of `runner`, or leaves it uncalled if that is null; destroys it.
+  /// Runs the callable as a task of `runner`, or does not call it if `runner` is null. Then
+  /// destroys the callable.
   void (*consume)(node& self, group_core* runner) noexcept;
   alignas(std::max_align_t) std::byte storage[48];
 };
@@ -50,13 +51,15 @@ class inlined {
   F f_;
 };
 
-/// oneTBB leaks, and hangs, if what it is given throws when it is moved; so it is given nothing of
-/// that kind, and nothing of unusual alignment.
+/// The holder of a callable in a oneTBB task. If a functor throws while oneTBB moves it, oneTBB
+/// leaks and hangs. So a callable that may throw when moved, or has an unusual alignment, is kept
+/// in a box.
 template <class F>
 using held = std::conditional_t<std::is_nothrow_move_constructible_v<F> &&
                                     alignof(F) <= alignof(std::max_align_t),
                                 inlined<F>, boxed<F>>;
 
+/// The holder of a callable in a node.
 template <class F>
 using stored = std::conditional_t<sizeof(held<F>) <= sizeof(node::storage), held<F>, boxed<F>>;
 
@@ -71,13 +74,15 @@ inline void prefetch_to_write(void const* p) noexcept {
 #endif
 }
 
-/// A node that holds the addresses of others: so whoever takes seven nodes that another thread has
-/// put away reads one cache line, and not one after the other.
+/// A node that holds the addresses of six other nodes. A thread that takes seven nodes, which
+/// another thread has put away, reads their addresses from one cache line, and can fetch all nodes
+/// at once.
 struct page {
   static constexpr std::uint32_t capacity = 6;
 
   page* next = nullptr;
-  /// So many of a page of tasks are taken, or more; by several threads, if it is taken as a whole.
+  /// The number of tasks that threads have taken from this page, or more. Several threads take
+  /// tasks if the page is a batch.
   std::atomic<std::uint32_t> claimed{0};
   std::array<node*, capacity> of;
 
@@ -110,17 +115,17 @@ class node_stack {
     }
   }
 
-  /// A page all of whose nodes are free.
+  /// Adds a page whose nodes are all free.
   void push(page* full) noexcept {
     if (top_ != nullptr && count_ != page::capacity) {
-      full->next = std::exchange(top_->next, full);  // only the topmost is ever filled in part
+      full->next = std::exchange(top_->next, full);  // only the topmost page is partly filled
     } else {
       full->next = std::exchange(top_, full);
       count_ = page::capacity;
     }
   }
 
-  /// Not on an empty stack.
+  /// The stack must not be empty.
   [[nodiscard]] node* pop() noexcept {
     if (count_ != 0) {
       return top_->of[--count_];
@@ -128,7 +133,8 @@ class node_stack {
     page* const p = std::exchange(top_, top_->next);
     if (top_ != nullptr) {
       count_ = page::capacity;
-      // The lines are another thread's; have them come while the first ones are used.
+      // These cache lines may belong to another processor: fetch them while the first nodes are
+      // used.
       for (node* n : top_->of) {
         prefetch_to_write(n);
       }
@@ -137,7 +143,7 @@ class node_stack {
     return p->as_node();
   }
 
-  /// Gets all that another one has.
+  /// Takes all nodes of `other`.
   void take_all(node_stack& other) noexcept {
     node_stack mine = std::exchange(*this, std::exchange(other, {}));
     while (!mine.is_empty()) {
@@ -147,7 +153,7 @@ class node_stack {
 
  private:
   page* top_ = nullptr;
-  std::uint32_t count_ = 0;  // addresses in the topmost
+  std::uint32_t count_ = 0;  // addresses in the topmost page
 };
 
 }  // namespace errgroup::detail

@@ -5,8 +5,8 @@
 // The templates of group_core: from a callable to a task.
 //
 // Inside a task, a task is *spawned*: it goes to oneTBB at once (`group_core::spawned`). From
-// outside, and in a group that counts its tasks, it is a *node* in the group's queue. Both run it
-// in `group_core::execute`.
+// outside, and in a group that counts its tasks, the task is a *node* in the group's queue. In both
+// cases `group_core::execute` runs the task.
 
 #include <errgroup/clock.hpp>
 #include <errgroup/detail/group_core.hpp>
@@ -41,7 +41,7 @@ void require_callable(std::remove_reference_t<F> const& f) {
   }
 }
 
-/// A callable, and where it was submitted.
+/// A callable, and the place of its submission.
 template <class F>
 struct located {
   using callable = F;
@@ -52,7 +52,7 @@ struct located {
   F f;
 };
 
-/// A callable with a name. What its error shares is there before it fails.
+/// A callable with a name. The note that its error will share is made before the task can fail.
 template <class F>
 struct named {
   using callable = F;
@@ -65,9 +65,9 @@ struct named {
   F f;
 };
 
-/// A task as oneTBB gets it: small, moved without throwing, called as const, dropped without a
-/// call if the group was cancelled.
-/// `Waits`: the caller waits for it, so it runs at once, also before tasks that are due.
+/// A task in the form that oneTBB gets. It is small, and moving it does not throw. oneTBB calls it
+/// as const. If the group was cancelled, oneTBB may destroy it without a call. `Waits`: the caller
+/// waits for the task, so it runs at once, also before tasks that are due.
 template <class K, bool Waits>
 class group_core::spawned {
  public:
@@ -100,8 +100,8 @@ class group_core::spawned {
     }
     group_core& g = *std::exchange(group_, nullptr);
     if constexpr (Waits) {
-      // By running this task, oneTBB has bound the context. Say so before the task submits
-      // others, which would bind it by hand.
+      // By running this task, oneTBB has bound the context. `note_bound` records that before the
+      // task submits other tasks, which would bind the context by hand.
       if (g.is_unbound()) {
         g.note_bound();
       }
@@ -111,7 +111,7 @@ class group_core::spawned {
 
   void skip() noexcept { std::exchange(group_, nullptr)->discard(kept_); }
 
-  /// oneTBB refused the task. Destroys the callable outside of any task; `run` throws.
+  /// oneTBB refused the task, and `run` throws. Destroys the callable outside of any task.
   void drop() noexcept {
     if (std::exchange(group_, nullptr) != nullptr) {
       std::destroy_at(&kept_);
@@ -119,8 +119,8 @@ class group_core::spawned {
   }
 
  private:
-  // Puts this task back into the deque first: a task that is due may block, and another thread
-  // may run this task meanwhile.
+  // Puts this task back into the deque first: a due task may block, and another thread may run this
+  // task meanwhile.
   [[gnu::noinline, gnu::cold]] void run_after_due() const noexcept {
     group_core& g = *group_;
     try {
@@ -140,9 +140,9 @@ class group_core::spawned {
   };
 };
 
-// The callable's destructor belongs to the task, as its call does: what the destructor submits,
-// waits for or destroys counts as done by the task. `pool`: the queue whose arena this thread has
-// entered for the task, if any.
+// The callable's destructor belongs to the task, as the call of the callable does: tasks that the
+// destructor submits count as submitted by the task, and so on. `pool`: the life of the queue whose
+// arena this thread has entered for the task; null if it has entered none.
 template <class Holder>
 [[gnu::always_inline]] inline void group_core::execute(Holder& holder, queue_life const* pool,
                                                        std::size_t index) noexcept {
@@ -159,7 +159,8 @@ template <class Holder>
   std::destroy_at(&holder);
 }
 
-// Skips the task if the group is stopped. Otherwise no handler catches what the task throws.
+// Skips the task if the group is stopped. Otherwise no handler catches an exception of the task
+// (`on_exception::terminate`).
 template <class K>
 [[gnu::noinline, gnu::cold]] void group_core::skip_or_execute(K& k, std::size_t index) noexcept {
   if (is_stopped()) {
@@ -203,12 +204,12 @@ class group_core::repeated {
     } else if (error e = to_error(invoke_task(s.f, token))) {
       return e == stop_repeating ? error() : e;
     }
-    // The next time of those that are `period` apart which has not passed.
+    // The next multiple of `period` after `s.due` that has not passed.
     clock::duration const late = clock::now() - s.due;
     clock::duration const steps =
         late < clock::duration::zero() ? s.period : late - late % s.period + s.period;
     s.due = after(s.due, steps);
-    // Later, even if that time has passed meanwhile: this run is not over.
+    // Defers the next run even if its time has passed meanwhile: this run has not ended.
     s.g.template defer_until<located<repeated>>(s.due, s.where, std::move(*this));
     return {};
   }
@@ -312,8 +313,8 @@ void group_core::start(Label&& label, F&& f) {
     return;
   }
   thread_state& self = this_thread();
-  // The two places where a task goes straight into the worker's own deque, without further ado:
-  // tasks of this group, and the task that the group was made in.
+  // Two submitters put their task straight into the worker's own deque, without `route`: tasks of
+  // this group, and the task that made the group.
   if (!counted_) {
     bool const has_parent = !is_unbound();
     if (has_parent && self.top->owner.load(std::memory_order_relaxed) == this && !self.is_alone) {
@@ -358,8 +359,8 @@ void group_core::spawn_again(K&& task) {
   try {
     in_isolation(run);
   } catch (...) {
-    // Only for want of memory. Before 2021.14 oneTBB has counted the task by then and cannot take
-    // that back: the wait would never end.
+    // oneTBB throws only for lack of memory. Before 2021.14 it has counted the task by then and
+    // cannot undo that: the wait would never end.
     if constexpr (TBB_INTERFACE_VERSION < 12140) {
       die("out of memory inside oneTBB, which cannot undo a task before version 2021.14");
     }
@@ -367,7 +368,7 @@ void group_core::spawn_again(K&& task) {
   }
 }
 
-// Copying the callable has run tasks, or queued some, and used the node up.
+// The constructor of the callable has run or queued tasks, and so has used up the reserved node.
 template <class K>
 void group_core::reserve_again(thread_state& self, K& k) {
   try {

@@ -6,7 +6,7 @@
 //
 // A test that explores the schedules of a part (test/parts) defines ERRGROUP_EXPLORED as the header
 // that provides `explored::atomic` and `explored::yield`. The part is then compiled into a
-// namespace of its own, so that it does not collide with the part in the library.
+// namespace of its own, and does not collide with the part in the library.
 
 #ifdef ERRGROUP_EXPLORED
 
@@ -22,11 +22,11 @@ using atomic = ::explored::atomic<T>;
 /// In a loop that waits for another thread.
 inline void yield() { ::explored::yield(); }
 
-/// The same, for a wait that is expected to be short.
+/// In a loop that waits for another thread for a short time.
 inline void pause(int /*times*/) { ::explored::yield(); }
 
-/// Orders the stores that this thread made before it took a lock before its loads after that. The
-/// explorer's read-modify-writes are full barriers, as x86's are.
+/// Orders the stores that this thread made before it took a lock, before the loads that it makes
+/// after that lock. The explorer's read-modify-writes are full barriers, as those of x86 are.
 inline void fence_after_lock() {}
 
 }  // namespace errgroup::detail::inline explored_part
@@ -57,8 +57,8 @@ inline void pause(int times) noexcept {
   }
 }
 
-/// Orders the stores that this thread made before it took a lock before its loads after that. On
-/// x86 the exchange that takes the lock is a full barrier already.
+/// Orders the stores that this thread made before it took a lock, before the loads that it makes
+/// after that lock. On x86 the exchange that takes the lock is a full barrier already.
 inline void fence_after_lock() noexcept {
 #if !defined(__x86_64__) && !defined(__i386__)
   std::atomic_thread_fence(std::memory_order_seq_cst);

@@ -15,8 +15,9 @@ namespace errgroup::detail {
 
 struct task_queue;
 
-/// A life of a `queue`: the queue and the serial number it has while it serves one group. Queues
-/// are recycled and never freed, so a life that is over can be told from one that is not.
+/// A life of a `task_queue`: the queue, and the serial number that the queue has while it serves
+/// one group. Queues are recycled and never freed, so any thread may read the serial number at any
+/// time, and so find out whether the life is over.
 struct queue_life {
   task_queue* of = nullptr;
   std::uint64_t serial = 0;
@@ -32,40 +33,42 @@ class cancel_node;
 
 /// A task that a thread is running, as other threads see it.
 ///
-/// Each thread has a stack of frames, one for each task that the thread has begun and not ended.
-/// Frames are recycled and never freed, so a thread may lock a frame whose task has ended
-/// meanwhile, and find out by reading the frame.
+/// Each thread has a stack of frames, one frame for each task that the thread has begun and not
+/// ended.
 ///
 /// Invariants:
-/// - `owner` is null if and only if no task runs in the frame. Only the frame's thread writes it.
+/// - `owner` is null if and only if no task runs in the frame. Only the frame's thread writes
+///   `owner`.
 /// - Each node in `children` has this frame as its parent. Only the frame's thread adds nodes.
 /// - While `children` is not empty, the frame's task does not end: its end locks the frame first
 ///   (`cancel_node::end_task`). So a thread that holds `lock` and sees a child may use `owner`.
 ///
 /// Lock order: see cancel_node.hpp.
+///
+/// Never destroyed: frames are recycled. So a thread may lock a frame whose task has ended
+/// meanwhile, and find out by reading the frame.
 struct task_frame {
   atomic<cancel_node*> owner{nullptr};                // the group whose task runs here
   atomic<tbb::task_group_context*> context{nullptr};  // of the oneTBB task; null: there is none
   spin_mutex lock;                                    // guards `children`
   atomic<cancel_node*> children{nullptr};             // groups that the task has made
   atomic<std::uint32_t> pins{0};                      // threads that keep the task from ending
-  queue_life pool;                                    // limited group whose arena this is in
+  queue_life pool;  // the limited group in whose arena the task runs
   task_frame* below = nullptr;
   atomic<task_frame*> above{nullptr};
 
-  /// True if the task has to call `cancel_node::end_task` before it ends. If the last child was
-  /// detached by another thread, a third thread may still have the task pinned. Threads: the
-  /// frame's.
+  /// True if the task has to call `cancel_node::end_task` before it ends. If another thread has
+  /// detached the last child, a third thread may still have the task pinned. Threads: the frame's.
   [[nodiscard]] bool is_kept() const noexcept {
-    // acquire: what cancellers have read from the owner, on their way to the children, comes before
-    // the end of the task.
+    // acquire: on their way to the children, cancellers read from the owner. These reads come
+    // before the end of the task.
     return children.load(std::memory_order_acquire) != nullptr ||
            pins.load(std::memory_order_acquire) != 0;
   }
 };
 
-/// The frames of one thread, the lowest of which stands for "no task". Recycled when the thread
-/// ends, never freed.
+/// The frames of one thread. The lowest frame stands for "no task". Recycled when the thread ends,
+/// never destroyed.
 struct frame_stack {
   task_frame base;
   task_frame* top = &base;
@@ -77,9 +80,9 @@ struct frame_stack {
   void publish() noexcept;
 };
 
-/// What the threads of the process share.
+/// The data that all threads of the process share.
 struct process_wide {
-  atomic<frame_stack*> stacks{nullptr};  // only ever added to, so the list needs no lock
+  atomic<frame_stack*> stacks{nullptr};  // only grows, so the list needs no lock
   spin_mutex clean_ups;                  // guards the lists of `stopped_nodes::clean_up`
 
 #ifdef ERRGROUP_EXPLORED

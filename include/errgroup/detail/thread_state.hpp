@@ -14,13 +14,13 @@
 
 namespace errgroup::detail {
 
-/// What the library keeps for a thread. Recycled when the thread ends, never freed: other threads
-/// walk through the frames at any time.
+/// The state that the library keeps for each thread. Recycled when the thread ends, never freed:
+/// other threads may walk through the frames at any time.
 struct thread_state : frame_stack {
   node_stack nodes;                   // free nodes
   task_queue* spare_queue = nullptr;  // a free queue
   std::uint64_t tasks_begun = 0;      // by this thread
-  bool is_alone = false;              // no other thread would take what this thread spawns
+  bool is_alone = false;              // no other thread would take tasks that this thread spawns
   bool lacks_workers = false;         // the answer of `has_no_workers` …
   std::uint64_t asked_at = 0;         // … when so many tasks had begun
   thread_state* next_free = nullptr;
@@ -29,7 +29,7 @@ struct thread_state : frame_stack {
 // constinit on the declaration: the access is a plain load, without a wrapper call.
 extern ERRGROUP_API constinit thread_local thread_state* current_thread_state;
 
-/// Says why on the standard error stream, and terminates.
+/// Writes `words` to the standard error stream, and terminates.
 [[noreturn]] ERRGROUP_API void die(char const* words) noexcept;
 
 ERRGROUP_API thread_state& adopt_thread();
@@ -42,7 +42,8 @@ inline thread_state& this_thread() {
   return self != nullptr ? *self : adopt_thread();
 }
 
-/// The same where a task is about to run, and no caller could be told of an exception.
+/// As `this_thread`, for a thread that is about to run a task. No caller could be told of an
+/// exception, so the process terminates if there is no memory.
 inline thread_state& this_worker() noexcept {
   thread_state* self = current_thread_state;
   return self != nullptr ? *self : adopt_worker();
@@ -58,21 +59,21 @@ inline thread_state& this_worker() noexcept {
 
 inline void put_node(thread_state& self, node* n) noexcept { self.nodes.push(n); }
 
-/// Makes sure that there is a node in the cache: a submitter that has taken one node may need one
-/// more for the queue.
+/// Makes sure that the cache has a node: a submitter that has taken a node for its task may need a
+/// second node for a page of the queue.
 inline void reserve_node(thread_state& self) {
   if (self.nodes.is_empty()) [[unlikely]] {
     self.nodes.push(new node);
   }
 }
 
-/// Says, while it lives, that this thread runs a task of `owner`.
+/// While it lives, this thread runs a task of `owner`, in a frame of its own.
 class task_scope {
  public:
   task_scope(thread_state& self, cancel_node& owner, tbb::task_group_context& context,
              queue_life pool) noexcept
       : task_scope(self, owner, &context, pool) {}
-  /// `context` is the context of the task that oneTBB runs here, or null if it runs none.
+  /// `context` is the context of the task that oneTBB runs in this thread; null if it runs none.
   task_scope(thread_state& self, cancel_node& owner, tbb::task_group_context* context,
              queue_life pool) noexcept
       : self_(self) {
