@@ -4,6 +4,7 @@
 
 #include <errgroup/clock.hpp>
 #include <errgroup/detail/cancel_node.hpp>
+#include <errgroup/detail/engine.hpp>
 #include <errgroup/detail/export.hpp>
 #include <errgroup/detail/first_error.hpp>
 #include <errgroup/detail/node.hpp>
@@ -15,13 +16,12 @@
 #include <errgroup/task.hpp>
 
 #include <tbb/task.h>        // current_context
-#include <tbb/task_arena.h>  // isolate_within_arena
-#include <tbb/task_group.h>  // task_group, task_group_context, task_handle
+#include <tbb/task_group.h>  // task_group_context, task_handle
 #include <tbb/version.h>     // TBB_INTERFACE_VERSION
 
 #include <atomic>           // atomic
 #include <cstddef>          // size_t
-#include <cstdint>          // intptr_t, uint32_t, uint64_t
+#include <cstdint>          // uint32_t, uint64_t
 #include <memory>           // destroy_at
 #include <source_location>  // source_location
 #include <stop_token>       // stop_source, stop_token
@@ -42,32 +42,6 @@ struct submission {
   std::size_t index;
 };
 
-/// The oneTBB side of a group: the context that oneTBB cancels, and the count of spawned tasks.
-struct engine {
-  explicit engine(tbb::task_group_context::kind_type kind) noexcept
-      : context(kind,
-                tbb::task_group_context::default_traits | tbb::task_group_context::concurrent_wait),
-        tasks(context) {}
-
-  /// Gives access to the count of the tasks. oneTBB does not tell whether a task is unfinished, and
-  /// oneTBB's own `wait` takes back the cancellation of the context.
-  struct task_group : tbb::task_group {
-    using tbb::task_group::task_group;
-
-    template <class Self>
-    static auto& count_of(Self& self) noexcept {
-      if constexpr (requires { self.m_wait_ctx; }) {
-        return self.m_wait_ctx;
-      } else {
-        return self.m_wait_vertex.get_context();  // from version 2022.0
-      }
-    }
-  };
-
-  tbb::task_group_context context;
-  task_group tasks;
-};
-
 /// The place in which a group was made.
 struct origin {
   /// The origin of a group that the caller makes now. `belongs`: if a task makes the group, the
@@ -81,28 +55,6 @@ struct origin {
   bool is_bound;                   // below a raw oneTBB task: oneTBB cancels the context
   bool is_detached;
 };
-
-/// A function that oneTBB calls in an isolation region.
-template <class F>
-class isolated_call final : public tbb::detail::d1::delegate_base {
- public:
-  explicit isolated_call(F& f) noexcept : f_(f) {}
-  bool operator()() const override {
-    f_();
-    return true;
-  }
-
- private:
-  F& f_;
-};
-
-/// Calls `f` in the isolation region that is named by an address, as `tbb::isolated_task_group`
-/// does. (`tbb::this_task_arena::isolate` makes a region of its own for each call.)
-template <class F>
-void isolate_as(void const* region, F& f) {
-  isolated_call<F> call(f);
-  tbb::detail::r1::isolate_within_arena(call, reinterpret_cast<std::intptr_t>(region));
-}
 
 /// The number of tasks that a group has handed to oneTBB, and the number of these tasks that were
 /// waited for. A task that is spawned inside the group is not counted: the task that spawns it is
