@@ -35,7 +35,7 @@ group_core::group_core(options const& opts) : group_core(!opts.detached) {
   }
   counted_ = opts.limit != unlimited || opts.queue != npos || opts.arena != nullptr;
   if (opts.isolated) {
-    state.fetch_or(isolated, std::memory_order_relaxed);
+    state.fetch_or(isolated | in_region, std::memory_order_relaxed);
   }
   if (counted_) {
     // `set_limits` makes the queue at the first use, when the arena is known. So the queue that the
@@ -205,8 +205,7 @@ void group_core::reset() {
 
 // Moves the errors of the group to `into`.
 void group_core::forget_errors(forgotten& into) noexcept {
-  state.fetch_and(stopped | unguarded | context_given | bound | unbound | eventful,
-                  std::memory_order_acquire);
+  state.fetch_and(~(told | due_waits), std::memory_order_acquire);
   into.first = first_.take();
   if (extras_) {
     if (extras_->all) {

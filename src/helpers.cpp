@@ -151,17 +151,10 @@ struct group_core::request {
 
 bool group_core::is_task(node const& n) noexcept { return n.consume != &consume_request; }
 
-// True in a task of an isolated group, and in the tasks of groups below it.
+// True if oneTBB marks the tasks that this thread spawns with the region of an isolated group.
 bool group_core::is_in_isolation(thread_state const& self) noexcept {
-  for (task_frame const* f = self.top; f != &self.base; f = f->below) {
-    for (cancel_node const* n = f->owner.load(std::memory_order_relaxed); n != nullptr;
-         n = n->above()) {
-      if ((n->state.load(std::memory_order_relaxed) & isolated) != 0) {
-        return true;
-      }
-    }
-  }
-  return false;
+  cancel_node const* const n = self.top->owner.load(std::memory_order_relaxed);
+  return n != nullptr && (n->state.load(std::memory_order_relaxed) & in_region) != 0;
 }
 
 // Sends the request that the caller has taken (`take_request`). The group must have an unfinished

@@ -53,6 +53,9 @@ group_core::group_core(bool belongs)
 void group_core::attach_to_task() {
   task_frame const& top = *origin_.maker->top;
   cancel_node* const n = top.owner.load(std::memory_order_relaxed);
+  if (n != nullptr && is_in_isolation(*origin_.maker)) {
+    state.fetch_or(in_region, std::memory_order_relaxed);
+  }
   if (!origin_.is_child) {
     // In the destructor of a skipped callable, outside of any oneTBB task: the group is stopped
     // from the beginning, as a child of the skipped task would be.

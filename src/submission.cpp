@@ -35,10 +35,14 @@ group_core::path group_core::route(thread_state& self) {
   // come through that group. So only groups that were made in its tasks spawn there, and only while
   // it is alive: afterwards no thread comes to the arena. Without workers, no thread comes for the
   // deque of a thread that goes away (`is_alone`). A group that was made outside of any task also
-  // needs an arena of more than one thread, since its waiter may be in another arena.
-  bool const direct = !counted_ && in_task && top.pool == origin_.pool &&
-                      (origin_.pool.of == nullptr || is_pool_alive()) && !self.is_alone &&
-                      !(origin_.under == nullptr ? nobody_comes(self) : has_no_workers(self));
+  // needs an arena of more than one thread, since its waiter may be in another arena. In the region
+  // of an isolated group, only groups that were made there spawn: oneTBB marks the spawned tasks,
+  // and a wait in the region takes them.
+  bool const direct =
+      !counted_ && in_task && top.pool == origin_.pool &&
+      (origin_.pool.of == nullptr || is_pool_alive()) && !self.is_alone &&
+      ((state.load(std::memory_order_relaxed) & in_region) != 0 || !is_in_isolation(self)) &&
+      !(origin_.under == nullptr ? nobody_comes(self) : has_no_workers(self));
   if (binds) {
     if (direct) {
       bind_unless_at_home(self, here);

@@ -162,6 +162,9 @@ class group_core final : public cancel_node {
   // Other threads use the group, or it has failed: the destructor has something to tidy up.
   static constexpr std::uint32_t eventful = 512;
   static constexpr std::uint32_t isolated = 1024;  // options::isolated
+  // The group is isolated, or was made in a task of a group with this bit: oneTBB marks the tasks
+  // that its tasks spawn with an isolation region.
+  static constexpr std::uint32_t in_region = 2048;
 
   ERRGROUP_API group_core();
   ERRGROUP_API explicit group_core(options const& opts);
