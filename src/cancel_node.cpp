@@ -44,21 +44,11 @@ void cancel_node::end_task(task_frame& frame) noexcept {
     if (busy == nullptr) {
       break;
     }
-    busy->join();
-    busy->unpin();
+    busy->join_and_unpin();
   }
   while (frame.pins.load(std::memory_order_acquire) != 0) {
     yield();
   }
-}
-
-bool cancel_node::is_stopped_above() const noexcept {
-  for (cancel_node const* n = above(); n != nullptr; n = n->above()) {
-    if (n->is_stopped()) {
-      return true;
-    }
-  }
-  return false;
 }
 
 bool cancel_node::stop(stopped_nodes& nodes) noexcept {

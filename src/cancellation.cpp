@@ -20,7 +20,7 @@ namespace errgroup::detail {
 void group_core::fail(error e, submission const& from) noexcept {
   error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
   bool late = first_.is_taken() && (policy_ == on_error::keep_going || is_stopped());
-  if ((!late || all != nullptr) && !is_stopped() && (is_canceling() || is_canceled_above())) {
+  if ((!late || all != nullptr) && is_canceled_unseen()) {
     record(errc::canceled, true);  // the cancellation came first, and may be the reason
     late = true;
   }
@@ -192,7 +192,7 @@ void group_core::cancel(error cause) noexcept {
   if (!cause) {
     cause = errc::canceled;
   }
-  pin();  // reset() takes back the bits and the error that this call sets
+  pin_against_reset();
   describe(cause, {{}, nullptr, npos});
   bool const is_plain = cause == errc::canceled && cause.others().empty() && cause.dropped() == 0;
   if (!record(cause, false)) {
@@ -327,11 +327,19 @@ error group_core::check_here() noexcept {
   if (here->is_group_execution_cancelled()) {
     return errc::canceled;
   }
-  // A canceller sets `stopped` in the group before oneTBB cancels the context.
+  // A group is stopped before oneTBB has told its context. A context of a group above that the user
+  // has cancelled directly does not tell the context of this group.
   task_frame const& top = *this_thread().top;
   cancel_node const* const n = top.owner.load(std::memory_order_relaxed);
   bool const is_in_task = n != nullptr && here == top.context.load(std::memory_order_relaxed);
-  return is_in_task && (n->is_stopped() || n->is_stopped_above()) ? errc::canceled : error();
+  if (is_in_task) {
+    for (auto const* g = static_cast<group_core const*>(n); g != nullptr; g = g->outer()) {
+      if (g->is_canceling()) {
+        return errc::canceled;
+      }
+    }
+  }
+  return {};
 }
 
 void group_core::bound_groups::stop_canceled(stopped_nodes& nodes) noexcept {

@@ -239,6 +239,7 @@ void group_core::set_deadline_at(clock::time_point at) {
 void group_core::expire(deadlines& t) noexcept {
   error cause = errc::deadline_exceeded;
   describe(cause, {{}, nullptr, npos});
+  pin_against_reset();
   if (!record(cause, false)) {
     note_cause(cause);
     if (extras_ && extras_->all) {
@@ -248,7 +249,9 @@ void group_core::expire(deadlines& t) noexcept {
     state.fetch_or(told, std::memory_order_relaxed);  // there was nothing to cancel
   }
   stopped_nodes nodes;
-  if (!stop(nodes)) {
+  bool const is_first = stop(nodes);
+  unpin();
+  if (!is_first) {
     return;
   }
   interrupt_all(nodes);

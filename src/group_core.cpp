@@ -2,9 +2,11 @@
 #include "deadline.hpp"
 #include <errgroup/lost_error.hpp>
 
+#include <atomic>     // atomic_thread_fence, memory_order
 #include <mutex>      // defer_lock, scoped_lock, unique_lock
 #include <stdexcept>  // invalid_argument, logic_error
 #include <string>     // to_string
+#include <thread>     // yield
 #include <utility>    // exchange, swap
 
 // The life of a group: constructors, destructor, `reset`. The parent and the context of a group are
@@ -184,6 +186,7 @@ void group_core::reset() {
   // use the group.
   forgotten errors;
   engine_.context.reset();
+  begin_reset();
   if (task_queue* q = queue_.load(std::memory_order_acquire)) {
     lock_type lock(q->lock);
     q->closed = false;
@@ -194,13 +197,42 @@ void group_core::reset() {
     lock_type once(cold_);
     std::swap(link->source, fresh);
   }
-  if (restart()) {
+  bool const is_below_stopped = restart();
+  state.fetch_and(~resetting, std::memory_order_release);
+  if (is_below_stopped || is_raw_parent_canceled()) {
     record(errc::canceled, true);
   }
   if (extras_ && extras_->stop.stop_possible()) {
     extras_->on_stop.emplace(extras_->stop, extras::stopper{this});
   }
   start_timeout();
+}
+
+// A cancellation records an error and stops the group. `reset` takes both back: it comes before
+// both or after both.
+void group_core::pin_against_reset() noexcept {
+  for (;;) {
+    pin();
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // with begin_reset
+    if ((state.load(std::memory_order_acquire) & resetting) == 0) {
+      return;
+    }
+    unpin();
+    std::this_thread::yield();
+  }
+}
+
+// The group is held. No user code runs until `resetting` is taken back: it might cancel the group.
+void group_core::begin_reset() noexcept {
+  for (;;) {
+    await_unpinned();
+    state.fetch_or(resetting, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // with pin_against_reset
+    if (!is_pinned()) {
+      return;
+    }
+    state.fetch_and(~resetting, std::memory_order_relaxed);
+  }
 }
 
 // Moves the errors of the group to `into`.

@@ -71,7 +71,11 @@ void group_core::attach_to_task() {
   } else if (owner.is_context_given()) {
     // A bound context inherits the floating-point settings of its parent's context. An isolated
     // context does not, so they are copied here. Only the user gives settings to a context.
-    engine_.context.capture_fp_settings();
+    // In the owner's context: its task may have set the FPU otherwise, for itself.
+    auto capture = [this]() noexcept { engine_.context.capture_fp_settings(); };
+    if (!run_in(owner.engine_.context, capture)) {
+      capture();  // no task will run
+    }
     state.fetch_or(context_given, std::memory_order_relaxed);
   }
   if (attach(*origin_.maker->top)) {
@@ -94,6 +98,18 @@ bool group_core::is_canceled_above() const noexcept {
     g = g->outer();
   }
   return g != nullptr;
+}
+
+// True if oneTBB has cancelled the group or a group above it. oneTBB has no callback for that.
+bool group_core::is_canceled_unseen() const noexcept {
+  return !is_stopped() && (is_canceling() || is_canceled_above());
+}
+
+// True if the raw task that the context is bound to is cancelled. oneTBB tells the context once,
+// and `reset` takes that back. (The group has to be destroyed before that task ends.)
+bool group_core::is_raw_parent_canceled() const noexcept {
+  return (state.load(std::memory_order_acquire) & (bound | unbound | orphan)) == bound &&
+         origin_.under->is_group_execution_cancelled();
 }
 
 // True if the limited group in whose arena this group was made is alive. (A group that was made in
@@ -136,6 +152,7 @@ void group_core::bind(thread_state& self, tbb::task_group_context* here) noexcep
       bind_here();
     } else {
       // In a task_arena, outside of its tasks, oneTBB binds to no parent.
+      state.fetch_or(orphan, std::memory_order_relaxed);
       insist([&] { default_arena().execute(bind_here); });
     }
   }
@@ -166,6 +183,7 @@ tbb::task_group_context& group_core::context() noexcept {
     bind(this_thread(), tbb::task::current_context());
   }
   if ((state.fetch_or(context_given, std::memory_order_relaxed) & context_given) == 0) {
+    any_context_given.store(true, std::memory_order_relaxed);
     if (task_queue* const q = queue_.load(std::memory_order_acquire)) {
       // Wake the sleepers: from now on the timer's thread has to poll for a cancellation of the
       // context on their behalf.

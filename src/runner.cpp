@@ -125,7 +125,7 @@ void group_core::run_session(task_queue& q, session& s) noexcept {
         std::this_thread::yield();  // oneTBB has no memory: try again
         continue;
       }
-      record(errc::canceled, true);
+      record_inside();
       drop(*refused);
       std::size_t const task = is_task(*refused) ? 1U : 0U;
       skip(task);
@@ -165,7 +165,7 @@ void group_core::drain(task_queue& q, session& s) noexcept {
       send_request(q);  // before the task, which may be long
     }
     if (!is_stopped() && engine_.context.is_group_execution_cancelled()) {
-      record(errc::canceled, true);
+      record_inside();
     }
     node* const n = std::exchange(s.next, nullptr);
     n->consume(*n, this);
@@ -234,11 +234,17 @@ void group_core::drop(node& n) noexcept {
   discard_inside([&n]() noexcept { n.consume(n, nullptr); });
 }
 
+// A thread that has tasks of the group has found it cancelled. Callbacks of the stop token, which
+// may run here, are inside the group: a wait for it would wait for those tasks.
+[[gnu::noinline, gnu::cold]] void group_core::record_inside() noexcept {
+  discard_inside([this]() noexcept { record(errc::canceled, true); });
+}
+
 // Runs a task on the slot of the caller, which is inside the group.
 void group_core::run_inline(node& n) noexcept {
   if (!run_in(engine_.context, [&]() noexcept { n.consume(n, this); })) {
     if (is_canceling()) {
-      record(errc::canceled, true);
+      record_inside();
     }
     n.consume(n, this);  // skips it, if the group is cancelled
   }

@@ -258,7 +258,7 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       lock.release();
       run_session(q, s);
       lock.acquire(q.lock);
-    } else if (!is_stopped() && is_canceling()) {
+    } else if (is_canceled_unseen()) {
       lock.release();
       record(errc::canceled, true);  // which closes the queue
       lock.acquire(q.lock);

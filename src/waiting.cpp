@@ -83,7 +83,7 @@ bool group_core::watched::look() noexcept {
     return false;
   }
   bool const is_done = g_.engine_is_idle();
-  bool const is_over = !g_.is_stopped() && g_.is_canceling();
+  bool const is_over = g_.is_canceled_unseen();
   if ((is_done && q_.is_idle()) || is_over) {
     q_.wake(awake, s_);
     lock.release();
@@ -107,7 +107,7 @@ bool group_core::is_needed(thread_state& self) noexcept {
 // of `context()`, if all remaining tasks wait for a time and so no thread would notice it; or
 // because a test's clock may jump.
 bool group_core::is_to_be_watched(task_queue const& q) const noexcept {
-  return time_jumps() || (q.timed != 0 && is_context_given());
+  return time_jumps() || (q.timed != 0 && (origin_.is_bound || is_context_given()));
 }
 
 // A sleeper may help in oneTBB's loop: in the isolation region, it takes the group's tasks only.
@@ -159,10 +159,9 @@ error group_core::wait() {
     }
     if (is_private()) [[likely]] {  // a task may have had another thread submit tasks
       spawns_.join_alone();
-      if (((state.load(std::memory_order_acquire) |
-            above()->state.load(std::memory_order_relaxed)) &
-           (stopped | context_given | bound)) != 0) [[unlikely]] {
-        notice_at_home();
+      if ((state.load(std::memory_order_acquire) & (stopped | bound)) != 0 ||
+          any_context_given.load(std::memory_order_relaxed)) [[unlikely]] {
+        notice_cancellation();
       }
       if (!first_.is_taken()) [[likely]] {
         waiters_.leave(true);
@@ -172,7 +171,11 @@ error group_core::wait() {
       waiters_.leave(true);
       return e;
     }
+    // This thread stays counted: another waiter may destroy the group otherwise.
+    join();
+    error e = outcome();
     waiters_.leave(true);
+    return e;
   }
   if (is_inside(self)) {
     return errc::would_deadlock;
@@ -182,17 +185,10 @@ error group_core::wait() {
   return outcome();
 }
 
-// The short form of `notice_cancellation`, for a group that is waited for in the task that made it.
-void group_core::notice_at_home() noexcept {
-  if (!is_stopped() && (is_canceling() || origin_.under->is_group_execution_cancelled())) {
-    record(errc::canceled, true);
-  }
-}
-
-// If oneTBB has cancelled the context, records `errc::canceled` and stops the group. oneTBB has no
-// callback for a cancellation.
+// If oneTBB has cancelled the context, or a context above, records `errc::canceled` and stops the
+// group.
 void group_core::notice_cancellation() noexcept {
-  if (!is_stopped() && (is_canceling() || is_canceled_above())) {
+  if (is_canceled_unseen()) {
     record(errc::canceled, true);
   }
 }
@@ -230,6 +226,22 @@ error group_core::run_here_and_wait(thread_state& self,
 }
 
 void group_core::join() noexcept {
+  await_tasks();
+  notice_cancellation();
+}
+
+void group_core::join_and_unpin() noexcept {
+  await_tasks();
+  stopped_nodes nodes;
+  bool const is_first = is_canceled_unseen() && (record(errc::canceled, false), stop(nodes));
+  unpin();  // first: a callback may destroy the group
+  if (is_first) {
+    interrupt_all(nodes);
+    nodes.clean_up();
+  }
+}
+
+void group_core::await_tasks() noexcept {
   for (;;) {
     task_queue* const q = queue_.load(std::memory_order_acquire);
     std::uint64_t const pushed = q != nullptr ? drain_and_sleep(*q) : 0;
@@ -246,13 +258,13 @@ void group_core::join() noexcept {
       break;
     }
   }
-  notice_cancellation();
 }
 
 // Runs tasks until no queued task is unfinished. Returns the number of tasks that were queued so
 // far.
 std::uint64_t group_core::drain_and_sleep(task_queue& q) noexcept {
   thread_state& self = this_worker();
+  bool has_dropped = false;
   wake_list awake;
   lock_type lock(q.lock);
   for (;;) {
@@ -267,9 +279,16 @@ std::uint64_t group_core::drain_and_sleep(task_queue& q) noexcept {
       lock.acquire(q.lock);
     } else if (q.is_idle()) {
       break;
-    } else if (q.timed != 0 && !is_stopped() && is_canceling()) {
+    } else if (is_canceled_unseen()) {
       lock.release();
-      record(errc::canceled, true);  // the user has cancelled context()
+      record(errc::canceled, true);
+      lock.acquire(q.lock);
+    } else if (q.timed != 0 && q.closed && !has_dropped) {
+      // The canceller may be in user code for another group first. That code may be what waits
+      // here, or it may wait for this thread.
+      lock.release();
+      drop_timed(q);
+      has_dropped = true;  // once: another thread may still be dropping the tasks it has taken out
       lock.acquire(q.lock);
     } else {
       // If all remaining tasks wait for a time, this thread sleeps outside of oneTBB's dispatch
@@ -301,6 +320,7 @@ bool group_core::wait_until_at(clock::time_point until) {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   bool const is_needed_here = is_needed(self);
   auto is_to_help = [&] { return is_needed_here || q.stranded.load(std::memory_order_relaxed); };
+  bool has_dropped = false;  // as in drain_and_sleep
   for (;;) {
     std::uint64_t const before = spawns_.all();
     lock_type lock(q.lock);
@@ -315,9 +335,15 @@ bool group_core::wait_until_at(clock::time_point until) {
       run_session(q, s);
       continue;
     }
-    if (!is_stopped() && q.timed != 0 && is_canceling()) {
+    if (is_canceled_unseen()) {
       lock.release();
       record(errc::canceled, true);
+      continue;
+    }
+    if (q.timed != 0 && q.closed && !has_dropped) {
+      lock.release();
+      drop_timed(q);
+      has_dropped = true;
       continue;
     }
     bool const is_idle = q.is_idle();

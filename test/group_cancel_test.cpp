@@ -19,23 +19,28 @@
 #include <tbb/task_group.h>       // is_current_task_group_canceling, task_group, task_group_context
 
 #include <atomic>        // atomic
+#include <chrono>        // hours
+#include <functional>    // function
 #include <memory>        // make_unique, unique_ptr
 #include <optional>      // optional
 #include <stdexcept>     // runtime_error
 #include <stop_token>    // stop_callback, stop_source, stop_token
 #include <system_error>  // errc, error_code
 #include <thread>        // thread
-#include <utility>       // in_place, move
+#include <utility>       // exchange, in_place, move
 #include <vector>        // vector
 
 namespace {
 
 using errgroup::errc;
 using errgroup::error;
+using errgroup::group;
+using errgroup::options;
 using support::await;
 using support::counted;
 using support::gate;
 using support::on_every_way;
+using support::watchdog;
 
 std::error_code cause() { return std::make_error_code(std::errc::no_space_on_device); }
 
@@ -1072,6 +1077,119 @@ TEST_F(GroupCancel, C2_W1_a_skipped_task_may_own_a_group_that_is_cancelled_with_
   });
   EXPECT_EQ(outer.wait(), errc::canceled);
   other.join();
+}
+
+TEST_F(GroupCancel, C1_W1_a_callback_may_wait_for_a_group_that_is_cancelled_with_its_own) {
+  watchdog const ends("a callback to wait for another cancelled group");
+  using callback = std::stop_callback<std::function<void()>>;
+  for (bool const destroys : {false, true}) {
+    for (bool const is_limited : {false, true}) {
+      group g;
+      g.run([&] {
+        // Callbacks of one of the two run before anything is done for the other.
+        std::unique_ptr<group> groups[2];
+        std::optional<callback> callbacks[2];
+        for (auto& of : groups) {
+          of =
+              is_limited ? std::make_unique<group>(options{.limit = 1}) : std::make_unique<group>();
+          of->run_after(std::chrono::hours(1), [] {});
+          of->run([] {});
+        }
+        bool done = false;
+        for (int i = 0; i != 2; ++i) {
+          callbacks[i].emplace(groups[i]->get_stop_token(), std::function<void()>([&, i] {
+                                 if (std::exchange(done, true)) {
+                                   return;
+                                 }
+                                 EXPECT_EQ(groups[1 - i]->wait(), errc::canceled);
+                                 if (destroys) {
+                                   groups[1 - i].reset();
+                                 }
+                               }));
+        }
+        g.cancel();
+        EXPECT_TRUE(done);
+      });
+      EXPECT_EQ(g.wait(), errc::canceled);
+    }
+  }
+}
+
+TEST_F(GroupCancel, C1_a_callback_may_destroy_a_busy_group_that_is_cancelled_with_its_own) {
+  watchdog const ends("a callback to destroy another cancelled group");
+  using callback = std::stop_callback<std::function<void()>>;
+  group g;
+  g.run([&] {
+    std::unique_ptr<group> groups[2];
+    std::optional<callback> callbacks[2];
+    bool done = false;
+    for (int i = 0; i != 2; ++i) {
+      groups[i] = std::make_unique<group>();
+      groups[i]->run_after(std::chrono::hours(1), [] {});
+      callbacks[i].emplace(groups[i]->get_stop_token(), std::function<void()>([&, i] {
+                             if (!std::exchange(done, true)) {
+                               groups[1 - i].reset();
+                             }
+                           }));
+    }
+    g.cancel();
+    EXPECT_TRUE(done);
+  });
+  EXPECT_EQ(g.wait(), errc::canceled);
+}
+
+TEST_F(GroupCancel, W3_a_callback_that_waits_in_a_thread_with_tasks_of_the_group_is_answered) {
+  watchdog const ends("a callback to be answered that waits for its own group");
+  for (options const& opts : {options{}, options{.limit = 1}}) {
+    for (bool const spawns : {false, true}) {
+      group g(opts);
+      error answer;
+      auto const callback = g.on_cancel([&] { answer = g.wait(); });
+      auto body = [&] { g.context().cancel_group_execution(); };
+      if (spawns) {
+        g.run([&] {
+          g.run([] {});
+          body();
+        });
+      } else {
+        g.run(body);
+        g.run(body);
+      }
+      EXPECT_EQ(g.wait(), errc::canceled);
+      EXPECT_EQ(answer, errc::would_deadlock);
+    }
+  }
+}
+
+TEST_F(GroupCancel, E3_E4_a_cancel_beside_reset_counts_wholly_or_not_at_all) {
+  group g;
+  constexpr int rounds = 5000;
+  std::atomic<int> begun{0};
+  std::atomic<int> done{0};
+  std::thread canceller([&] {
+    for (int i = 1; i <= rounds; ++i) {
+      while (begun.load() != i) {
+        std::this_thread::yield();
+      }
+      g.cancel();
+      done.store(i);
+    }
+  });
+  for (int i = 1; i <= rounds; ++i) {
+    begun.store(i);
+    for (std::atomic<int> busy{0}; busy != i % 100; ++busy) {
+    }
+    g.reset();
+    while (done.load() != i) {
+      std::this_thread::yield();
+    }
+    bool const is_cancelled = g.is_canceling();
+    ASSERT_EQ(g.wait() == errc::canceled, is_cancelled);
+    ASSERT_EQ(g.context().is_group_execution_cancelled(), is_cancelled);
+    g.reset();
+    ASSERT_FALSE(g.is_canceling());
+  }
+  canceller.join();
 }
 
 }  // namespace

@@ -20,11 +20,14 @@
 #include <tbb/task_group.h>      // task_group
 
 #include <atomic>        // atomic
+#include <cfenv>         // fegetround, fesetround
 #include <chrono>        // hours, milliseconds
 #include <cstddef>       // size_t
+#include <functional>    // function
 #include <memory>        // make_unique, unique_ptr
 #include <new>           // bad_alloc
 #include <optional>      // optional
+#include <stop_token>    // stop_callback
 #include <system_error>  // errc, error_code, make_error_code
 #include <thread>        // thread
 #include <vector>        // vector
@@ -414,6 +417,203 @@ TEST_F(GroupPlace, C2_L4_a_submitter_outside_is_woken_when_the_context_is_cancel
   back.open();
   stopper.join();
   waiter.join();
+}
+
+TEST_F(GroupPlace, C2_W1_who_waits_for_time_alone_hears_that_a_raw_task_was_cancelled) {
+  watchdog const ends("a wait for time below a cancelled raw task to end");
+  auto wait = [](group& g) -> error { return g.wait(); };
+  auto wait_for = [](group& g) -> error {
+    EXPECT_TRUE(g.wait_for(std::chrono::hours(1)));
+    return g.wait();
+  };
+  auto test = [](auto wait_for_it) {
+    tbb::task_group raw;
+    gate waits("the wait to begin");
+    std::thread stopper([&] {
+      waits.wait();
+      support::dawdle(100);
+      raw.cancel();
+    });
+    raw.run_and_wait([&] {
+      group g;
+      g.run_after(std::chrono::hours(1), [] {});
+      waits.open();
+      EXPECT_EQ(wait_for_it(g), errc::canceled);
+    });
+    stopper.join();
+  };
+  test(wait);
+  test(wait_for);
+}
+
+TEST_F(GroupPlace, C2_W1_who_waits_for_time_alone_hears_of_a_direct_cancellation_above) {
+  watchdog const ends("a wait for time below a cancelled context to end");
+  group g;
+  gate waits("the wait to begin");
+  tbb::task_group_context& context = g.context();
+  std::thread stopper([&] {
+    waits.wait();
+    support::dawdle(100);
+    context.cancel_group_execution();
+  });
+  g.run([&] {
+    group child;
+    child.run_after(std::chrono::hours(1), [] {});
+    waits.open();
+    EXPECT_EQ(child.wait(), errc::canceled);
+  });
+  EXPECT_EQ(g.wait(), errc::canceled);
+  stopper.join();
+}
+
+TEST_F(GroupPlace, C2_C4_E3_a_direct_cancellation_is_found_two_levels_below) {
+  for (bool const early : {false, true}) {
+    group g;
+    if (early) {
+      (void)g.context();
+    }
+    g.run([&] {
+      group child;
+      child.run([&] {
+        group grandchild;
+        grandchild.run([] {});
+        g.context().cancel_group_execution();
+        EXPECT_EQ(errgroup::check(), errc::canceled);
+        EXPECT_EQ(grandchild.wait(), errc::canceled);
+        group late;
+        late.run([] {});
+        EXPECT_EQ(late.wait(), errc::canceled);
+      });
+      EXPECT_EQ(child.wait(), errc::canceled);
+    });
+    EXPECT_EQ(g.wait(), errc::canceled);
+  }
+}
+
+TEST_F(GroupPlace, C3_a_callback_may_destroy_a_busy_group_at_the_end_of_its_task) {
+  watchdog const ends("a task to end whose busy child is destroyed by a callback");
+  using callback = std::stop_callback<std::function<void()>>;
+  group g;
+  std::unique_ptr<group> child;
+  std::optional<callback> on_stop;
+  g.run([&] {
+    child = std::make_unique<group>();
+    on_stop.emplace(child->get_stop_token(), std::function<void()>([&] { child.reset(); }));
+    child->run([] {});
+    g.context().cancel_group_execution();  // which is noticed when the task ends
+  });
+  EXPECT_EQ(g.wait(), errc::canceled);
+  EXPECT_EQ(child, nullptr);
+}
+
+TEST_F(GroupPlace, C2_E3_a_group_that_is_reset_below_a_cancelled_raw_task_is_cancelled_again) {
+  tbb::task_group raw;
+  raw.run_and_wait([&] {
+    group g;
+    g.run([] {});
+    group elsewhere;
+    std::thread([&] {
+      elsewhere.run([] {});
+      EXPECT_FALSE(elsewhere.wait());
+    }).join();
+    group unused;
+    raw.cancel();
+    EXPECT_EQ(g.wait(), errc::canceled);
+    g.reset();
+    g.run([] { ADD_FAILURE() << "a task has run in a cancelled group"; });
+    EXPECT_EQ(g.wait(), errc::canceled);
+    elsewhere.reset();
+    elsewhere.run([] {});
+    EXPECT_FALSE(elsewhere.wait()) << "belongs to none";
+    unused.reset();
+    unused.run([] { ADD_FAILURE() << "a task has run in a cancelled group"; });
+    EXPECT_EQ(unused.wait(), errc::canceled);
+  });
+}
+
+TEST_F(GroupPlace, groups_in_the_tasks_of_a_context_inherit_its_fpu_settings) {
+  int const before = std::fegetround();
+  for (options const& opts : {options{}, options{.limit = 2}}) {
+    group g(opts);
+    std::fesetround(FE_UPWARD);
+    g.context().capture_fp_settings();
+    std::fesetround(before);
+    auto expect_inherited = [](group& child) {
+      child.run([] { EXPECT_EQ(std::fegetround(), FE_UPWARD); });
+      EXPECT_FALSE(child.wait());
+    };
+    g.run([&] {
+      EXPECT_EQ(std::fegetround(), FE_UPWARD);
+      group child;
+      child.run([&] {
+        group grandchild;
+        expect_inherited(grandchild);
+        group limited{{.limit = 1}};
+        expect_inherited(limited);
+      });
+      expect_inherited(child);
+      group elsewhere;
+      std::thread([&] { expect_inherited(elsewhere); }).join();
+      tbb::task_group raw;
+      raw.run_and_wait([&] {
+        group bound;
+        expect_inherited(bound);
+      });
+      // What a task sets for itself is its own.
+      std::fesetround(FE_DOWNWARD);
+      group of_the_context;
+      expect_inherited(of_the_context);
+    });
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(std::fegetround(), before);
+    std::fesetround(FE_UPWARD);
+    group outside;
+    std::fesetround(before);
+    outside.run([&] { EXPECT_EQ(std::fegetround(), before); });
+    EXPECT_FALSE(outside.wait());
+  }
+}
+
+TEST_F(GroupPlace, W1_another_waiter_may_destroy_a_group_whose_maker_is_about_to_return) {
+  watchdog const ends("a group to be destroyed by another waiter than its maker");
+  // The maker runs the task itself, in its wait.
+  tbb::global_control const alone(tbb::global_control::max_allowed_parallelism, 1);
+  constexpr int rounds = 3000;
+  std::atomic<group*> waited_for{nullptr};
+  std::atomic<int> submitted{0};
+  std::atomic<int> destroyed{0};
+  std::thread other([&] {
+    for (int i = 1; i <= rounds; ++i) {
+      std::unique_ptr<group> g;
+      while (g == nullptr) {
+        g.reset(waited_for.exchange(nullptr));
+        std::this_thread::yield();
+      }
+      g->run([] {});
+      submitted.store(i);
+      EXPECT_FALSE(g->wait());
+      g.reset();
+      destroyed.store(i);
+    }
+  });
+  group outer;
+  outer.run([&] {
+    for (int i = 1; i <= rounds; ++i) {
+      auto* const g = new group;
+      g->run([&, g] {
+        waited_for.store(g);
+        while (submitted.load() != i) {
+          std::this_thread::yield();
+        }
+      });
+      EXPECT_FALSE(g->wait());
+      while (destroyed.load() != i) {
+        std::this_thread::yield();
+      }
+    }
+  });
+  EXPECT_FALSE(outer.wait());
+  other.join();
 }
 
 }  // namespace

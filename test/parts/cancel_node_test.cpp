@@ -120,11 +120,12 @@ class node {
     [[nodiscard]] bool is_busy() const noexcept override {
       return n_.busy.load(std::memory_order_acquire);
     }
-    void join() noexcept override {
+    void join_and_unpin() noexcept override {
       ++n_.joins;
       while (is_busy()) {
         explored::yield();
       }
+      unpin();
     }
 
     node& n_;

@@ -107,8 +107,6 @@ class cancel_node {
     task_frame const* const f = parent();
     return f != nullptr ? f->owner.load(std::memory_order_relaxed) : nullptr;
   }
-  /// True if a group above this one is stopped. For a thread that may call `above`.
-  [[nodiscard]] bool is_stopped_above() const noexcept;
 
   /// Ends the link between the task that runs in `frame` and each group that it has made. Waits for
   /// the groups that are busy. Threads: that of the frame, at the end of the task.
@@ -134,8 +132,9 @@ class cancel_node {
   virtual void mark() noexcept = 0;
   /// True if the group has unfinished tasks. Under the lock of the parent frame.
   [[nodiscard]] virtual bool is_busy() const noexcept = 0;
-  /// Waits for the group's tasks.
-  virtual void join() noexcept = 0;
+  /// Waits for the group's tasks, and unpins the node, which may be gone afterwards. User code may
+  /// run here.
+  virtual void join_and_unpin() noexcept = 0;
 
   static void stop_children(stopped_nodes& nodes, cancel_node& top) noexcept;
   [[nodiscard]] bool stop_below(stopped_nodes& nodes) noexcept;

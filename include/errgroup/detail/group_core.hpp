@@ -165,6 +165,8 @@ class group_core final : public cancel_node {
   // The group is isolated, or was made in a task of a group with this bit: oneTBB marks the tasks
   // that its tasks spawn with an isolation region.
   static constexpr std::uint32_t in_region = 2048;
+  static constexpr std::uint32_t orphan = 4096;     // the context is bound, to nothing
+  static constexpr std::uint32_t resetting = 8192;  // `reset` changes the errors and the state
 
   ERRGROUP_API group_core();
   ERRGROUP_API explicit group_core(options const& opts);
@@ -341,7 +343,7 @@ class group_core final : public cancel_node {
   // cancel_node
   void mark() noexcept override;
   [[nodiscard]] bool is_busy() const noexcept override;
-  void join() noexcept override;
+  void join_and_unpin() noexcept override;
 
   // cancellation.cpp, group_core.cpp: errors, cancellation, the end of the group
   bool record(error const& e, bool stop_too) noexcept;
@@ -355,6 +357,8 @@ class group_core final : public cancel_node {
   [[nodiscard]] bool needs_clean_up() const noexcept;
   [[nodiscard]] std::stop_source token_source() const noexcept;
   void forget_errors(forgotten& into) noexcept;
+  void pin_against_reset() noexcept;
+  void begin_reset() noexcept;
   void end(thread_state& self) noexcept;
   void tidy_up() noexcept;
   void start_timeout();
@@ -370,12 +374,14 @@ class group_core final : public cancel_node {
   /// that `f` spawns, and a wait in `f` takes marked tasks only.
   template <class F>
   void in_isolation(F& f);
-  void notice_at_home() noexcept;
+  static inline std::atomic<bool> any_context_given{false};  // to the user, in the process
   [[nodiscard]] bool is_context_given() const noexcept {
     return (state.load(std::memory_order_relaxed) & context_given) != 0;
   }
 
   // waiting.cpp; the templates and `engine_wait`: group_parts.hpp
+  void join() noexcept;
+  void await_tasks() noexcept;
   void notice_cancellation() noexcept;
   void engine_wait() noexcept;
   template <class Body>
@@ -403,6 +409,8 @@ class group_core final : public cancel_node {
   // place.cpp
   void attach_to_task();
   [[nodiscard]] bool is_canceled_above() const noexcept;
+  [[nodiscard]] bool is_raw_parent_canceled() const noexcept;
+  [[nodiscard]] bool is_canceled_unseen() const noexcept;
   [[nodiscard]] bool is_pool_alive() const noexcept;
   void bind(thread_state& self, tbb::task_group_context* here) noexcept;
   void bind_unless_at_home(thread_state& self, tbb::task_group_context* here) noexcept;
@@ -441,6 +449,7 @@ class group_core final : public cancel_node {
   static void finish(task_queue& q, session& s, node* n, wake_list& awake) noexcept;
   static void finish(task_queue& q, node* n, wake_list& awake) noexcept;
   void drop(node& n) noexcept;
+  void record_inside() noexcept;
   void run_inline(node& n) noexcept;
 
   origin origin_;

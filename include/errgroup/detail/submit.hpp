@@ -174,8 +174,10 @@ template <class K>
 
 template <class Holder>
 [[gnu::noinline, gnu::cold]] void group_core::discard(Holder& holder) noexcept {
-  skip(1);
-  discard_inside([&holder]() noexcept { std::destroy_at(&holder); });
+  discard_inside([this, &holder]() noexcept {
+    skip(1);  // inside, too: callbacks of the group's stop token may run here
+    std::destroy_at(&holder);
+  });
 }
 
 template <class F>
