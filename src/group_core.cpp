@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "deadline.hpp"
+#include "queue_pool.hpp"
 #include <errgroup/lost_error.hpp>
 
 #include <mutex>      // defer_lock, scoped_lock, unique_lock

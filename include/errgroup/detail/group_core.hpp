@@ -29,9 +29,11 @@
 
 namespace errgroup::detail {
 
+inline namespace ERRGROUP_PART {
 class sleeper;
 class wake_list;
 struct timed_task;
+}  // namespace ERRGROUP_PART
 
 /// The place of a task's submission, the note of a task with a name, and the task's number: all
 /// that is known of a task in case it fails.

@@ -3,6 +3,7 @@
 #define ERRGROUP_DETAIL_TASK_FRAME_HPP
 
 #include <errgroup/detail/export.hpp>
+#include <errgroup/detail/queue_life.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/detail/sync.hpp>
 
@@ -10,21 +11,6 @@
 
 #include <atomic>   // atomic, memory_order
 #include <cstdint>  // uint32_t
-
-namespace errgroup::detail {
-
-struct task_queue;
-
-/// A life of a `queue`: the queue and the serial number it has while it serves one group. Queues
-/// are recycled and never freed, so a life that is over can be told from one that is not.
-struct queue_life {
-  task_queue* of = nullptr;
-  std::uint64_t serial = 0;
-
-  friend bool operator==(queue_life const&, queue_life const&) = default;
-};
-
-}  // namespace errgroup::detail
 
 namespace errgroup::detail::inline ERRGROUP_PART {
 
