@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "deadline.hpp"
+#include "queue_pool.hpp"
 #include <errgroup/lost_error.hpp>
 
 #include <atomic>     // atomic_thread_fence, memory_order

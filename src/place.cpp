@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "group_parts.hpp"
+#include "queue_pool.hpp"
 
 #include <tbb/task.h>        // current_context
 #include <tbb/task_arena.h>  // task_arena

@@ -2,15 +2,25 @@
 #ifndef ERRGROUP_SRC_SLEEPER_HPP
 #define ERRGROUP_SRC_SLEEPER_HPP
 
-#include <tbb/task_group.h>  // task_group, task_handle
+#include <errgroup/detail/sync.hpp>
 
-#include <atomic>    // atomic
+#include <atomic>    // memory_order
 #include <cstdint>   // uint8_t
 #include <new>       // bad_alloc
 #include <optional>  // optional
 #include <utility>   // exchange, move
 
-namespace errgroup::detail {
+#ifndef ERRGROUP_EXPLORED
+#include <tbb/task_group.h>  // task_group, task_handle
+#endif
+
+namespace errgroup::detail::inline ERRGROUP_PART {
+
+#ifdef ERRGROUP_EXPLORED
+namespace latches = explored;
+#else
+namespace latches = tbb;
+#endif
 
 struct task_queue;
 
@@ -56,9 +66,9 @@ class sleeper {
   friend struct task_queue;
   friend class wake_list;
 
-  std::optional<tbb::task_group> latch_;
-  tbb::task_handle held_;
-  std::atomic<int> woken_{0};
+  std::optional<latches::task_group> latch_;
+  latches::task_handle held_;
+  atomic<int> woken_{0};
   what wanted_;
   sleeper* next_ = nullptr;
 };
@@ -79,7 +89,7 @@ class wake_list {
   void now() noexcept {
     while (first_ != nullptr) {
       sleeper* s = std::exchange(first_, first_->next_);
-      tbb::task_handle{std::move(s->held_)};  // the latch opens
+      latches::task_handle{std::move(s->held_)};  // the latch opens
     }
   }
 
@@ -89,6 +99,6 @@ class wake_list {
   sleeper* first_ = nullptr;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_SRC_SLEEPER_HPP

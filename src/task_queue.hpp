@@ -5,25 +5,21 @@
 #include "sleeper.hpp"
 #include <errgroup/clock.hpp>
 #include <errgroup/detail/node.hpp>
+#include <errgroup/detail/queue_life.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
-#include <errgroup/detail/thread_state.hpp>
-
-#include <tbb/task_group.h>  // task_group, task_handle
 
 #include <algorithm>  // min
 #include <array>      // array
-#include <atomic>     // atomic
+#include <atomic>     // memory_order
 #include <bit>        // popcount
 #include <cstddef>    // size_t
 #include <cstdint>    // uint32_t, uint64_t
 #include <limits>     // numeric_limits
-#include <new>        // bad_alloc
-#include <optional>   // optional
 #include <span>       // span
-#include <utility>    // exchange, move
+#include <utility>    // exchange
 #include <vector>     // vector
 
-namespace errgroup::detail {
+namespace errgroup::detail::inline ERRGROUP_PART {
 
 /// A page of tasks that a thread has taken as a whole. The thread runs these tasks without coming
 /// back to the queue's lock for each task. A thread that finds the pages of the queue empty may
@@ -118,34 +114,34 @@ struct alignas(64) task_queue {
 
   // Every submission and every task changes the members of this cache line.
   spin_mutex lock;
-  std::atomic<bool> request{false};       // a request is open
-  std::atomic<bool> stranded{false};      // no worker may come for that request
-  bool closed = false;                    // new tasks are skipped
-  std::uint8_t head_at = 0;               // the first task in the first page
-  std::uint8_t tail_at = 0;               // behind the last task in the last page
-  std::atomic<int> running{0};            // threads that take tasks from here
-  std::atomic<std::uint32_t> waiting{0};  // tasks in the pages, and due tasks
+  atomic<bool> request{false};       // a request is open
+  atomic<bool> stranded{false};      // no worker may come for that request
+  bool closed = false;               // new tasks are skipped
+  std::uint8_t head_at = 0;          // the first task in the first page
+  std::uint8_t tail_at = 0;          // behind the last task in the last page
+  atomic<int> running{0};            // threads that take tasks from here
+  atomic<std::uint32_t> waiting{0};  // tasks in the pages, and due tasks
   page* head = nullptr;
   page* tail = nullptr;
   std::size_t unfinished = 0;
-  std::atomic<std::uint64_t> pushed{0};  // number of tasks that were submitted in this life
-  node_stack spare;                      // finished nodes, for the next submitter
+  atomic<std::uint64_t> pushed{0};  // number of tasks that were submitted in this life
+  node_stack spare;                 // finished nodes, for the next submitter
 
   // Submissions and tasks mostly read these members …
   alignas(64) int slots = many;                     // the greatest number in `running`
-  std::atomic<std::uint32_t> due{0};                // tasks in `due_tasks`
+  atomic<std::uint32_t> due{0};                     // tasks in `due_tasks`
   std::size_t room = static_cast<std::size_t>(-1);  // the greatest number of unfinished tasks
   sleeper* sleepers = nullptr;
   group_core* owner = nullptr;
   task_queue* next_free = nullptr;
-  std::atomic<std::uint64_t> serial{1};  // of this life
-  std::size_t guests = 0;                // threads that keep the owner from ending
-  std::size_t timed = 0;                 // tasks that are not due yet
-  std::atomic<std::uint64_t> joined{0};  // number of tasks of `pushed` that were waited for
-  std::vector<timed_task> due_tasks;     // a heap, the earliest on top
+  atomic<std::uint64_t> serial{1};    // of this life
+  std::size_t guests = 0;             // threads that keep the owner from ending
+  std::size_t timed = 0;              // tasks that are not due yet
+  atomic<std::uint64_t> joined{0};    // number of tasks of `pushed` that were waited for
+  std::vector<timed_task> due_tasks;  // a heap, the earliest on top
 
   // … and only batches need this member.
-  alignas(64) std::atomic<batch*> batches{nullptr};  // the batches that threads have taken
+  alignas(64) atomic<batch*> batches{nullptr};  // the batches that threads have taken
 
   [[nodiscard]] bool is_idle() const noexcept {
     return unfinished == 0 && running.load(std::memory_order_relaxed) == 0 && guests == 0 &&
@@ -180,6 +176,14 @@ struct alignas(64) task_queue {
     }
     return call;
   }
+  /// A free queue begins to serve a group. Nobody else knows this life of it yet.
+  void begin_life(group_core& of) noexcept {
+    owner = &of;
+    pushed.store(0, std::memory_order_relaxed);
+    joined.store(0, std::memory_order_relaxed);
+  }
+  /// An idle queue ends to serve its group. Requests may come late.
+  void end_life() noexcept;
   [[nodiscard]] queue_life life() noexcept {
     return {this, serial.load(std::memory_order_relaxed)};
   }
@@ -428,21 +432,6 @@ struct alignas(64) task_queue {
   }
 };
 
-/// Begins a life of a free queue, for `owner`. Throws `std::bad_alloc`.
-[[nodiscard]] task_queue& take_queue(thread_state& self, group_core& owner);
-
-/// As `take_queue`, if this thread has a free queue at hand; null if it has none.
-[[nodiscard]] inline task_queue* try_take_queue(thread_state& self, group_core& owner) noexcept {
-  task_queue* const q = std::exchange(self.spare_queue, nullptr);
-  if (q != nullptr) {
-    // No other thread knows this life of the queue yet.
-    q->owner = &owner;
-    q->pushed.store(0, std::memory_order_relaxed);
-    q->joined.store(0, std::memory_order_relaxed);
-  }
-  return q;
-}
-
 /// Keeps the owner of a busy queue from ending: a thread that waits for the owner also waits for
 /// the end of this object. False if the life is over, or the queue is idle.
 class queue_guest {
@@ -476,12 +465,6 @@ class queue_guest {
   task_queue* at_ = nullptr;
 };
 
-/// Ends the life of a queue that is idle.
-void put_queue(thread_state& self, task_queue& q) noexcept;
-
-/// Gives a free queue to all threads.
-void free_queue(task_queue* q) noexcept;
-
-}  // namespace errgroup::detail
+}  // namespace errgroup::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_SRC_TASK_QUEUE_HPP

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "task_queue.hpp"
+#include "queue_pool.hpp"
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/detail/thread_state.hpp>

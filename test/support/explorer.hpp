@@ -40,7 +40,7 @@
 #include <string>         // string, to_string
 #include <type_traits>    // is_trivially_copyable_v
 #include <unordered_set>  // unordered_set
-#include <utility>        // move
+#include <utility>        // exchange, move, swap
 #include <vector>         // vector
 
 namespace explored {
@@ -202,6 +202,7 @@ class engine {
 
   void born(void const* object) { live_.insert(object); }
   void died(void const* object) {
+    fence();  // what this thread has stored there comes before
     if (live_.erase(object) == 0) {
       fail("an atomic or a mutex was destroyed twice");
     }
@@ -676,6 +677,52 @@ class mutex {
 
   bool locked_ = false;
 };
+
+class task_group;
+
+/// A task of oneTBB that has not begun, under the explorer.
+class task_handle {
+ public:
+  task_handle() = default;
+  explicit task_handle(task_group& of) : of_(&of) {}
+  task_handle(task_handle&& from) noexcept : of_(std::exchange(from.of_, nullptr)) {}
+  task_handle& operator=(task_handle&& from) noexcept {
+    task_handle(std::move(from)).swap(*this);
+    return *this;
+  }
+  ~task_handle();
+
+  void swap(task_handle& other) noexcept { std::swap(of_, other.of_); }
+
+ private:
+  task_group* of_ = nullptr;
+};
+
+/// oneTBB's task group under the explorer, used as a latch: it counts the handles.
+class task_group {
+ public:
+  template <class F>
+  task_handle defer(F const& /*f*/) {
+    handles_.fetch_add(1);
+    return task_handle(*this);
+  }
+  void wait() {
+    while (handles_.load() != 0) {
+      detail::engine::current()->yield();
+    }
+  }
+
+ private:
+  friend class task_handle;
+
+  atomic<int> handles_{0};
+};
+
+inline task_handle::~task_handle() {
+  if (of_ != nullptr) {
+    of_->handles_.fetch_sub(1);
+  }
+}
 
 inline void fence() {
   detail::engine& e = *detail::engine::current();

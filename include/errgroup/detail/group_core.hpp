@@ -30,9 +30,11 @@
 
 namespace errgroup::detail {
 
+inline namespace ERRGROUP_PART {
 class sleeper;
 class wake_list;
 struct timed_task;
+}  // namespace ERRGROUP_PART
 
 /// The facts that errors need of a task: the place of its submission, the note of a task with a
 /// name, and the task's index.

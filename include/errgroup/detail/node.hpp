@@ -2,17 +2,20 @@
 #ifndef ERRGROUP_DETAIL_NODE_HPP
 #define ERRGROUP_DETAIL_NODE_HPP
 
+#include <errgroup/detail/sync.hpp>
+
 #include <array>        // array
-#include <atomic>       // atomic
 #include <cstddef>      // byte, max_align_t, size_t
 #include <cstdint>      // uint32_t
 #include <memory>       // construct_at, destroy_at, unique_ptr
-#include <type_traits>  // is_nothrow_move_constructible_v, is_trivially_destructible_v
+#include <type_traits>  // is_nothrow_move_constructible_v
 #include <utility>      // exchange, forward, move
 
 namespace errgroup::detail {
-
 class group_core;
+}  // namespace errgroup::detail
+
+namespace errgroup::detail::inline ERRGROUP_PART {
 
 /// A task in a queue, or a free node. All nodes have one size, so that all groups can recycle them.
 /// A callable that does not fit, or that may throw when moved, is kept in a box.
@@ -78,23 +81,25 @@ inline void prefetch_to_write(void const* p) noexcept {
 /// another thread has put away, reads their addresses from one cache line, and can fetch all nodes
 /// at once.
 struct page {
-  static constexpr std::uint32_t capacity = 6;
+  /// Six, unless a test replaces the atomics.
+  static constexpr std::uint32_t capacity =
+      (sizeof(node) - sizeof(page*) - sizeof(atomic<std::uint32_t>)) / sizeof(node*);
 
   page* next = nullptr;
   /// The number of tasks that threads have taken from this page, or more. Several threads take
   /// tasks if the page is a batch.
-  std::atomic<std::uint32_t> claimed{0};
+  atomic<std::uint32_t> claimed{0};
   std::array<node*, capacity> of;
 
   [[nodiscard]] static page* make(node* n) noexcept {
     return std::construct_at(reinterpret_cast<page*>(n));
   }
   [[nodiscard]] node* as_node() noexcept {
+    std::destroy_at(this);
     return std::construct_at(reinterpret_cast<node*>(this));
   }
 };
-static_assert(sizeof(page) == sizeof(node) && alignof(page) <= alignof(node) &&
-              std::is_trivially_destructible_v<page>);
+static_assert(sizeof(page) == sizeof(node) && alignof(page) <= alignof(node));
 
 /// Free nodes, in pages.
 class node_stack {
@@ -156,6 +161,6 @@ class node_stack {
   std::uint32_t count_ = 0;  // addresses in the topmost page
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_DETAIL_NODE_HPP

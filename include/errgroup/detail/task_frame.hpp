@@ -3,6 +3,7 @@
 #define ERRGROUP_DETAIL_TASK_FRAME_HPP
 
 #include <errgroup/detail/export.hpp>
+#include <errgroup/detail/queue_life.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/detail/sync.hpp>
 
@@ -10,22 +11,6 @@
 
 #include <atomic>   // atomic, memory_order
 #include <cstdint>  // uint32_t
-
-namespace errgroup::detail {
-
-struct task_queue;
-
-/// A life of a `task_queue`: the queue, and the serial number that the queue has while it serves
-/// one group. Queues are recycled and never freed, so any thread may read the serial number at any
-/// time, and so find out whether the life is over.
-struct queue_life {
-  task_queue* of = nullptr;
-  std::uint64_t serial = 0;
-
-  friend bool operator==(queue_life const&, queue_life const&) = default;
-};
-
-}  // namespace errgroup::detail
 
 namespace errgroup::detail::inline ERRGROUP_PART {
 
