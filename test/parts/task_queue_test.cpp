@@ -448,6 +448,7 @@ class world {
   // --- helpers.cpp ---
 
   void send_request(queue_life const& life) {
+    check(life.serial == serial_of_life, "a request for another life");
     sent_.push_back(life);
     requests_.fetch_add(1);
   }
@@ -499,6 +500,7 @@ class world {
       }
       of.request.store(false, std::memory_order_relaxed);
       session s(kind::runner);
+      check(life.serial == serial_of_life, "a request was answered in another life");
       begin_session(s);
       lock.release();
       run_session(s);
@@ -538,6 +540,7 @@ class world {
   }
 
   std::optional<task_queue> q;
+  std::uint64_t serial_of_life = 1;
   bool helps = true;     // threads sleep in oneTBB's loop
   bool retires = false;  // runners leave after a task
   session first{kind::runner};
@@ -1044,6 +1047,25 @@ TEST(TaskQueue, L3_a_submitter_that_sleeps_for_room_is_woken_by_the_end_of_a_tas
   }
 }
 
+TEST(TaskQueue, L3_a_submitter_that_sleeps_for_room_is_woken_although_another_task_goes_on) {
+  expect_in_each_order(
+      [](world& w) {
+        w.q->slots = 2;
+        w.q->room = 2;
+        w.bodies[1] = [&w] { await_some(w, 1); };
+        w.submit(0);
+        w.begin_runner(w.first);
+        w.submit(1);
+        w.begin_runner(w.second);
+      },
+      all_ran<3>, run_first, run_second,
+      [](world& w) {
+        w.submit(2);
+        w.some.store(1);
+        w.wait();
+      });
+}
+
 TEST(TaskQueue, L3_two_submitters_that_sleep_for_room_are_woken_one_after_the_other) {
   expect_within(
       {.preemptions = 1, .delays = 1},
@@ -1171,14 +1193,14 @@ TEST(TaskQueue, L5_due_tasks_start_before_the_tasks_that_wait_and_the_earliest_f
         {.preemptions = 2, .delays = 0},
         [slots](world& w) {
           w.q->slots = slots;
-          submit_some(w, 2);
+          submit_some(w, page_size + 1);
           w.defer();
           w.defer();
         },
-        all_ran<4>,
+        all_ran<page_size + 3>,
         [](world& w) {
-          w.dispatch(2, 9);
-          w.dispatch(3, 5);
+          w.dispatch(page_size + 1, 9);
+          w.dispatch(page_size + 2, 5);
           w.wait();
         },
         wait);
@@ -1221,6 +1243,7 @@ TEST(TaskQueue, W1_a_request_that_is_answered_too_late_disturbs_no_other_life) {
         w.wait();
         w.done.store(false);
         w.q->end_life();
+        ++w.serial_of_life;
         w.q->begin_life(*w.q->owner);
         w.q->slots = 1;
         w.submit(1);
