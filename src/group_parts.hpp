@@ -205,10 +205,11 @@ void group_core::engine_run_and_wait(Body& body) noexcept {
     } catch (...) {
       // As in `engine_wait`.
     }
-    if (status == tbb::canceled && !is_stopped()) {
-      record(errc::canceled, true);
-    } else if (is_stopped()) {
-      // oneTBB takes back the cancellation at the end of the wait, for every user of the context.
+    if (status == tbb::canceled || is_stopped()) {
+      // oneTBB takes the cancellation back at the end of the wait, for every user of the context.
+      // If the group does not know of the cancellation yet, the caller notices it in the context.
+      // It is not recorded here: this thread may hold a task, and a callback may wait for the
+      // group.
       engine_.context.cancel_group_execution();
     }
   });

@@ -1156,7 +1156,9 @@ TEST_F(GroupCancel, W3_a_callback_that_waits_in_a_thread_with_tasks_of_the_group
         g.run(body);
       }
       EXPECT_EQ(g.wait(), errc::canceled);
-      EXPECT_EQ(answer, errc::would_deadlock);
+      // The waiter may find the cancellation, too. It has no tasks, and the callback may wait
+      // there.
+      EXPECT_TRUE(answer == errc::would_deadlock || answer == errc::canceled) << answer.message();
     }
   }
 }
