@@ -57,7 +57,7 @@ void group_core::attach_to_task() {
   if (n != nullptr && is_in_isolation(*origin_.maker)) {
     state.fetch_or(in_region, std::memory_order_relaxed);
   }
-  if (!origin_.is_child) {
+  if (n == nullptr || !origin_.is_child) {
     // In the destructor of a skipped callable, outside of any oneTBB task: the group is stopped
     // from the beginning, as a child of the skipped task would be.
     if (n != nullptr && top.context.load(std::memory_order_relaxed) == nullptr &&

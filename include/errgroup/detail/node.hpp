@@ -12,7 +12,7 @@
 #include <utility>      // exchange, forward, move
 
 namespace errgroup::detail {
-class group_core;
+class group_core;  // NOLINT(cppcoreguidelines-virtual-class-destructor): it is final
 }  // namespace errgroup::detail
 
 namespace errgroup::detail::inline ERRGROUP_PART {
