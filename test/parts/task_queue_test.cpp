@@ -53,7 +53,6 @@ using lock_type = errgroup::detail::spin_mutex::scoped_lock;
 
 constexpr int most_tasks = 12;
 constexpr int page_size = static_cast<int>(page::capacity);
-constexpr auto unbounded = static_cast<std::size_t>(-1);
 
 enum class kind { runner, waiter, submitter, timed };
 
