@@ -5,8 +5,6 @@
 #include <tbb/task.h>        // current_context
 #include <tbb/task_arena.h>  // task_arena
 
-#include <cstddef>  // nullptr_t
-
 // The place in which a group is made, and the group's oneTBB context.
 //
 // A group that is made in an errgroup task is a child of that task. A group that is made outside of
@@ -185,14 +183,7 @@ tbb::task_group_context& group_core::context() noexcept {
   }
   if ((state.fetch_or(context_given, std::memory_order_relaxed) & context_given) == 0) {
     any_context_given.store(true, std::memory_order_relaxed);
-    if (task_queue* const q = queue_.load(std::memory_order_acquire)) {
-      // Wake the sleepers: from now on the timer's thread has to poll for a cancellation of the
-      // context on their behalf.
-      wake_list awake;
-      lock_type lock(q->lock);
-      q->wake_all(awake);
-      lock.release();
-    }
+    notify();  // sleepers that no poller watches for a cancellation of the context
   }
   return engine_.context;
 }

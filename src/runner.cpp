@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "group_parts.hpp"
 
-#include <tbb/task_arena.h>  // isolate
+#include <tbb/task_arena.h>  // task_arena
 
 #include <algorithm>  // min
 #include <atomic>     // memory_order
@@ -98,20 +98,14 @@ void group_core::end_session(task_queue& q, session& s, wake_list& awake) noexce
 // group, isolated if the group is.
 void group_core::run_session(task_queue& q, session& s) noexcept {
   auto work = [&]() noexcept { drain(q, s); };
+  auto enter = [&]() noexcept { run_in(engine_.context, [&]() noexcept { in_isolation(work); }); };
   for (;;) {
-    if (counted_) {
-      auto enter = [&]() noexcept {
-        run_in(engine_.context, [&]() noexcept { in_isolation(work); });
-      };
-      if (extras_->slots) {
-        insist([&] { extras_->slots->execute(enter); });
-      } else {
-        enter();
-      }
-    } else if (s.kind == session_kind::waiter) {
+    if (extras_ && extras_->slots) {
+      insist([&] { extras_->slots->execute(enter); });
+    } else if (s.kind == session_kind::waiter && !counted_) {
       engine_run_and_wait(work);  // cheaper; a waiter also waits for spawned tasks
     } else {
-      run_in(engine_.context, [&] { in_isolation(work); });
+      enter();
     }
     if (s.over) {
       return;

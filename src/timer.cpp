@@ -207,11 +207,6 @@ struct timer {
   }
 };
 
-clock::time_point a_little_later() noexcept {
-  bool const stands = replaced.load(std::memory_order_relaxed);
-  return after(clock::now(), stands ? std::chrono::milliseconds(0) : std::chrono::milliseconds(1));
-}
-
 bool is_timer_thread() noexcept { return on_timer_thread; }
 
 bool time_jumps() noexcept { return jumps.load(std::memory_order_relaxed); }

@@ -72,9 +72,6 @@ class polled {
 /// True if a test has set a clock that moves by itself when no other work is left.
 [[nodiscard]] bool time_jumps() noexcept;
 
-/// The time for a second try of `ring`: in 1 ms, or at once with a test's clock.
-[[nodiscard]] clock::time_point a_little_later() noexcept;
-
 /// True on the timer's thread.
 [[nodiscard]] bool is_timer_thread() noexcept;
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "deadline.hpp"
 
-#include <tbb/global_control.h>  // global_control
-#include <tbb/task.h>            // current_context
+#include <tbb/task.h>  // current_context
 
 #include <atomic>     // atomic, memory_order
 #include <cstdint>    // uint64_t
@@ -167,12 +166,9 @@ error group_core::wait() {
         waiters_.leave(true);
         return {};
       }
-      error e = outcome();
-      waiters_.leave(true);
-      return e;
+    } else {
+      join();  // this thread stays counted: another waiter may destroy the group otherwise
     }
-    // This thread stays counted: another waiter may destroy the group otherwise.
-    join();
     error e = outcome();
     waiters_.leave(true);
     return e;
