@@ -19,7 +19,7 @@ namespace errgroup::detail {
 
 void group_core::fail(error e, submission const& from) noexcept {
   error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
-  bool late = first_.is_taken() && (policy_ == on_error::keep_going || is_stopped());
+  bool late = first_.is_taken() && (goes_on() || is_stopped());
   if ((!late || all != nullptr) && is_canceled_unseen()) {
     record(errc::canceled, true);  // the cancellation came first, and may be the reason
     late = true;
@@ -31,7 +31,7 @@ void group_core::fail(error e, submission const& from) noexcept {
     e = errc::canceled;  // an echo of the destructor, which records no error
   }
   describe(e, from);
-  if ((late || !record(e, policy_ == on_error::cancel)) && all != nullptr) {
+  if ((late || !record(e, !goes_on())) && all != nullptr) {
     add_other(e, is_stopped());
   }
 }
@@ -129,7 +129,7 @@ bool group_core::record(error const& e, bool stop_too) noexcept {
 
 // Keeps the reason of the coming stop, if the reason is not the first error.
 void group_core::note_cause(error const& e) noexcept {
-  if (extras_ && policy_ == on_error::keep_going) {
+  if (extras_ && goes_on()) {
     std::scoped_lock const held(extras_->cause_lock);
     if (!extras_->cause && !is_stopped()) {
       extras_->cause = e;
@@ -150,7 +150,7 @@ error group_core::cause() const noexcept {
   if (!is_stopped()) {
     return is_canceling() ? errc::canceled : error();
   }
-  if (extras_ && policy_ == on_error::keep_going) {
+  if (extras_ && goes_on()) {
     std::scoped_lock const held(extras_->cause_lock);
     if (extras_->cause) {
       return extras_->cause;
@@ -189,9 +189,16 @@ void group_core::skip(std::size_t n) noexcept {
 }
 
 void group_core::cancel(error cause) noexcept {
-  if (!cause) {
-    cause = errc::canceled;
+  stopped_nodes nodes;
+  if (cancel_into(nodes, cause ? std::move(cause) : errc::canceled, false)) {
+    nodes.clean_up();
   }
+}
+
+// Records `cause`, stops the group, and interrupts what was stopped. Returns false if the group was
+// stopped already. Otherwise the caller has to run the `clean_up` of `nodes`. `is_told_if_idle`: if
+// the group is idle, there was nothing to cancel, and the destructor does not tell of the error.
+bool group_core::cancel_into(stopped_nodes& nodes, error cause, bool is_told_if_idle) noexcept {
   pin_against_reset();
   describe(cause, {{}, nullptr, npos});
   bool const is_plain = cause == errc::canceled && cause.others().empty() && cause.dropped() == 0;
@@ -200,14 +207,15 @@ void group_core::cancel(error cause) noexcept {
     if (extras_ && extras_->all && !is_plain) {
       add_other(cause, false);
     }
+  } else if (is_told_if_idle && is_joined()) {
+    state.fetch_or(told, std::memory_order_relaxed);
   }
-  stopped_nodes nodes;
   bool const is_first = stop(nodes);
   unpin();
   if (is_first) {
     interrupt_all(nodes);
-    nodes.clean_up();
   }
+  return is_first;
 }
 
 void group_core::stop_all() noexcept {
@@ -251,7 +259,7 @@ void group_core::interrupt() noexcept {
     wake_list awake;
     lock_type lock(q->lock);
     q->closed = true;
-    q->wake_all(awake);
+    q->sleepers.wake_all(awake);
     lock.release();
   }
 }
@@ -276,7 +284,7 @@ bool group_core::needs_clean_up() const noexcept {
     return false;
   }
   lock_type const lock(q->lock);
-  return q->has_work() || q->timed != 0;
+  return q->has_work() || q->due.later != 0;
 }
 
 std::stop_token group_core::get_stop_token() const {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "deadline.hpp"
+#include "group_time.hpp"
 #include "queue_pool.hpp"
 #include <errgroup/lost_error.hpp>
 
@@ -32,40 +32,37 @@ group_core::group_core(options const& opts) : group_core(!opts.detached) {
         "errgroup::options::max_errors is 0: a group keeps the first error at least; give it 1 or "
         "more");
   }
-  policy_ = opts.policy;
+  if (opts.policy == on_error::keep_going) {
+    state.fetch_or(keeps_going, std::memory_order_relaxed);
+  }
   if (opts.exceptions == on_exception::terminate) {
     state.fetch_or(unguarded, std::memory_order_relaxed);
   }
-  counted_ = opts.limit != unlimited || opts.queue != npos || opts.arena != nullptr;
+  bool const counts_tasks = opts.limit != unlimited || opts.queue != npos || opts.arena != nullptr;
   if (opts.isolated) {
     state.fetch_or(isolated | in_region, std::memory_order_relaxed);
   }
-  if (counted_) {
-    // `set_limits` makes the queue at the first use, when the arena is known. So the queue that the
+  if (counts_tasks) {
+    state.fetch_or(counted, std::memory_order_relaxed);
+    // `queue` makes the queue at the first use, when the arena is known. So the queue that the
     // first constructor took goes back.
     if (task_queue* q = queue_.exchange(nullptr, std::memory_order_relaxed)) {
       put_queue(*origin_.maker, *q);
     }
   }
-  if (!counted_ && opts.policy == on_error::cancel && opts.errors == keep::first &&
+  if (!counts_tasks && opts.policy == on_error::cancel && opts.errors == keep::first &&
       opts.name.empty() && !opts.stop.stop_possible() && !opts.timeout) {
     attach_to_task();
     return;
   }
-  extras_ = new extras;
+  extras_ = new extras(opts);
   note_event();
-  extras_->name = opts.name;
   if (opts.errors == keep::all) {
     extras_->all.emplace(opts.max_errors);
   }
-  extras_->limit = opts.limit;
-  extras_->queue = opts.queue;
-  extras_->arena = opts.arena;
-  extras_->stop = opts.stop;
   if (opts.stop.stop_possible()) {
     extras_->on_stop.emplace(opts.stop, extras::stopper{this});
   }
-  extras_->timeout = opts.timeout;
   attach_to_task();
   start_timeout();
 }
@@ -109,14 +106,9 @@ group_core::~group_core() noexcept {
 }
 
 [[gnu::noinline, gnu::cold]] void group_core::tidy_up() noexcept {
-  deadlines* const t = deadline_.load(std::memory_order_acquire);
+  times* const t = times_.load(std::memory_order_acquire);
   if (t != nullptr) {
-    {
-      // A canceller may still be about to set the alarm again.
-      std::scoped_lock const held(t->lock);
-      t->ended = true;
-    }
-    t->stop();
+    t->end();
   }
   token_link* const link = token_.load(std::memory_order_acquire);
   if (link != nullptr && origin_.is_bound) {
@@ -167,12 +159,8 @@ void group_core::reset() {
   if (extras_ && extras_->on_stop) {
     extras_->on_stop.reset();
   }
-  if (deadlines* const t = deadline_.load(std::memory_order_acquire)) {
-    t->stop();
-    std::scoped_lock const held(t->lock);
-    t->next = clock::time_point::max();
-    t->deadline.store(clock::time_point::max(), std::memory_order_relaxed);
-    t->expired = false;
+  if (times* const t = times_.load(std::memory_order_acquire)) {
+    t->reset();
   }
   await_waiters(self);
   {
@@ -249,7 +237,7 @@ void group_core::forget_errors(forgotten& into) noexcept {
 }
 
 bool group_core::is_joined(task_queue const& q) noexcept {
-  return q.pushed.load(std::memory_order_acquire) == q.joined.load(std::memory_order_relaxed);
+  return q.pushed.load(std::memory_order_acquire) == q.current.joined.load(std::memory_order_relaxed);
 }
 
 void group_core::refuse_period() {

@@ -6,6 +6,7 @@
 // parts: see docs/design.md.
 
 #include "error_list.hpp"
+#include "slots.hpp"
 #include "task_queue.hpp"
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
@@ -14,14 +15,11 @@
 #include <tbb/blocked_range.h>  // blocked_range
 #include <tbb/parallel_for.h>   // parallel_for
 #include <tbb/partitioner.h>    // simple_partitioner
-#include <tbb/task_arena.h>     // task_arena
 #include <tbb/task_group.h>     // task_group_status
 
 #include <atomic>       // atomic
 #include <cstddef>      // size_t
-#include <cstdint>      // uint32_t
 #include <mutex>        // mutex
-#include <new>          // bad_alloc
 #include <optional>     // optional
 #include <stop_token>   // stop_callback, stop_source, stop_token
 #include <string>       // string
@@ -41,19 +39,17 @@ struct group_core::extras {
     void operator()() const noexcept { g->cancel(errc::canceled); }
   };
 
+  explicit extras(options const& opts)
+      : name(opts.name), places(opts), timeout(opts.timeout), stop(opts.stop) {}
+
   std::string name;
   std::optional<error_list> all;  // with keep::all
-  int limit = unlimited;
-  std::size_t queue = npos;
-  tbb::task_arena* arena = nullptr;
+  slots places;
   std::optional<std::chrono::nanoseconds> timeout;
 
   std::mutex cause_lock;
   error cause;  // with on_error::keep_going: why it was stopped, if not by its first error
 
-  queue_life pool;  // the life of the queue, if the group has an arena of its own
-  std::optional<tbb::task_arena> slots;  // that arena: see set_limits
-  std::optional<tbb::task_arena> home;   // the arena from which its runners come
   std::stop_token stop;
   std::optional<std::stop_callback<stopper>> on_stop;
 };
@@ -113,38 +109,6 @@ class group_core::waiting {
   bool is_maker_;
 };
 
-/// A thread that takes tasks from a queue: see runner.cpp. It lives on the stack of that thread.
-struct group_core::session {
-  explicit session(session_kind k) noexcept : kind(k) {}
-
-  session_kind kind;
-  node* next = nullptr;                                // the task that was taken, and has not run
-  batch taken;                                         // the batch of that task
-  std::size_t done = 0;                                // finished tasks of the batch
-  bool call = false;                                   // a request is to be sent
-  bool over = false;                                   // has left the queue
-  bool retires = false;                                // leaves although there is work
-  bool stays = false;                                  // near the queue, and is its open request
-  bool idle = false;                                   // has left the queue idle
-  clock::time_point until = clock::time_point::max();  // a `timed` session leaves then
-  std::atomic<bool> const* end = nullptr;              // or when this is true, if not null
-  std::uint64_t pushed = 0;                            // `task_queue::pushed` at the end
-  int pauses = 0;                                      // length of the recent pauses at the lock
-};
-
-/// Calls `f` again until oneTBB has the memory for it.
-template <class F>
-void insist(F const& f) noexcept {
-  for (;;) {
-    try {
-      f();
-      return;
-    } catch (std::bad_alloc const&) {
-      std::this_thread::yield();
-    }
-  }
-}
-
 // Calls `wait_there` in the arena of the limited group inside which this group was made. A thread
 // that is elsewhere enters that arena first: the tasks that were spawned there sit there, and all
 // threads of the arena have entered it in this way or as runners.
@@ -170,7 +134,7 @@ template <class Wait>
     wait_there();
     where = before;
   };
-  insist([&] { guest->owner->extras_->slots->execute(enter); });
+  static_cast<group_core&>(*guest->current.owner).extras_->places.enter(enter);
 }
 
 // Waits for the spawned tasks. oneTBB's own `wait` would take back the cancellation of the context.
@@ -246,32 +210,6 @@ bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
     std::this_thread::yield();
   }
 }
-
-[[nodiscard]] bool has_no_workers() noexcept;
-/// As `has_no_workers`, but asks oneTBB once per task: oneTBB takes a lock that all threads share.
-[[nodiscard]] bool has_no_workers(thread_state& self) noexcept;
-/// True if oneTBB has no thread for tasks that this thread spawns: without workers, or in an arena
-/// of one thread.
-[[nodiscard]] bool nobody_comes(thread_state& self) noexcept;
-
-/// For a thread that runs tasks of a group, and may leave before the group is done. Without
-/// workers, such a thread does not spawn the tasks that its tasks submit: no other thread would
-/// take them from its deque.
-class passing_by {
- public:
-  explicit passing_by(thread_state& self) noexcept
-      : self_(self), was_alone_(std::exchange(self.is_alone, has_no_workers())) {}
-  passing_by(passing_by const&) = delete;
-  passing_by& operator=(passing_by const&) = delete;
-  ~passing_by() { self_.is_alone = was_alone_; }
-
- private:
-  thread_state& self_;
-  bool was_alone_;
-};
-
-/// The arena for requests that have no better place: an arena like any outside thread's.
-tbb::task_arena& default_arena();
 
 }  // namespace errgroup::detail
 

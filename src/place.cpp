@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "group_parts.hpp"
+#include "helpers.hpp"
 #include "queue_pool.hpp"
 
 #include <tbb/task.h>        // current_context
@@ -135,7 +136,7 @@ bool group_core::is_inside(thread_state const& self) const noexcept {
   }
   // A thread from outside that waits in the arena of a limited group runs any task of the arena.
   task_queue const* const pool = self.top->pool.of;
-  return pool != nullptr && is_below(pool->owner);
+  return pool != nullptr && is_below(static_cast<group_core const*>(pool->current.owner));
 }
 
 bool group_core::is_inside() const { return is_inside(this_thread()); }

@@ -12,10 +12,10 @@
 namespace errgroup::detail {
 
 /// A queue for `owner`, from those that are free. Throws `std::bad_alloc`.
-[[nodiscard]] task_queue& take_queue(thread_state& self, group_core& owner);
+[[nodiscard]] task_queue& take_queue(thread_state& self, queue_owner& owner);
 
 /// The same, from what this thread has at hand; null if it has nothing.
-[[nodiscard]] inline task_queue* try_take_queue(thread_state& self, group_core& owner) noexcept {
+[[nodiscard]] inline task_queue* try_take_queue(thread_state& self, queue_owner& owner) noexcept {
   task_queue* const q = std::exchange(self.spare_queue, nullptr);
   if (q != nullptr) {
     q->begin_life(owner);

@@ -22,8 +22,6 @@ namespace latches = explored;
 namespace latches = tbb;
 #endif
 
-struct task_queue;
-
 /// A thread that sleeps in a queue: until all tasks are finished, until it can take a task, or
 /// until there is room.
 ///
@@ -63,7 +61,7 @@ class sleeper {
   }
 
  private:
-  friend struct task_queue;
+  friend class sleeper_list;
   friend class wake_list;
 
   std::optional<latches::task_group> latch_;
@@ -94,7 +92,65 @@ class wake_list {
   }
 
  private:
-  friend struct task_queue;
+  friend class sleeper_list;
+
+  sleeper* first_ = nullptr;
+};
+
+/// The threads that sleep in one queue. The queue's lock guards the list.
+class sleeper_list {
+ public:
+  [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
+
+  void add(sleeper& s) noexcept {
+    s.next_ = first_;
+    first_ = &s;
+  }
+
+  /// Wakes one sleeper that sleeps for `wanted`.
+  void wake_one(wake_list& list, sleeper::what wanted) noexcept {
+    sleeper** p = &first_;
+    while (*p != nullptr && (*p)->wanted_ != wanted) {
+      p = &(*p)->next_;
+    }
+    if (*p != nullptr) {
+      wake(list, p);
+    }
+  }
+  /// Wakes `s`, if it sleeps.
+  void wake(wake_list& list, sleeper const& s) noexcept {
+    if (sleeper** const p = find(s)) {
+      wake(list, p);
+    }
+  }
+  void wake_all(wake_list& list) noexcept {
+    while (first_ != nullptr) {
+      wake(list, &first_);
+    }
+  }
+
+  [[nodiscard]] bool contains(sleeper const& s) noexcept { return find(s) != nullptr; }
+
+ private:
+  [[nodiscard]] sleeper** find(sleeper const& s) noexcept {
+    sleeper** p = &first_;
+    while (*p != nullptr && *p != &s) {
+      p = &(*p)->next_;
+    }
+    return *p != nullptr ? p : nullptr;
+  }
+
+  static void wake(wake_list& list, sleeper** p) noexcept {
+    sleeper* s = std::exchange(*p, (*p)->next_);
+    if (s->latch_) {
+      s->next_ = list.first_;
+      list.first_ = s;
+    } else {
+      // The sleeper takes the queue's lock before it leaves, so it is still there.
+      s->woken_.store(1, std::memory_order_release);
+      s->woken_.notify_one();
+    }
+  }
 
   sleeper* first_ = nullptr;
 };

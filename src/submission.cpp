@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "group_parts.hpp"
 #include "queue_pool.hpp"
+#include "worker.hpp"
 
-#include <tbb/task.h>        // current_context
-#include <tbb/task_arena.h>  // max_concurrency, task_arena
+#include <tbb/task.h>  // current_context
 
-#include <algorithm>  // max, min
 #include <atomic>     // memory_order
 #include <cstddef>    // size_t
 #include <cstdint>    // uint32_t, uint64_t
@@ -14,7 +12,7 @@
 //
 // Spawn: inside a task, a group hands each task to oneTBB, in the worker's own deque
 // (group_core::spawn). Queue: from outside, and always if the group counts its tasks, the task is a
-// node in the group's queue, and a request brings a thread to the queue (helpers.cpp).
+// node in the group's queue, and a request brings a thread to the queue (helpers.hpp).
 //
 // Invariant: a task that is counted in `unfinished` is about to enter the queue, is in the queue or
 // in a batch, runs, or is about to be dropped by the thread that closed the queue.
@@ -40,7 +38,7 @@ group_core::path group_core::route(thread_state& self) {
   // of an isolated group, only groups that were made there spawn: oneTBB marks the spawned tasks,
   // and a wait in the region takes them.
   bool const direct =
-      !counted_ && in_task && top.pool == origin_.pool &&
+      !counts() && in_task && top.pool == origin_.pool &&
       (origin_.pool.of == nullptr || is_pool_alive()) && !self.is_alone &&
       ((state.load(std::memory_order_relaxed) & in_region) != 0 || !is_in_isolation(self)) &&
       !(origin_.under == nullptr ? nobody_comes(self) : has_no_workers(self));
@@ -54,10 +52,16 @@ group_core::path group_core::route(thread_state& self) {
   if (direct) {
     return path::spawn;
   }
+  (void)queue(self);
+  return path::queue;
+}
+
+// The queue, which is made at its first use. Throws `std::bad_alloc`, and what oneTBB throws.
+task_queue& group_core::queue(thread_state& self) {
   if (queue_.load(std::memory_order_acquire) == nullptr) {
     make_queue(self);
   }
-  return path::queue;
+  return *queue_.load(std::memory_order_acquire);
 }
 
 void group_core::make_queue(thread_state& self) {
@@ -66,9 +70,10 @@ void group_core::make_queue(thread_state& self) {
     return;
   }
   task_queue& q = take_queue(self, *this);
-  if (counted_) {
+  if (counts()) {
     try {
-      set_limits(self, q);
+      extras_->places.open(q, self.top->pool.of != nullptr);
+      pool_ = extras_->places.pool();
     } catch (...) {
       put_queue(self, q);
       throw;
@@ -88,53 +93,13 @@ void group_core::prepare_queue(thread_state& self) {
   if (is_unbound()) {
     bind(self, tbb::task::current_context());
   }
-  if (queue_.load(std::memory_order_acquire) == nullptr) {
-    make_queue(self);
-  }
-}
-
-void group_core::set_limits(thread_state& self, task_queue& q) {
-  extras& x = *extras_;
-  if (x.arena == nullptr) {
-    x.home.reset();
-    if (self.top->pool.of == nullptr) {
-      x.home.emplace(tbb::task_arena::attach{});
-    } else {
-      x.home.emplace();
-    }
-    x.home->initialize();
-  }
-  int const threads = std::max(
-      1, x.arena != nullptr ? x.arena->max_concurrency() : tbb::this_task_arena::max_concurrency());
-  if (x.limit != unlimited) {
-    q.slots = std::min(x.limit, task_queue::many - 1);
-    if (x.arena == nullptr) {
-      // All slots are reserved, so the arena asks oneTBB for no workers of its own. Its threads
-      // come as runners from the home arena, and each runner has a slot of the limit before it
-      // enters. (An arena with workers runs two tasks at once for a limit of 1, and prints a
-      // warning for a limit above the machine.) Beyond this size more slots would cost memory and
-      // change nothing.
-      q.slots = std::min(x.limit, std::max(64, 4 * threads));
-      // One slot more is for a thread from outside that waits for tasks that were spawned inside
-      // (engine_wait). If the arena has a single slot, oneTBB adds a second slot itself.
-      int const places = q.slots == 1 ? 1 : q.slots + 1;
-      x.slots.emplace(places, static_cast<unsigned>(places));
-      x.pool = q.life();
-      pool_ = &x.pool;
-    }
-  } else if (x.queue != npos) {
-    q.slots = threads;
-  }
-  if (x.queue != npos) {
-    auto const held = static_cast<std::size_t>(x.limit != unlimited ? x.limit : q.slots);
-    q.room = x.queue > npos - held ? npos : x.queue + held;
-  }
+  (void)queue(self);
 }
 
 void group_core::submit(thread_state& self, node* n) noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   lock_type lock(q.lock);
-  if (q.unfinished >= q.room && !q.closed && !make_room(self, q, lock, n)) {
+  if (q.is_full() && !make_room(self, q, lock, n)) {
     return;
   }
   ++q.unfinished;
@@ -147,12 +112,8 @@ bool group_core::reserve(thread_state& self) {
     (void)route(self);
   }
   task_queue& q = *queue_.load(std::memory_order_acquire);
-  // If the queue is unbounded, `try_run` needs a free slot, not room in the queue.
-  bool const needs_slot = extras_->queue == npos && extras_->limit != unlimited;
   lock_type lock(q.lock);
-  std::size_t const room =
-      needs_slot ? static_cast<std::size_t>(extras_->limit) + q.finished_in_batches() : q.room;
-  if (q.closed || q.unfinished >= room) {
+  if (q.closed || q.unfinished >= extras_->places.most_unfinished(q)) {
     return false;
   }
   ++q.unfinished;
@@ -164,10 +125,8 @@ void group_core::unreserve() noexcept {
   wake_list awake;
   lock_type lock(q.lock);
   --q.unfinished;
-  q.wake_one(awake, sleeper::room);
-  if (q.is_idle()) {
-    q.wake_all(awake);
-  }
+  q.sleepers.wake_one(awake, sleeper::room);
+  q.tell_sleepers(awake);
 }
 
 void group_core::submit_reserved(thread_state& self, node* n) noexcept {
@@ -177,34 +136,36 @@ void group_core::submit_reserved(thread_state& self, node* n) noexcept {
   append(self, q, lock, n);
 }
 
-// Puts a task that `unfinished` counts into the queue, and sends a request if no request is open.
-// Releases the lock.
+// Puts a task that `unfinished` counts into the queue. Releases the lock.
 void group_core::append(thread_state& self, task_queue& q, lock_type& lock, node* n) noexcept {
-  wake_list awake;
   if (q.closed) {
     lock.release();
     drop(*n);
     put_node(self, n);
     skip(1);
+    wake_list awake;
     lock.acquire(q.lock);
     --q.unfinished;
-    if (q.is_idle()) {
-      q.wake_all(awake);
-    }
+    q.tell_sleepers(awake);
     lock.release();
     return;
   }
-  if (q.is_page_full()) [[unlikely]] {
-    q.add_page(self.nodes.pop());
+  if (q.tasks.is_page_full()) [[unlikely]] {
+    q.tasks.add_page(self.nodes.pop());
   }
-  q.push(n);
-  bool const call = q.take_request();
-  if (q.sleepers != nullptr && q.may_start()) {
-    q.wake_one(awake, sleeper::work);
-  }
+  q.tasks.push(n);
   if (self.nodes.is_low()) {
-    self.nodes.take_all(q.spare);
+    self.nodes.take_all(q.tasks.spare);
   }
+  announce(q, lock);
+}
+
+// Tells of a task that was put into the queue: wakes a thread that sleeps for a task, and sends a
+// request if no request is open. Releases the lock.
+void group_core::announce(task_queue& q, lock_type& lock) noexcept {
+  wake_list awake;
+  bool const call = q.take_request();
+  q.tell_sleepers(awake);
   lock.release();
   if (call) {
     send_request(q);
@@ -226,20 +187,11 @@ std::size_t group_core::queued(task_queue const& q) noexcept {
 // is closed. Returns false, without the lock, if this thread has run the task itself.
 bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, node* n) noexcept {
   bool const inside = is_inside(self);
-  for (;;) {
-    if (q.unfinished < q.room || q.closed) {
-      if (!self.nodes.is_empty()) [[likely]] {
-        return true;
-      }
-      // The tasks that ran in this thread have used up the node for a page. While this thread gets
-      // a new node, other threads may take the room.
-      lock.release();
-      insist([&] { reserve_node(self); });
-      lock.acquire(q.lock);
-    } else if (inside) {
+  while (q.is_full()) {
+    if (inside) {
       // Waiting here could park every slot behind tasks that only the threads of those slots can
       // run. So the caller runs a task on the slot that it holds.
-      node* oldest = q.pop();
+      node* const oldest = q.pop();
       if (oldest == nullptr) {
         number(q, *n);
       }
@@ -250,34 +202,29 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
         return false;
       }
       lock.acquire(q.lock);
-      wake_list awake;
-      finish(q, oldest, awake);
-      awake_now(awake, lock, q);
-    } else if (q.may_start()) {
-      session s(session_kind::submitter);
-      begin_session(q, s);
-      lock.release();
-      run_session(q, s);
-      lock.acquire(q.lock);
-    } else if (is_canceled_unseen()) {
-      lock.release();
-      record(errc::canceled, true);  // which closes the queue
-      lock.acquire(q.lock);
+      finish_here(q, lock, oldest);
     } else {
       lock.release();
-      sleeper s(true, sleeper::room);
+      worker me(*this);
+      (void)wait_for(q, {.what = goal::room}, me);
       lock.acquire(q.lock);
-      if (q.unfinished >= q.room && !q.closed && !q.may_start()) {
-        // A cancellation wakes this thread, unless oneTBB cancels the context: oneTBB has no
-        // callback, so the timer's thread polls.
-        sleep(q, lock, s, origin_.is_bound || is_context_given());
-      }
+    }
+    while (self.nodes.is_empty()) [[unlikely]] {
+      // The tasks that ran in this thread have used up the node for a page. While this thread gets
+      // a new node, other threads may take the room.
+      lock.release();
+      insist([&] { reserve_node(self); });
+      lock.acquire(q.lock);
     }
   }
+  return true;
 }
 
-// Wakes the sleepers in the list. The caller holds the lock before and after.
-void group_core::awake_now(wake_list& awake, lock_type& lock, task_queue& q) noexcept {
+// A task is finished that this thread has taken without a session. The caller holds the lock before
+// and after.
+void group_core::finish_here(task_queue& q, lock_type& lock, node* n) noexcept {
+  wake_list awake;
+  session::finish_one(q, n, awake);
   if (!awake.empty()) {
     lock.release();
     awake.now();
@@ -314,17 +261,10 @@ void group_core::drop_waiting(task_queue& q) noexcept {
   }
   std::size_t n = 0;
   auto skip_one = [this, &n](node& w) noexcept {
-    n += is_task(w) ? 1U : 0U;
+    n += w.is_task() ? 1U : 0U;
     drop(w);
   };
-  for (page* p = rest.first; p != rest.last && p != nullptr; p = p->next) {
-    for (std::uint32_t i = p == rest.first ? rest.first_at : 0; i != page::capacity; ++i) {
-      skip_one(*p->of[i]);
-    }
-  }
-  for (std::uint32_t i = 0; i != rest.number_of_others; ++i) {
-    skip_one(*rest.others[i]);
-  }
+  rest.tasks.for_each(skip_one);
   for (timed_task const& t : rest.due) {
     skip_one(*t.task);
   }
@@ -333,7 +273,46 @@ void group_core::drop_waiting(task_queue& q) noexcept {
   lock_type lock(q.lock);
   q.unfinished -= n;
   q.give_back(rest);
-  q.wake_all(awake);
+  q.sleepers.wake_all(awake);
+}
+
+// Destroys a task that does not run. The destructor of its callable belongs to the task, as in
+// `execute`.
+void group_core::drop(node& n) noexcept {
+  discard_inside([&n]() noexcept { n.consume(n, nullptr); });
+}
+
+// A thread that has tasks of the group has found it cancelled. Callbacks of the stop token, which
+// may run here, are inside the group: a wait for it would wait for those tasks.
+[[gnu::noinline, gnu::cold]] void group_core::record_inside() noexcept {
+  discard_inside([this]() noexcept { record(errc::canceled, true); });
+}
+
+// Runs a task on the slot of the caller, which is inside the group.
+void group_core::run_inline(node& n) noexcept {
+  if (!run_in(engine_.context, [&]() noexcept { n.consume(n, this); })) {
+    if (is_canceling()) {
+      record_inside();
+    }
+    n.consume(n, this);  // skips it, if the group is cancelled
+  }
+}
+
+// Runs the tasks that are due, on the slot of the caller. A thread calls this before it runs a task
+// that it took without asking the queue.
+void group_core::run_due() noexcept {
+  task_queue& q = *queue_.load(std::memory_order_acquire);
+  lock_type lock(q.lock);
+  while (node* const n = q.due.pop()) {
+    lock.release();
+    n->consume(*n, this);
+    lock.acquire(q.lock);
+    finish_here(q, lock, n);
+  }
+  state.fetch_and(~due_waits, std::memory_order_relaxed);
+  wake_list awake;
+  q.tell_sleepers(awake);  // the queue may not count the caller's own task
+  lock.release();
 }
 
 }  // namespace errgroup::detail

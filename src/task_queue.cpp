@@ -2,6 +2,7 @@
 #include "task_queue.hpp"
 
 #include <algorithm>  // max, pop_heap, push_heap
+#include <utility>    // exchange
 #include <vector>     // vector
 
 namespace errgroup::detail::inline ERRGROUP_PART {
@@ -12,16 +13,48 @@ constexpr std::size_t most_kept_due = 64;
 
 }  // namespace
 
+bool due_list::grow(std::vector<timed_task>& memory) {
+  if (memory.capacity() <= heap_.capacity()) {
+    return false;
+  }
+  memory.assign(heap_.begin(), heap_.end());
+  heap_.swap(memory);
+  return true;
+}
+
+void due_list::push(timed_task const& t) noexcept {
+  heap_.push_back(t);
+  std::push_heap(heap_.begin(), heap_.end());
+  size_.store(size() + 1, std::memory_order_relaxed);
+}
+
+node* due_list::pop() noexcept {
+  if (heap_.empty()) {
+    return nullptr;
+  }
+  std::pop_heap(heap_.begin(), heap_.end());
+  node* const n = heap_.back().task;
+  heap_.pop_back();
+  size_.store(size() - 1, std::memory_order_relaxed);
+  return n;
+}
+
+std::vector<timed_task> due_list::empty() noexcept {
+  size_.store(0, std::memory_order_relaxed);
+  return std::exchange(heap_, {});
+}
+
+void due_list::give_memory_back() noexcept {
+  if (heap_.capacity() > most_kept_due) {
+    std::vector<timed_task>().swap(heap_);
+  }
+}
+
 void task_queue::acquire_for_due(spin_mutex::scoped_lock& held, std::vector<timed_task>& memory) {
   for (;;) {
     held.acquire(lock);
-    std::size_t const capacity = due_tasks.capacity();
-    if (due_tasks.size() != capacity) {
-      return;
-    }
-    if (memory.capacity() > capacity) {
-      memory.assign(due_tasks.begin(), due_tasks.end());
-      due_tasks.swap(memory);
+    std::size_t const capacity = due.capacity();
+    if (due.size() != capacity || due.grow(memory)) {
       return;
     }
     held.release();
@@ -30,53 +63,24 @@ void task_queue::acquire_for_due(spin_mutex::scoped_lock& held, std::vector<time
   }
 }
 
-void task_queue::push_due(timed_task const& t) noexcept {
-  due_tasks.push_back(t);
-  std::push_heap(due_tasks.begin(), due_tasks.end());
-  due.store(due.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  count(1);
-}
-
-node* task_queue::pop_due() noexcept {
-  if (due_tasks.empty()) {
-    return nullptr;
-  }
-  std::pop_heap(due_tasks.begin(), due_tasks.end());
-  node* const n = due_tasks.back().task;
-  due_tasks.pop_back();
-  due.store(due.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-  take(1);
-  return n;
-}
-
-namespace {
-
-[[gnu::noinline, gnu::cold]] void give_memory_back(task_queue& q) noexcept {
-  std::vector<timed_task>().swap(q.due_tasks);
-}
-
-}  // namespace
-
 void task_queue::end_life() noexcept {
   // A thread with a late request may have the lock right now. It finds no task, and touches only
   // atomics. All other threads have left the queue.
-  serial.store(serial.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  request.store(false, std::memory_order_relaxed);
-  stranded.store(false, std::memory_order_relaxed);
-  if (slots != many || room != static_cast<std::size_t>(-1) || closed || has_work()) {
+  current.serial.store(current.serial.load(std::memory_order_relaxed) + 1,
+                       std::memory_order_release);
+  close_request();
+  if (limits.slots != many || limits.room != unbounded || closed || has_work()) {
     spin_mutex::scoped_lock guard(lock);
     closed = false;
-    slots = many;
-    room = static_cast<std::size_t>(-1);
+    limits.slots = many;
+    limits.room = unbounded;
     // Requests that came too late, of groups that were made in this group.
     while (node* late = pop()) {
       late->consume(*late, nullptr);
-      spare.push(late);
+      give_back(late);
     }
   }
-  if (due_tasks.capacity() > most_kept_due) {
-    give_memory_back(*this);
-  }
+  due.give_memory_back();
 }
 
 }  // namespace errgroup::detail::inline ERRGROUP_PART

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The part task_queue in every order of its accesses, without a group and without oneTBB's threads.
+// The parts task_queue, runner, helpers and waiting in every order of their accesses, without a group
+// and without oneTBB's threads.
 //
-// The functions of `world` use the queue in the same steps as the engine does. Each is named after
-// the engine's function.
+// `world` stands for the group. Its functions submit tasks in the same steps as the engine does;
+// each is named after the engine's function. Tasks are taken, and threads wait, by the parts.
 
 #define ERRGROUP_EXPLORED "support/explorer.hpp"
 
 // The part itself, compiled into the namespace of the explored parts.
 #include "../../src/task_queue.cpp"  // NOLINT(bugprone-suspicious-include)
 
+#include "../../src/helpers.hpp"
+#include "../../src/runner.hpp"
 #include "../../src/task_queue.hpp"
+#include "../../src/waiting.hpp"
 #include "support/explorer.hpp"
 #include <errgroup/clock.hpp>
 #include <errgroup/detail/node.hpp>
@@ -36,11 +40,14 @@
 namespace {
 
 using errgroup::detail::batch;
-using errgroup::detail::group_core;
+using errgroup::detail::goal;
 using errgroup::detail::node;
 using errgroup::detail::page;
 using errgroup::detail::queue_guest;
 using errgroup::detail::queue_life;
+using errgroup::detail::queue_owner;
+using errgroup::detail::session;
+using errgroup::detail::sleep_mode;
 using errgroup::detail::sleeper;
 using errgroup::detail::task_queue;
 using errgroup::detail::timed_task;
@@ -54,30 +61,88 @@ using lock_type = errgroup::detail::spin_mutex::scoped_lock;
 constexpr int most_tasks = 12;
 constexpr int page_size = static_cast<int>(page::capacity);
 
-enum class kind { runner, waiter, submitter, timed };
+class world;
 
-/// A thread that takes tasks from the queue, as `group_core::session`.
-struct session {
-  explicit session(kind k) : of(k) {}
+/// A thread that takes the tasks of a world, or waits for them: as `group_core::worker`.
+class worker {
+ public:
+  /// A sleeper without an alarm.
+  class nap {
+   public:
+    nap(worker& w, task_queue& q, goal const& g, sleep_mode const& mode);
+    [[nodiscard]] sleep_mode const& mode() const { return mode_; }
+    void sleep(lock_type& lock) {
+      q_.sleepers.add(sleeper_);
+      lock.release();
+      sleeper_.sleep();
+      lock.acquire(q_.lock);
+    }
 
-  kind of;
-  node* next = nullptr;
-  batch taken;
-  std::size_t done = 0;
-  bool call = false;
-  bool over = false;
-  bool retires = false;
-  bool stays = false;
-  bool idle = false;
+   private:
+    sleep_mode mode_;
+    sleeper sleeper_;
+    task_queue& q_;
+  };
+
+  explicit worker(queue_owner& o, bool leaves_tasks = false);
+
+  // runner.hpp
+  template <class Work>
+  void enter(session const& /*s*/, Work& work) {
+    work();
+  }
+  [[nodiscard]] static bool leaves_inside(session const& s) {
+    return s.of_kind() == session::waiter;
+  }
+  static void begin_task() {}
+  void run(node& n);
+  [[nodiscard]] static bool refuse(node& /*n*/) { return false; }
+  [[nodiscard]] bool has_due() const;
+  void run_due();
+  void send_request(task_queue& q);
+
+  // helpers.hpp
+  void answer(task_queue& q, session& s) { run_session(q, s, *this); }
+
+  // waiting.hpp
+  [[nodiscard]] static bool is_reached(task_queue& q, goal const& g) {
+    switch (g.what) {
+      case goal::room:
+        return !q.is_full();
+      case goal::flag:
+        return g.is_over();
+      case goal::idle:
+        break;
+    }
+    return q.is_idle();
+  }
+  [[nodiscard]] bool takes_part(task_queue const& q) const {
+    return !leaves_tasks_ || q.is_stranded();
+  }
+  [[nodiscard]] static bool cancellation_is_due() { return false; }
+  static void note_cancellation() {}
+  static void drop_timed(task_queue& /*q*/) {}
+  [[nodiscard]] static session session_for(goal const& g) {
+    if (g.what == goal::flag || g.is_timed()) {
+      return session(g);
+    }
+    return session(g.what == goal::room ? session::submitter : session::waiter);
+  }
+  void serve(goal const& /*g*/, task_queue& q, session& s) { run_session(q, s, *this); }
+  [[nodiscard]] sleep_mode mode(task_queue const& q, goal const& g, bool takes_part) const;
+
+ private:
+  world& w_;
+  bool leaves_tasks_;
 };
 
 /// A queue, its tasks, and what its threads do. Tasks are numbered.
-class world {
+class world : public queue_owner {
  public:
   world() {
     q.emplace();
-    q->head = q->tail = page::make(fresh_node());
-    q->begin_life(as_core());
+    q->tasks.open(fresh_node());
+    q->begin_life(*this);
   }
 
   // --- what tasks do ---
@@ -110,17 +175,20 @@ class world {
   void submit(int id) {
     node* const n = make(id);
     lock_type lock(q->lock);
-    if (q->unfinished >= q->room && !q->closed) {
-      make_room(lock);
+    while (q->is_full()) {
+      lock.release();
+      worker me(*this);
+      (void)wait_for(*q, {.what = goal::room}, me);
+      lock.acquire(q->lock);
     }
     ++q->unfinished;
-    check(q->unfinished <= q->room || q->closed, "more tasks than there is room for");
+    check(q->unfinished <= q->limits.room || q->closed, "more tasks than there is room for");
     number();
     append(lock, n);
   }
   bool reserve() {
     lock_type const lock(q->lock);
-    if (q->closed || q->unfinished >= q->room) {
+    if (q->closed || q->unfinished >= q->limits.room) {
       return false;
     }
     ++q->unfinished;
@@ -130,10 +198,8 @@ class world {
     wake_list awake;
     lock_type const lock(q->lock);
     --q->unfinished;
-    q->wake_one(awake, sleeper::room);
-    if (q->is_idle()) {
-      q->wake_all(awake);
-    }
+    q->sleepers.wake_one(awake, sleeper::room);
+    q->tell_sleepers(awake);
   }
   void submit_reserved(int id) {
     node* const n = make(id);
@@ -142,49 +208,31 @@ class world {
     append(lock, n);
   }
   void append(lock_type& lock, node* n) {
-    wake_list awake;
     if (q->closed) {
       lock.release();
       n->consume(*n, nullptr);
       put_node(n);
+      wake_list awake;
       lock.acquire(q->lock);
       --q->unfinished;
-      if (q->is_idle()) {
-        q->wake_all(awake);
-      }
+      q->tell_sleepers(awake);
       lock.release();
       return;
     }
-    if (q->is_page_full()) {
-      q->add_page(fresh_node());
+    if (q->tasks.is_page_full()) {
+      q->tasks.add_page(fresh_node());
     }
-    q->push(n);
+    q->tasks.push(n);
+    announce(lock);
+  }
+  void announce(lock_type& lock) {
+    wake_list awake;
     bool const call = q->take_request();
-    if (q->sleepers != nullptr && q->may_start()) {
-      q->wake_one(awake, sleeper::work);
-    }
+    q->tell_sleepers(awake);
     queue_life const life = q->life();
     lock.release();
     if (call) {
       send_request(life);
-    }
-  }
-  void make_room(lock_type& lock) {
-    while (q->unfinished >= q->room && !q->closed) {
-      if (q->may_start()) {
-        session s(kind::submitter);
-        begin_session(s);
-        lock.release();
-        run_session(s);
-        lock.acquire(q->lock);
-      } else {
-        lock.release();
-        sleeper s(helps, sleeper::room);
-        lock.acquire(q->lock);
-        if (q->unfinished >= q->room && !q->closed && !q->may_start()) {
-          sleep(lock, s);
-        }
-      }
     }
   }
   void drop_waiting() {
@@ -199,14 +247,7 @@ class world {
       ++n;
       w.consume(w, nullptr);
     };
-    for (page* p = rest.first; p != rest.last && p != nullptr; p = p->next) {
-      for (std::uint32_t i = p == rest.first ? rest.first_at : 0; i != page::capacity; ++i) {
-        skip_one(*p->of[i]);
-      }
-    }
-    for (std::uint32_t i = 0; i != rest.number_of_others; ++i) {
-      skip_one(*rest.others[i]);
-    }
+    rest.tasks.for_each(skip_one);
     for (timed_task const& t : rest.due) {
       skip_one(*t.task);
     }
@@ -214,12 +255,12 @@ class world {
     lock_type const lock(q->lock);
     q->unfinished -= n;
     q->give_back(rest);
-    q->wake_all(awake);
+    q->sleepers.wake_all(awake);
   }
   /// As `defer`: a task that is not due yet.
   void defer() {
     lock_type const lock(q->lock);
-    ++q->timed;
+    ++q->due.later;
   }
   /// As `dispatch`: it is due now.
   void dispatch(int id, int due) {
@@ -227,224 +268,50 @@ class world {
     std::vector<timed_task> spare;
     lock_type lock;
     q->acquire_for_due(lock, spare);
-    --q->timed;
+    --q->due.later;
     ++q->unfinished;
     number();
-    wake_list awake;
-    q->push_due({errgroup::clock::time_point(std::chrono::seconds(due)), pushed(), n});
+    q->due.push({errgroup::clock::time_point(std::chrono::seconds(due)), pushed(), n});
     due_.emplace(due, id);
-    bool const call = q->take_request();
-    if (q->sleepers != nullptr && q->may_start()) {
-      q->wake_one(awake, sleeper::work);
-    }
-    queue_life const life = q->life();
-    lock.release();
-    if (call) {
-      send_request(life);
-    }
+    announce(lock);
   }
 
-  // --- runner.cpp ---
+  // --- runner.hpp, waiting.hpp ---
 
-  void take(session& s) {
-    if (s.of != kind::timed && q->pop(s.taken)) {
-      s.next = s.taken.next();
-    } else {
-      s.next = q->pop();
-    }
-    if (!due_.empty()) {
-      check(s.next != nullptr && id_of(*s.next) == due_.begin()->second,
-            "a task was taken before one that was due, or due earlier");
-      due_.erase(due_.begin());
-    }
-  }
-  void begin_session(session& s) {
-    q->running.store(q->running.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    take(s);
-    s.call = q->take_request();
-  }
-  void end_session(session& s, wake_list& awake) {
-    q->running.store(q->running.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-    s.over = true;
-    s.idle = q->is_idle();
-    if (s.call) {
-      q->request.store(false, std::memory_order_relaxed);
-    }
-    s.stays =
-        s.of == kind::runner && !q->closed && !q->request.exchange(true, std::memory_order_relaxed);
-    s.call = !q->closed && q->take_request();
-    if (q->sleepers != nullptr) {
-      if (s.idle) {
-        q->wake_all(awake);
-      } else if (q->may_start()) {
-        q->wake_one(awake, sleeper::work);
-      }
-    }
-  }
   void run_session(session& s) {
-    task_queue& of = *q;
-    for (;;) {
-      drain(s);
-      if (s.over) {
-        return;
-      }
-      wake_list awake;
-      lock_type lock(of.lock);
-      if (wants_more(s)) {
-        take(s);
-      }
-      if (s.next == nullptr) {
-        end_session(s, awake);
-        queue_life const life = of.life();
-        lock.release();
-        if (s.call) {
-          send_request(life);
-        }
-        return;
-      }
-      s.call = s.call || of.take_request();
-    }
+    worker me(*this);
+    errgroup::detail::run_session(*q, s, me);
   }
-  void drain(session& s) {
-    task_queue& of = *q;
-    wake_list awake;
-    lock_type lock;
-    while (s.next != nullptr) {
-      if (std::exchange(s.call, false)) {
-        send_request(of.life());
-      }
-      node* const n = std::exchange(s.next, nullptr);
-      n->consume(*n, as_core_pointer());
-      ++s.done;
-      s.next = s.taken.next();
-      if (s.next != nullptr) {
-        continue;
-      }
-      lock.acquire(of.lock);
-      finish(s, n, awake);
-      s.retires = retires && s.of == kind::runner;
-      if (wants_more(s)) {
-        take(s);
-      }
-      if (s.next != nullptr) {
-        s.call = of.take_request();
-      } else if (s.of == kind::waiter) {
-        end_session(s, awake);
-      }
-      lock.release();
-      awake.now();
-    }
-  }
-  bool wants_more(session const& s) {
-    return !s.retires && (s.of != kind::submitter || q->unfinished >= q->room) &&
-           (s.of != kind::timed || !done.load(std::memory_order_acquire));
-  }
-  void finish(session& s, node* n, wake_list& awake) {
-    std::size_t const finished_now = std::exchange(s.done, 0);
-    if (s.taken) {
-      q->unfinished -= finished_now;
-      q->give_back(s.taken);
-      return;
-    }
-    --q->unfinished;
-    if (q->sleepers != nullptr && q->unfinished < q->room) {
-      q->wake_one(awake, sleeper::room);
-    }
-    q->give_back(n);
-  }
-
-  // --- waiting.cpp ---
-
   void sleep(lock_type& lock, sleeper& s) {
-    q->enlist(s);
+    q->sleepers.add(s);
     lock.release();
     s.sleep();
     lock.acquire(q->lock);
   }
-  /// As `drain_and_sleep`: returns when all is over.
+  /// Returns when all is over.
   void wait() {
-    lock_type lock(q->lock);
-    for (;;) {
-      if (q->may_start()) {
-        session s(kind::waiter);
-        begin_session(s);
-        lock.release();
-        run_session(s);
-        if (s.idle) {
-          return;
-        }
-        lock.acquire(q->lock);
-      } else if (q->is_idle()) {
-        return;
-      } else {
-        lock.release();
-        sleeper s(helps, sleeper::work);
-        lock.acquire(q->lock);
-        if (!q->may_start() && !q->is_idle()) {
-          sleep(lock, s);
-        }
-      }
-    }
+    worker me(*this);
+    check(wait_for(*q, {}, me), "the wait has ended too early");
   }
-  /// As `wait_until_at`, without a time: leaves the tasks to others, unless they are stranded.
+  /// The same, of a thread that leaves the tasks to others, unless they are stranded.
   void wait_for_others() {
-    for (;;) {
-      lock_type lock(q->lock);
-      bool const takes_part = q->stranded.load(std::memory_order_relaxed);
-      if (takes_part && q->may_start()) {
-        session s(kind::timed);
-        begin_session(s);
-        lock.release();
-        run_session(s);
-        continue;
-      }
-      bool const is_idle = q->is_idle();
-      if (is_idle) {
-        return;
-      }
-      lock.release();
-      sleeper s(takes_part && helps, takes_part ? sleeper::work : sleeper::nothing);
-      lock.acquire(q->lock);
-      bool const has_work = takes_part && q->may_start();
-      if (!has_work && takes_part == q->stranded.load(std::memory_order_relaxed) &&
-          q->is_idle() == is_idle) {
-        sleep(lock, s);
-      }
-    }
+    worker me(*this, true);
+    goal const end{.until = errgroup::clock::time_point::max() - std::chrono::seconds(1)};
+    check(wait_for(*q, end, me), "the wait has ended too early");
   }
   /// As `help_until`, of a thread that takes part.
   void help_until_done() {
-    wake_list awake;
-    lock_type lock(q->lock);
-    while (!done.load(std::memory_order_acquire)) {
-      if (q->may_start()) {
-        session s(kind::timed);
-        begin_session(s);
-        lock.release();
-        run_session(s);
-        lock.acquire(q->lock);
-      } else {
-        lock.release();
-        sleeper s(helps, sleeper::work);
-        lock.acquire(q->lock);
-        if (!done.load(std::memory_order_acquire) && !q->may_start()) {
-          sleep(lock, s);
-        }
-      }
-    }
-    if (q->may_start()) {
-      q->wake_one(awake, sleeper::work);
-    }
-    lock.release();
+    worker me(*this);
+    check(wait_for(*q, {.what = goal::flag, .is_set = &done}, me), "the flag is not set");
   }
   void notify() {
     wake_list awake;
     lock_type lock(q->lock);
-    q->wake_all(awake);
+    q->sleepers.wake_all(awake);
     lock.release();
   }
 
-  // --- helpers.cpp ---
+  // --- helpers.hpp ---
 
   void send_request(queue_life const& life) {
     check(life.serial == serial_of_life, "a request for another life");
@@ -454,60 +321,8 @@ class world {
   void strand() {
     wake_list awake;
     lock_type lock(q->lock);
-    if (!q->stranded.exchange(true, std::memory_order_relaxed)) {
-      q->wake_all(awake);
-    }
+    q->strand_request(awake);
     lock.release();
-  }
-  static bool watch(task_queue const& of, queue_life const& life, int& looks) {
-    for (;;) {
-      bool const has_work = of.waiting.load(std::memory_order_relaxed) != 0;
-      std::uint32_t const taken = of.taken();
-      if (has_work && of.running.load(std::memory_order_relaxed) == 0) {
-        return true;
-      }
-      if (of.serial.load(std::memory_order_acquire) != life.serial) {
-        return false;
-      }
-      if (!has_work) {
-        if (--looks <= 0 || of.batches.load(std::memory_order_relaxed) != nullptr) {
-          return true;
-        }
-      } else if (of.taken() - taken < 2) {
-        return true;
-      }
-    }
-  }
-  void answer(queue_life const& life) {
-    task_queue& of = *life.of;
-    if (of.serial.load(std::memory_order_acquire) != life.serial) {
-      return;
-    }
-    int looks = 1;
-    while (watch(of, life, looks)) {
-      lock_type lock(of.lock);
-      if (of.serial.load(std::memory_order_relaxed) != life.serial) {
-        return;
-      }
-      of.stranded.store(false, std::memory_order_relaxed);
-      if (!of.may_start()) {
-        if (looks > 0 && of.waiting.load(std::memory_order_relaxed) == 0) {
-          continue;
-        }
-        of.request.store(false, std::memory_order_relaxed);
-        return;
-      }
-      of.request.store(false, std::memory_order_relaxed);
-      session s(kind::runner);
-      check(life.serial == serial_of_life, "a request was answered in another life");
-      begin_session(s);
-      lock.release();
-      run_session(s);
-      if (!s.stays) {
-        return;
-      }
-      looks = 1;
-    }
   }
   /// One of oneTBB's workers: answers requests until `leave` is called.
   void work() {
@@ -518,7 +333,8 @@ class world {
         }
         explored::yield();
       }
-      answer(sent_[static_cast<std::size_t>(answered_++)]);
+      queue_life const life = sent_[static_cast<std::size_t>(answered_++)];
+      errgroup::detail::answer_request<worker>(life);
     }
   }
   void leave() { leaves_.store(true); }
@@ -528,7 +344,7 @@ class world {
   /// A runner that has come before the scenario begins.
   void begin_runner(session& s) {
     lock_type const lock(q->lock);
-    begin_session(s);
+    s.begin(*q);
     s.call = false;
   }
   /// The waiter destroys the queue: the explorer finds each access after that.
@@ -540,11 +356,13 @@ class world {
 
   std::optional<task_queue> q;
   std::uint64_t serial_of_life = 1;
-  bool helps = true;     // threads sleep in oneTBB's loop
-  bool retires = false;  // runners leave after a task
-  session first{kind::runner};
-  session second{kind::runner};
+  bool helps = true;      // threads sleep in oneTBB's loop
+  bool one_taker = false;  // one thread runs all tasks
+  session first{session::runner};
+  session second{session::runner};
   explored::atomic<bool> done{false};  // as a test needs it
+  goal const until_done{.what = goal::flag, .is_set = &done};
+  session passer{until_done};
   explored::atomic<int> some{0};       // as a test needs it
   explored::atomic<sleeper*> alarm{nullptr};
   explored::atomic<task_queue*> made{nullptr};
@@ -557,7 +375,7 @@ class world {
 
   static task& task_of(node& n) { return *std::launder(reinterpret_cast<task*>(n.storage)); }
   static int id_of(node& n) { return task_of(n).id; }
-  static void consume(node& n, group_core* runner) noexcept {
+  static void consume(node& n, queue_owner* runner) noexcept {
     task const t = task_of(n);
     if (runner != nullptr) {
       t.of->run(t.id);
@@ -567,15 +385,32 @@ class world {
   }
   void run(int id) {
     auto const t = static_cast<std::size_t>(id);
+    begin_in_order(id);
     ++ran[t];
     order.push_back(id);
     ++now;
-    check(now <= q->slots, "more tasks at once than there are slots");
+    check(now <= q->limits.slots, "more tasks at once than there are slots");
     if (bodies[t]) {
       bodies[t]();
     }
     --now;
     ++finished;
+    if (one_taker) {
+      must_come_ = due_;
+    }
+  }
+  // The tasks that were due at the end of the previous task come first, the earliest before the
+  // others.
+  void begin_in_order(int id) {
+    for (auto const& [due, which] : due_) {
+      if (which == id) {
+        check(must_come_.empty() || due <= must_come_.begin()->first,
+              "a task was taken before one that was due earlier");
+        due_.erase({due, which});
+        return;
+      }
+    }
+    check(must_come_.empty(), "a task was taken before one that was due");
   }
 
   node* make(int id) {
@@ -592,40 +427,63 @@ class world {
   void number() { q->pushed.store(pushed() + 1, std::memory_order_relaxed); }
 
   void check_nodes() {
-    check(q->unfinished == 0 && q->running.load() == 0 && q->waiting.load() == 0,
+    check(q->unfinished == 0 && q->running.load() == 0 && q->waiting() == 0,
           "the counts are wrong at the end");
-    check(q->sleepers == nullptr, "a sleeper was left behind");
-    check(q->batches.load() == nullptr, "a batch was left behind");
+    check(q->sleepers.is_empty(), "a sleeper was left behind");
+    check(q->batches.is_empty(), "a batch was left behind");
     std::set<void const*> all(unused_.begin(), unused_.end());
     std::size_t n = all.size();
-    for (page* p = q->head;; p = p->next) {
-      all.insert(p);
-      ++n;
-      if (p == q->tail) {
-        break;
-      }
-    }
-    while (!q->spare.is_empty()) {
-      all.insert(q->spare.pop());
+    ++n;  // the page of the empty queue
+    while (!q->tasks.spare.is_empty()) {
+      all.insert(q->tasks.spare.pop());
       ++n;
     }
-    check(all.size() == n, "a node is there twice");
+    check(all.size() + 1 == n, "a node is there twice");
     check(n == used_, "a node was lost");
   }
-
-  // The queue passes the owner on, and uses nothing of it.
-  group_core* as_core_pointer() { return reinterpret_cast<group_core*>(this); }
-  group_core& as_core() { return *as_core_pointer(); }
 
   std::array<node, 2 * most_tasks> nodes_{};
   std::size_t used_ = 0;
   std::set<node*> unused_;
   std::set<std::pair<int, int>> due_;  // when, and which task
+  std::set<std::pair<int, int>> must_come_;
   std::vector<queue_life> sent_;
   explored::atomic<int> requests_{0};
   int answered_ = 0;
   explored::atomic<bool> leaves_{false};
 };
+
+worker::worker(queue_owner& o, bool leaves_tasks)
+    : w_(static_cast<world&>(o)), leaves_tasks_(leaves_tasks) {}
+
+void worker::run(node& n) { n.consume(n, &w_); }
+
+bool worker::has_due() const { return w_.q->due.size() != 0; }
+
+void worker::run_due() {
+  wake_list awake;
+  lock_type lock(w_.q->lock);
+  while (node* const n = w_.q->due.pop()) {
+    lock.release();
+    run(*n);
+    lock.acquire(w_.q->lock);
+    session::finish_one(*w_.q, n, awake);
+  }
+  w_.q->tell_sleepers(awake);
+  lock.release();
+}
+
+void worker::send_request(task_queue& q) { w_.send_request(q.life()); }
+
+sleep_mode worker::mode(task_queue const& /*q*/, goal const& g, bool takes_part) const {
+  if (g.what == goal::room) {
+    return {w_.helps, sleeper::room, false};
+  }
+  return {takes_part && w_.helps, takes_part ? sleeper::work : sleeper::nothing, false};
+}
+
+worker::nap::nap(worker& /*w*/, task_queue& q, goal const& /*g*/, sleep_mode const& mode)
+    : mode_(mode), sleeper_(mode.helps, mode.wanted), q_(q) {}
 
 /// Explores a scenario with a `world`. Each of `bodies` is a thread.
 template <class SetUp, class AtEnd, class... Bodies>
@@ -686,7 +544,7 @@ void await_some(world& w, int n) {
 
 TEST(TaskQueue, L5_tasks_of_one_thread_start_in_order_with_one_slot) {
   expect_within(
-      {.preemptions = 2, .delays = 0}, [](world& w) { w.q->slots = 1; },
+      {.preemptions = 2, .delays = 0}, [](world& w) { w.q->limits.slots = 1; },
       [](world& w) {
         w.check_all_ran(3);
         check(std::is_sorted(w.order.begin(), w.order.end()), "a task has overtaken another");
@@ -707,7 +565,7 @@ TEST(TaskQueue, W1_no_task_is_lost_if_two_threads_submit_and_wait_at_the_end_of_
     expect_within(
         {.preemptions = 2, .delays = 0},
         [slots](world& w) {
-          w.q->slots = slots;
+          w.q->limits.slots = slots;
           submit_some(w, page_size - 1);
         },
         all_ran<page_size + 2>,
@@ -726,7 +584,7 @@ TEST(TaskQueue, W1_no_task_is_lost_if_two_threads_submit_and_wait_at_the_end_of_
 TEST(TaskQueue, W1_a_request_is_sent_for_each_task_that_no_thread_comes_to) {
   for (int const slots : {1, task_queue::many}) {
     expect_within(
-        {.preemptions = 2, .delays = 0}, [slots](world& w) { w.q->slots = slots; }, all_ran<2>,
+        {.preemptions = 2, .delays = 0}, [slots](world& w) { w.q->limits.slots = slots; }, all_ran<2>,
         [](world& w) {
           w.submit(0);
           w.submit(1);
@@ -760,7 +618,7 @@ TEST(TaskQueue, W1_a_request_is_sent_for_tasks_that_a_second_thread_submits) {
 void take_batch(world& w) {
   submit_some(w, page_size + 1);
   w.begin_runner(w.first);
-  check(static_cast<bool>(w.first.taken), "the page was not taken as a batch");
+  check(w.first.has_batch(), "the page was not taken as a batch");
 }
 
 /// The same, where one task of the page was taken alone.
@@ -769,7 +627,7 @@ void take_smaller_batch(world& w) {
   w.begin_runner(w.second);
   w.submit(page_size);
   w.begin_runner(w.first);
-  check(static_cast<bool>(w.first.taken), "the page was not taken as a batch");
+  check(w.first.has_batch(), "the page was not taken as a batch");
 }
 
 TEST(TaskQueue, W1_a_batch_is_run_by_its_thread_and_by_another_that_steals) {
@@ -810,7 +668,7 @@ TEST(TaskQueue, L1_finished_in_batches_counts_no_task_that_is_unfinished) {
       [](world& w) {
         for (int i = 0; i != 2; ++i) {
           lock_type const lock(w.q->lock);
-          std::size_t const finished = w.q->finished_in_batches();
+          std::size_t const finished = w.q->batches.finished();
           check(w.q->unfinished - finished >= static_cast<std::size_t>(page_size + 1 - w.finished),
                 "an unfinished task was counted as finished");
         }
@@ -825,7 +683,7 @@ TEST(TaskQueue, L1_finished_in_batches_counts_no_task_that_is_unfinished) {
       all_ran<page_size + 1>, run_first, run_second,
       [](world& w) {
         lock_type const lock(w.q->lock);
-        std::size_t const finished = w.q->finished_in_batches();
+        std::size_t const finished = w.q->batches.finished();
         check(w.q->unfinished - finished >= static_cast<std::size_t>(page_size + 1 - w.finished),
               "an unfinished task was counted as finished");
       });
@@ -881,7 +739,7 @@ TEST(TaskQueue, W1_a_task_that_a_task_submits_is_waited_for) {
   for (int const slots : {1, task_queue::many}) {
     expect_in_each_order(
         [slots](world& w) {
-          w.q->slots = slots;
+          w.q->limits.slots = slots;
           w.bodies[0] = [&w] { w.submit(1); };
           w.submit(0);
           w.begin_runner(w.first);
@@ -917,7 +775,7 @@ TEST(TaskQueue, W1_a_sleeping_waiter_is_woken_for_a_task) {
     expect_in_each_order(
         [helps](world& w) {
           w.helps = helps;
-          w.q->slots = 2;
+          w.q->limits.slots = 2;
           w.bodies[0] = [&w] { await_some(w, 1); };
           w.bodies[1] = [&w] { w.some.store(1); };
           w.submit(0);
@@ -927,15 +785,15 @@ TEST(TaskQueue, W1_a_sleeping_waiter_is_woken_for_a_task) {
   }
 }
 
-TEST(TaskQueue, W1_a_runner_that_leaves_work_wakes_a_sleeping_waiter) {
+TEST(TaskQueue, W1_a_thread_that_leaves_work_wakes_a_sleeping_waiter) {
   expect_in_each_order(
       [](world& w) {
-        w.q->slots = 1;
-        w.retires = true;
+        w.q->limits.slots = 1;
+        w.bodies[0] = [&w] { w.done.store(true); };
         submit_some(w, 2);
-        w.begin_runner(w.first);
+        w.begin_runner(w.passer);
       },
-      all_ran<2>, run_first, wait);
+      all_ran<2>, [](world& w) { w.run_session(w.passer); }, wait);
 }
 
 TEST(TaskQueue, W1_a_thread_that_waits_for_others_takes_part_if_the_tasks_are_stranded) {
@@ -958,7 +816,7 @@ TEST(TaskQueue, W2_a_thread_that_helps_until_a_flag_is_set_leaves_no_task_behind
   expect_within(
       {.preemptions = 1, .delays = 1},
       [](world& w) {
-        w.q->slots = 2;
+        w.q->limits.slots = 2;
         w.bodies[0] = [&w] { await_some(w, 1); };
         w.bodies[1] = [&w] { w.some.store(1); };
         w.submit(0);
@@ -1017,7 +875,7 @@ TEST(TaskQueue, W1_a_sleeper_may_be_woken_by_its_alarm_and_at_the_end) {
           if (sleeper* const s = w.alarm.exchange(nullptr)) {
             wake_list awake;
             lock_type lock(w.q->lock);
-            w.q->wake(awake, *s);
+            w.q->sleepers.wake(awake, *s);
             lock.release();
             awake.now();
             w.some.store(1);
@@ -1033,8 +891,8 @@ TEST(TaskQueue, L3_a_submitter_that_sleeps_for_room_is_woken_by_the_end_of_a_tas
     expect_in_each_order(
         [helps](world& w) {
           w.helps = helps;
-          w.q->slots = 1;
-          w.q->room = 1;
+          w.q->limits.slots = 1;
+          w.q->limits.room = 1;
           w.submit(0);
           w.begin_runner(w.first);
         },
@@ -1049,8 +907,8 @@ TEST(TaskQueue, L3_a_submitter_that_sleeps_for_room_is_woken_by_the_end_of_a_tas
 TEST(TaskQueue, L3_a_submitter_that_sleeps_for_room_is_woken_although_another_task_goes_on) {
   expect_in_each_order(
       [](world& w) {
-        w.q->slots = 2;
-        w.q->room = 2;
+        w.q->limits.slots = 2;
+        w.q->limits.room = 2;
         w.bodies[1] = [&w] { await_some(w, 1); };
         w.submit(0);
         w.begin_runner(w.first);
@@ -1069,8 +927,8 @@ TEST(TaskQueue, L3_two_submitters_that_sleep_for_room_are_woken_one_after_the_ot
   expect_within(
       {.preemptions = 1, .delays = 1},
       [](world& w) {
-        w.q->slots = 1;
-        w.q->room = 1;
+        w.q->limits.slots = 1;
+        w.q->limits.room = 1;
         w.submit(0);
         w.begin_runner(w.first);
       },
@@ -1088,8 +946,8 @@ TEST(TaskQueue, L3_two_submitters_that_sleep_for_room_are_woken_one_after_the_ot
 TEST(TaskQueue, L3_a_place_that_is_given_back_wakes_a_submitter_and_a_waiter) {
   expect_in_each_order(
       [](world& w) {
-        w.q->slots = 1;
-        w.q->room = 1;
+        w.q->limits.slots = 1;
+        w.q->limits.room = 1;
         check(w.reserve() && !w.reserve(), "not exactly one place");
       },
       all_ran<1>, [](world& w) { w.unreserve(); },
@@ -1122,7 +980,7 @@ TEST(TaskQueue, C1_a_task_that_is_submitted_while_the_queue_closes_runs_or_is_dr
 TEST(TaskQueue, C1_the_waiter_of_a_closed_queue_waits_for_the_tasks_that_are_dropped) {
   expect_in_each_order(
       [](world& w) {
-        w.q->slots = 1;
+        w.q->limits.slots = 1;
         submit_some(w, page_size + 2);  // two pages
         w.begin_runner(w.first);
       },
@@ -1145,8 +1003,8 @@ TEST(TaskQueue, C1_a_submitter_that_sleeps_for_room_is_woken_when_the_queue_clos
     expect_in_each_order(
         [helps](world& w) {
           w.helps = helps;
-          w.q->slots = 1;
-          w.q->room = 1;
+          w.q->limits.slots = 1;
+          w.q->limits.room = 1;
           w.bodies[0] = [&w] { await_some(w, 1); };
           w.submit(0);
           w.begin_runner(w.first);
@@ -1191,7 +1049,8 @@ TEST(TaskQueue, L5_due_tasks_start_before_the_tasks_that_wait_and_the_earliest_f
     expect_within(
         {.preemptions = 2, .delays = 0},
         [slots](world& w) {
-          w.q->slots = slots;
+          w.q->limits.slots = slots;
+          w.one_taker = true;
           submit_some(w, page_size + 1);
           w.defer();
           w.defer();
@@ -1200,7 +1059,6 @@ TEST(TaskQueue, L5_due_tasks_start_before_the_tasks_that_wait_and_the_earliest_f
         [](world& w) {
           w.dispatch(page_size + 1, 9);
           w.dispatch(page_size + 2, 5);
-          w.wait();
         },
         wait);
   }
@@ -1243,8 +1101,8 @@ TEST(TaskQueue, W1_a_request_that_is_answered_too_late_disturbs_no_other_life) {
         w.done.store(false);
         w.q->end_life();
         ++w.serial_of_life;
-        w.q->begin_life(*w.q->owner);
-        w.q->slots = 1;
+        w.q->begin_life(w);
+        w.q->limits.slots = 1;
         w.submit(1);
         w.wait_for_others();
         w.leave();

@@ -31,7 +31,6 @@
 namespace errgroup::detail {
 
 inline namespace ERRGROUP_PART {
-class sleeper;
 class wake_list;
 struct timed_task;
 }  // namespace ERRGROUP_PART
@@ -145,14 +144,14 @@ class waiter_count {
 ///   the end of all tasks.
 /// - A context without the bit `bound` is isolated: oneTBB propagates no cancellation to it.
 ///
-/// Lock order: `cold_`, then the lock of `deadlines`, then the timer's lock, then the queue's lock.
+/// Lock order: `cold_`, then the lock of the timetable, then the timer's lock, then the queue's lock.
 /// The queue of an outer limited group comes before the queue of a group that was made inside it.
 /// The lock of `bound_groups` comes before the lock of a frame. No other lock is taken under a
 /// frame's lock, and no lock is held while user code runs.
 ///
 /// May be destroyed by a thread whose `wait` has returned: the destructor waits for other waiters
 /// and for cancellers.
-class group_core final : public cancel_node {
+class group_core final : public cancel_node, public queue_owner {
  public:
   // In `state`, beside cancel_node::stopped.
   static constexpr std::uint32_t told = 8;            // a caller was told of the error
@@ -169,6 +168,9 @@ class group_core final : public cancel_node {
   static constexpr std::uint32_t in_region = 2048;
   static constexpr std::uint32_t orphan = 4096;     // the context is bound, to nothing
   static constexpr std::uint32_t resetting = 8192;  // `reset` changes the errors and the state
+  // Every task goes through the queue, which has slots, a bound, or an arena of its own.
+  static constexpr std::uint32_t counted = 16384;
+  static constexpr std::uint32_t keeps_going = 32768;  // on_error::keep_going
 
   ERRGROUP_API group_core();
   ERRGROUP_API explicit group_core(options const& opts);
@@ -261,14 +263,13 @@ class group_core final : public cancel_node {
   void clean_up() noexcept override;
 
  private:
-  struct deadlines;     // the deadline, and the tasks that are not due
-  class watched;        // a sleeping thread for which the timer's thread polls
+  class worker;         // a thread that takes tasks or waits, as the other parts see it
+  class times;          // the deadline, and the tasks that are not due
   struct extras;        // for some groups only: limit, name, arena, a stop token's callback
   struct token_link;    // the stop token, from the first call of `get_stop_token` on
   struct bound_groups;  // all groups with a bound context and a token
   struct forgotten;
   struct request;
-  struct session;
   class waiting;
   template <class F>
   class repeated;
@@ -276,7 +277,6 @@ class group_core final : public cancel_node {
   class spawned;
 
   enum class path : std::uint8_t { queue, spawn };
-  enum class session_kind : std::uint8_t { runner, waiter, submitter, timed };
 
   explicit group_core(bool belongs);  // to the task that makes it
 
@@ -309,6 +309,13 @@ class group_core final : public cancel_node {
   /// True if the caller runs in the task that made the group, and errgroup runs that task.
   [[nodiscard]] bool is_at_home(thread_state const& self) const noexcept {
     return parent() == self.top;
+  }
+  /// True if the group counts its tasks: each task goes through the queue.
+  [[nodiscard]] bool counts() const noexcept {
+    return (state.load(std::memory_order_relaxed) & counted) != 0;
+  }
+  [[nodiscard]] bool goes_on() const noexcept {
+    return (state.load(std::memory_order_relaxed) & keeps_going) != 0;
   }
   /// True if the context is to be bound to a parent by its first use.
   [[nodiscard]] bool is_unbound() const noexcept {
@@ -354,6 +361,7 @@ class group_core final : public cancel_node {
   void add_names(std::string& names) const;
   void hand_over_lost_error() noexcept;
   void note_cause(error const& e) noexcept;
+  bool cancel_into(stopped_nodes& nodes, error cause, bool is_told_if_idle) noexcept;
   void stop_all() noexcept;
   static void interrupt_all(stopped_nodes& nodes) noexcept;
   [[nodiscard]] bool needs_clean_up() const noexcept;
@@ -381,7 +389,7 @@ class group_core final : public cancel_node {
     return (state.load(std::memory_order_relaxed) & context_given) != 0;
   }
 
-  // waiting.cpp; the templates and `engine_wait`: group_parts.hpp
+  // group_wait.cpp; the templates and `engine_wait`: group_parts.hpp
   void join() noexcept;
   void await_tasks() noexcept;
   void notice_cancellation() noexcept;
@@ -394,18 +402,12 @@ class group_core final : public cancel_node {
   void enter_pool(Wait const& wait_there) noexcept;
   void await_waiters(thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() noexcept;
-  void sleep(task_queue& q, spin_mutex::scoped_lock& lock, sleeper& s, bool is_watched) noexcept;
-  void sleep_in_isolation(sleeper& s) noexcept;
-  std::uint64_t drain_and_sleep(task_queue& q) noexcept;
   [[nodiscard]] bool engine_is_idle() noexcept;
-  [[nodiscard]] bool is_to_be_watched(task_queue const& q) const noexcept;
-  [[nodiscard]] static bool is_needed(thread_state& self) noexcept;
 
-  // deadline.cpp
-  deadlines& deadline_part();
-  void dispatch(deadlines& t, clock::time_point now) noexcept;
+  // group_time.cpp
+  times& timetable();
+  void expire(times& t) noexcept;
   void append_due(task_queue& q, spin_mutex::scoped_lock& lock, timed_task const& task) noexcept;
-  void expire(deadlines& t) noexcept;
   void drop_timed(task_queue& q) noexcept;
 
   // place.cpp
@@ -419,52 +421,36 @@ class group_core final : public cancel_node {
   [[nodiscard]] group_core* outer() const noexcept;
 
   // submission.cpp
+  [[nodiscard]] task_queue& queue(thread_state& self);
   void make_queue(thread_state& self);
-  void set_limits(thread_state& self, task_queue& q);
   void append(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock, node* n) noexcept;
+  void announce(task_queue& q, spin_mutex::scoped_lock& lock) noexcept;
   void number(task_queue& q, node& n) const noexcept;
   bool make_room(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock,
                  node* n) noexcept;
   void close(task_queue& q) noexcept;
   void drop_waiting(task_queue& q) noexcept;
-  // runner.cpp
-  [[nodiscard]] static bool wants_more(task_queue const& q, session const& s) noexcept;
-  [[nodiscard]] static bool has_time(session const& s) noexcept;
-  // helpers.cpp
-  [[nodiscard]] static bool is_in_isolation(thread_state const& self) noexcept;
-  void send_request(task_queue& q) noexcept;
-  bool queue_request(request const& t);
-  static bool reuse_request(task_queue& outer, request const& t) noexcept;
-  static void strand(task_queue& q) noexcept;
-  static void spawn_request(request const& t, task_queue& q);
-  static bool watch(task_queue& q, queue_life life, int& looks) noexcept;
-  static void answer(queue_life life) noexcept;
-  static void consume_request(node& n, group_core* runner) noexcept;
-  static bool is_task(node const& n) noexcept;
-  // runner.cpp; awake_now: submission.cpp
-  static void take(task_queue& q, session& s) noexcept;
-  static void begin_session(task_queue& q, session& s) noexcept;
-  static void end_session(task_queue& q, session& s, wake_list& awake) noexcept;
-  void run_session(task_queue& q, session& s) noexcept;
-  void drain(task_queue& q, session& s) noexcept;
-  static void awake_now(wake_list& awake, spin_mutex::scoped_lock& lock, task_queue& q) noexcept;
-  static void finish(task_queue& q, session& s, node* n, wake_list& awake) noexcept;
-  static void finish(task_queue& q, node* n, wake_list& awake) noexcept;
+  void finish_here(task_queue& q, spin_mutex::scoped_lock& lock, node* n) noexcept;
   void drop(node& n) noexcept;
   void record_inside() noexcept;
   void run_inline(node& n) noexcept;
+  // requests.cpp
+  [[nodiscard]] static bool is_in_isolation(thread_state const& self) noexcept;
+  void send_request(task_queue& q) noexcept;
+  bool send(request const& r, thread_state& self);
+  bool queue_request(request const& r, thread_state& self);
+  static void answer(queue_life const& life) noexcept;
+  static void consume_request(node& n, queue_owner* runner) noexcept;
 
   origin origin_;
   engine engine_;         // oneTBB initializes it with a full barrier: before the other members
-  bool counted_ = false;  // every task goes through the queue, with slots or a place of its own
-  on_error policy_ = on_error::cancel;
-  mutable spin_mutex cold_;  // binding; making queue, token, `deadlines`; the token's source
+  mutable spin_mutex cold_;  // binding; making queue, token, timetable; the token's source
   waiter_count waiters_;
   spawn_count spawns_;
   std::atomic<std::size_t> skipped_{0};
   std::atomic<task_queue*> queue_{nullptr};
   mutable std::atomic<token_link*> token_{nullptr};
-  std::atomic<deadlines*> deadline_{nullptr};
+  std::atomic<times*> times_{nullptr};
   extras* extras_ = nullptr;
   queue_life const* pool_ = nullptr;  // its queue, if the group has an arena of its own
   detail::first_error first_;

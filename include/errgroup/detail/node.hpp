@@ -11,19 +11,23 @@
 #include <type_traits>  // is_nothrow_move_constructible_v
 #include <utility>      // exchange, forward, move
 
-namespace errgroup::detail {
-class group_core;  // NOLINT(cppcoreguidelines-virtual-class-destructor): it is final
-}  // namespace errgroup::detail
-
 namespace errgroup::detail::inline ERRGROUP_PART {
+
+/// The group that a queue serves. A group derives from it.
+class queue_owner {};
 
 /// A task in a queue, or a free node. All nodes have one size, so that all groups can recycle them.
 /// A callable that does not fit, or that may throw when moved, is kept in a box.
 struct node {
+  /// The `index` of a node that is a request (helpers.hpp), and no task.
+  static constexpr std::size_t request = static_cast<std::size_t>(-1);
+
+  [[nodiscard]] bool is_task() const noexcept { return index != request; }
+
   std::size_t index;  // of the task in its group
   /// Runs the callable as a task of `runner`, or does not call it if `runner` is null. Then
   /// destroys the callable.
-  void (*consume)(node& self, group_core* runner) noexcept;
+  void (*consume)(node& self, queue_owner* runner) noexcept;
   alignas(std::max_align_t) std::byte storage[48];
 };
 static_assert(sizeof(node) == 64);

@@ -268,7 +268,7 @@ bool group_core::try_start(Label&& label, F&& f) {
     return false;
   }
   thread_state& self = this_thread();
-  if (!counted_) {
+  if (!counts()) {
     start<K>(std::forward<Label>(label), std::forward<F>(f));
     return true;
   }
@@ -292,7 +292,7 @@ error group_core::start_and_wait(Label&& label, F&& f) {
   if (is_inside(self)) {
     return errc::would_deadlock;
   }
-  if (counted_) {
+  if (counts()) {
     start<K>(std::forward<Label>(label), std::forward<F>(f));
     return wait();
   }
@@ -317,7 +317,7 @@ void group_core::start(Label&& label, F&& f) {
   thread_state& self = this_thread();
   // Two submitters put their task straight into the worker's own deque, without `route`: tasks of
   // this group, and the task that made the group.
-  if (!counted_) {
+  if (!counts()) {
     bool const has_parent = !is_unbound();
     if (has_parent && self.top->owner.load(std::memory_order_relaxed) == this && !self.is_alone) {
       spawn<K>(npos, std::forward<Label>(label), std::forward<F>(f));
@@ -396,10 +396,10 @@ node* group_core::make_node(thread_state& self, Label&& label, F&& f) {
     put_node(self, n);
     throw;
   }
-  n->consume = [](node& me, group_core* runner) noexcept {
+  n->consume = [](node& me, queue_owner* runner) noexcept {
     stored& k = *std::launder(reinterpret_cast<stored*>(me.storage));
-    if (runner != nullptr) {
-      runner->execute(k, runner->pool_, me.index);
+    if (auto* const g = static_cast<group_core*>(runner)) {
+      g->execute(k, g->pool_, me.index);
     } else {
       std::destroy_at(&k);
     }

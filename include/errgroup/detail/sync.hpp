@@ -8,6 +8,8 @@
 // that provides `explored::atomic` and `explored::yield`. The part is then compiled into a
 // namespace of its own, and does not collide with the part in the library.
 
+#include <errgroup/clock.hpp>
+
 #ifdef ERRGROUP_EXPLORED
 
 #include ERRGROUP_EXPLORED
@@ -24,6 +26,12 @@ inline void yield() { ::explored::yield(); }
 
 /// In a loop that waits for another thread for a short time.
 inline void pause(int /*times*/) { ::explored::yield(); }
+
+/// Lets a short time pass, for a thread that does not wait for another thread.
+inline void linger(int /*pauses*/) {}
+
+/// The time. It stands still while schedules are explored.
+inline clock::time_point now() noexcept { return {}; }
 
 /// Orders the stores that this thread made before it took a lock, before the loads that it makes
 /// after that lock. The explorer's read-modify-writes are full barriers, as those of x86 are.
@@ -56,6 +64,12 @@ inline void pause(int times) noexcept {
 #endif
   }
 }
+
+/// Lets a short time pass, for a thread that does not wait for another thread.
+inline void linger(int pauses) noexcept { pause(pauses); }
+
+/// The time.
+inline clock::time_point now() noexcept { return clock::now(); }
 
 /// Orders the stores that this thread made before it took a lock, before the loads that it makes
 /// after that lock. On x86 the exchange that takes the lock is a full barrier already.

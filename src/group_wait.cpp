@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker.hpp"
+
+#include <tbb/task.h>  // current_context
+
+#include <atomic>     // atomic, memory_order
+#include <cstdint>    // uint64_t
+#include <thread>     // yield
+#include <utility>    // move
+
+// How a thread waits for a group: first for the tasks in the queue (waiting.hpp), then, in oneTBB,
+// for the tasks that were spawned.
+//
+// Three events do not wake a sleeper by themselves: the end of spawned tasks, if the wait has an
+// end time; a cancellation by oneTBB; the moment at which a test's clock may jump. The timer's
+// thread polls for these events (`watch`).
+//
+// Locks: the timer's lock comes before the queue's lock.
+
+namespace errgroup::detail {
+
+// Whether a task is counted is a private question of oneTBB's class. An explicit instantiation may
+// name private members.
+namespace {
+
+bool is_counting(tbb::detail::d1::wait_context const& count) noexcept;
+
+template <bool (tbb::detail::d1::wait_context::*Question)() const>
+struct opened {
+  friend bool is_counting(tbb::detail::d1::wait_context const& count) noexcept {
+    return (count.*Question)();
+  }
+};
+template struct opened<&tbb::detail::d1::wait_context::continue_execution>;
+
+}  // namespace
+
+bool group_core::engine_is_idle() noexcept {
+  return !spawns_.any() || !is_counting(engine::task_group::count_of(engine_.tasks));
+}
+
+bool group_core::worker::nap::watch::look() noexcept {
+  group_core& g = of_.owner_;
+  task_queue& q = of_.q_;
+  wake_list awake;
+  lock_type lock(q.lock);
+  if (!q.sleepers.contains(of_.sleeper_)) {
+    return false;
+  }
+  bool const is_done = g.engine_is_idle();
+  bool const is_over = g.is_canceled_unseen();
+  if ((is_done && q.is_idle()) || is_over) {
+    q.sleepers.wake(awake, of_.sleeper_);
+    lock.release();
+    return false;
+  }
+  return is_done && q.only_time_is_left() && !g.is_stopped();
+}
+
+namespace {
+
+// True if a thread that leaves the tasks to others has to run them, because no other thread may
+// come: without workers, in an arena of one thread, and in a task, since all oneTBB threads may be
+// in tasks that wait in this way.
+bool is_needed(thread_state& self) noexcept {
+  return tbb::task::current_context() != nullptr || nobody_comes(self);
+}
+
+}  // namespace
+
+sleep_mode group_core::worker::mode(task_queue const& q, goal const& g, bool takes_part) noexcept {
+  // oneTBB may cancel the context, and tells nobody.
+  bool const is_open = g_.origin_.is_bound || g_.is_context_given();
+  if (g.what == goal::room) {
+    return {true, sleeper::room, is_open};
+  }
+  // If all remaining tasks wait for a time, no other thread would notice a cancellation by oneTBB.
+  bool const is_watched = g.what == goal::idle && (time_jumps() || (q.due.later != 0 && is_open));
+  if (leaves_tasks(g)) {
+    return {takes_part, takes_part ? sleeper::work : sleeper::nothing,
+            is_watched || (g.what == goal::idle && g_.spawns_.any())};
+  }
+  // If all remaining tasks wait for a time, this thread sleeps outside of oneTBB's dispatch loop,
+  // which is busy for a while each time. It sleeps in the loop if its deque may hold tasks that no
+  // other thread would take.
+  bool const helps = !q.only_time_is_left() || !g_.engine_is_idle() || is_needed(this_thread());
+  return {helps, sleeper::work, is_watched};
+}
+
+// Waits until no other thread is in `wait`. Threads that have their answer may still be about to
+// return.
+void group_core::await_waiters(thread_state const& self) const noexcept {
+  while (waiters_.any(&self == origin_.maker)) {
+    std::this_thread::yield();
+  }
+}
+
+error group_core::wait() {
+  thread_state& self = this_thread();
+  if (is_at_home(self) && is_private()) [[likely]] {
+    // A group that one task makes, uses and waits for. No other thread has submitted tasks.
+    waiters_.enter(true);
+    if (spawns_.any()) {
+      engine_wait();
+    }
+    if (is_private()) [[likely]] {  // a task may have had another thread submit tasks
+      spawns_.join_alone();
+      if ((state.load(std::memory_order_acquire) & (stopped | bound)) != 0 ||
+          any_context_given.load(std::memory_order_relaxed)) [[unlikely]] {
+        notice_cancellation();
+      }
+      if (!first_.is_taken()) [[likely]] {
+        waiters_.leave(true);
+        return {};
+      }
+    } else {
+      join();  // this thread stays counted: another waiter may destroy the group otherwise
+    }
+    error e = outcome();
+    waiters_.leave(true);
+    return e;
+  }
+  if (is_inside(self)) {
+    return errc::would_deadlock;
+  }
+  waiting here(*this, self);
+  join();
+  return outcome();
+}
+
+// If oneTBB has cancelled the context, or a context above, records `errc::canceled` and stops the
+// group.
+void group_core::notice_cancellation() noexcept {
+  if (is_canceled_unseen()) {
+    record(errc::canceled, true);
+  }
+}
+
+error group_core::run_here_and_wait(thread_state& self,
+                                    tbb::task_handle (*make)(group_core&, void*), void* task) {
+  waiting here(*this, self);
+  if (is_unbound()) {
+    bind_unless_at_home(self, tbb::task::current_context());
+  }
+  auto is_unqueued = [this]() noexcept {
+    task_queue const* const q = queue_.load(std::memory_order_acquire);
+    return q == nullptr || queued(*q) == 0;
+  };
+  bool const was_unqueued = is_unqueued();
+  // From here on oneTBB counts the task, until its callable is destroyed, whether the task runs or
+  // not. `note_any` makes other waiters ask oneTBB.
+  tbb::task_handle handle = make(*this, task);
+  spawns_.note_any();
+  note_spawn(self);
+  std::uint64_t const before = spawns_.all();
+  engine_run_and_wait(handle);
+  if (is_unbound()) {
+    note_bound();
+  }
+  spawns_.join(before);
+  // A task of the queue may have spawned a task just after oneTBB's count was zero. oneTBB alone
+  // counts that spawned task, so a group with queued tasks waits again, in `join`.
+  if (was_unqueued && is_unqueued() && is_joined()) {
+    notice_cancellation();
+  } else {
+    join();
+  }
+  return outcome();
+}
+
+void group_core::join() noexcept {
+  await_tasks();
+  notice_cancellation();
+}
+
+void group_core::join_and_unpin() noexcept {
+  await_tasks();
+  stopped_nodes nodes;
+  bool const is_first = is_canceled_unseen() && (record(errc::canceled, false), stop(nodes));
+  unpin();  // first: a callback may destroy the group
+  if (is_first) {
+    interrupt_all(nodes);
+    nodes.clean_up();
+  }
+}
+
+void group_core::await_tasks() noexcept {
+  for (;;) {
+    task_queue* const q = queue_.load(std::memory_order_acquire);
+    std::uint64_t pushed = 0;
+    if (q != nullptr) {
+      worker me(*this);
+      (void)wait_for(*q, {}, me);
+      pushed = q->current.joined.load(std::memory_order_relaxed);
+    }
+    if (!spawns_.any()) {
+      break;
+    }
+    std::uint64_t const before = spawns_.all();
+    engine_wait();
+    spawns_.join(before);
+    // When the spawned tasks were done, the queued tasks were done, too, unless there are new
+    // tasks.
+    if (before == spawns_.all() && queue_.load(std::memory_order_acquire) == q &&
+        (q == nullptr || q->pushed.load(std::memory_order_acquire) == pushed)) {
+      break;
+    }
+  }
+}
+
+bool group_core::wait_until_at(clock::time_point until) {
+  thread_state& self = this_thread();
+  if (is_inside(self)) {
+    return false;  // the wait would never end
+  }
+  waiting here(*this, self);
+  task_queue& q = queue(self);
+  worker me(*this, is_needed(self) ? worker::share::all : worker::share::stranded);
+  bool const is_done = wait_for(q, {.what = goal::idle, .until = until}, me);
+  if (is_done) {
+    notice_cancellation();
+  }
+  return is_done;
+}
+
+void group_core::help_until(std::atomic<bool> const& done) {
+  thread_state& self = this_thread();
+  task_queue& q = queue(self);
+  auto share = worker::share::none;
+  if (!is_inside(self)) {
+    share = is_needed(self) ? worker::share::all : worker::share::stranded;
+  }
+  worker me(*this, share);
+  (void)wait_for(q, {.what = goal::flag, .is_set = &done}, me);
+}
+
+void group_core::notify() noexcept {
+  if (task_queue* const q = queue_.load(std::memory_order_acquire)) {
+    wake_list awake;
+    lock_type lock(q->lock);
+    q->sleepers.wake_all(awake);
+    lock.release();
+  }
+}
+
+}  // namespace errgroup::detail
