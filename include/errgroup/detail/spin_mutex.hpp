@@ -31,15 +31,14 @@ class spin_mutex {
     }
 
     void acquire(spin_mutex& m) noexcept {
-      if (!try_acquire(m)) [[unlikely]] {
-        acquire_later(m);
+      if (!m.try_lock()) [[unlikely]] {
+        m.lock_later();
       }
+      held_ = &m;
     }
 
     [[nodiscard]] bool try_acquire(spin_mutex& m) noexcept {
-      // The load first: it does not take the cache line away from the owner.
-      if (m.taken_.load(std::memory_order_relaxed) ||
-          m.taken_.exchange(true, std::memory_order_acquire)) {
+      if (!m.try_lock()) {
         return false;
       }
       held_ = &m;
@@ -52,20 +51,28 @@ class spin_mutex {
     }
 
    private:
-    [[gnu::noinline, gnu::cold]] void acquire_later(spin_mutex& m) noexcept {
-      for (int tries = 0; !try_acquire(m); ++tries) {
-        if (tries < 256) {
-          pause(4);
-        } else {
-          yield();  // the owner may have no processor
-        }
-      }
-    }
-
     spin_mutex* held_ = nullptr;
   };
 
  private:
+  [[nodiscard]] bool try_lock() noexcept {
+    // The load first: it does not take the cache line away from the owner.
+    return !taken_.load(std::memory_order_relaxed) &&
+           !taken_.exchange(true, std::memory_order_acquire);
+  }
+
+  // A function of the mutex, not of `scoped_lock`: no call gets the address of a `scoped_lock`, so
+  // the compiler keeps it in a register.
+  [[gnu::noinline, gnu::cold]] void lock_later() noexcept {
+    for (int tries = 0; !try_lock(); ++tries) {
+      if (tries < 256) {
+        pause(4);
+      } else {
+        yield();  // the owner may have no processor
+      }
+    }
+  }
+
   atomic<bool> taken_{false};
 };
 
