@@ -113,16 +113,16 @@ class group_core::waiting {
 // that is elsewhere enters that arena first: the tasks that were spawned there sit there, and all
 // threads of the arena have entered it in this way or as runners.
 template <class Wait>
-void group_core::in_pool(Wait const& wait_there) noexcept {
+[[gnu::always_inline]] inline void group_core::in_pool(Wait const& wait_there) noexcept {
   if (origin_.pool.of != nullptr && !(this_thread().top->pool == origin_.pool)) [[unlikely]] {
-    enter_pool(wait_there);
+    enter_pool(Wait(wait_there));  // a copy, so `wait_there` itself can stay in registers
   } else {
     wait_there();
   }
 }
 
 template <class Wait>
-[[gnu::noinline, gnu::cold]] void group_core::enter_pool(Wait const& wait_there) noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::enter_pool(Wait wait_there) noexcept {
   queue_guest const guest(origin_.pool);
   if (!guest) {  // the limited group is done
     wait_there();

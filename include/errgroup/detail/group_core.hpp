@@ -383,7 +383,7 @@ class group_core final : public cancel_node, public queue_owner {
   /// Calls `f` in the group's isolation region, if the group is isolated: oneTBB marks the tasks
   /// that `f` spawns, and a wait in `f` takes marked tasks only.
   template <class F>
-  void in_isolation(F& f);
+  void in_isolation(F const& f);
   static inline std::atomic<bool> any_context_given{false};  // to the user, in the process
   [[nodiscard]] bool is_context_given() const noexcept {
     return (state.load(std::memory_order_relaxed) & context_given) != 0;
@@ -399,7 +399,7 @@ class group_core final : public cancel_node, public queue_owner {
   template <class Wait>
   void in_pool(Wait const& wait_there) noexcept;
   template <class Wait>
-  void enter_pool(Wait const& wait_there) noexcept;
+  void enter_pool(Wait wait_there) noexcept;
   void await_waiters(thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() noexcept;
   [[nodiscard]] bool engine_is_idle() noexcept;
@@ -457,9 +457,10 @@ class group_core final : public cancel_node, public queue_owner {
 };
 
 template <class F>
-void group_core::in_isolation(F& f) {
+[[gnu::always_inline]] inline void group_core::in_isolation(F const& f) {
   if (is_isolated()) [[unlikely]] {
-    isolate_as(this, f);
+    F const inside = f;  // oneTBB gets the address of the copy, so `f` can stay in registers
+    isolate_as(this, inside);
   } else {
     f();
   }
