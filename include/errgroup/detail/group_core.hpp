@@ -276,7 +276,9 @@ class group_core final : public cancel_node, public queue_owner {
   template <class K, bool Waits = false>
   class spawned;
 
-  enum class path : std::uint8_t { queue, spawn };
+  /// The ways of a submitted task: into the queue; to oneTBB; to oneTBB from a task of this group,
+  /// which the group does not count.
+  enum class path : std::uint8_t { queue, spawn, spawn_inside };
 
   explicit group_core(bool belongs);  // to the task that makes it
 
@@ -306,6 +308,20 @@ class group_core final : public cancel_node, public queue_owner {
                                        tbb::task_handle (*make)(group_core&, void*), void* task);
   ERRGROUP_API void note_bound() noexcept;
 
+  /// As `route`. Two submitters put their task straight into the worker's own deque: tasks of this
+  /// group, and the task that made the group.
+  [[nodiscard]] path direct_path(thread_state& self) {
+    if (!counts()) {
+      bool const has_parent = !is_unbound();
+      if (has_parent && self.top->owner.load(std::memory_order_relaxed) == this && !self.is_alone) {
+        return path::spawn_inside;
+      }
+      if (is_at_home(self) && (has_parent || binds_here())) {
+        return path::spawn;
+      }
+    }
+    return route(self);
+  }
   /// True if the caller runs in the task that made the group, and errgroup runs that task.
   [[nodiscard]] bool is_at_home(thread_state const& self) const noexcept {
     return parent() == self.top;

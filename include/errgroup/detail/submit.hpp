@@ -315,31 +315,18 @@ void group_core::start(Label&& label, F&& f) {
     return;
   }
   thread_state& self = this_thread();
-  // Two submitters put their task straight into the worker's own deque, without `route`: tasks of
-  // this group, and the task that made the group.
-  if (!counts()) {
-    bool const has_parent = !is_unbound();
-    if (has_parent && self.top->owner.load(std::memory_order_relaxed) == this && !self.is_alone) {
-      spawn<K>(npos, std::forward<Label>(label), std::forward<F>(f));
-      return;
-    }
-    if (is_at_home(self) && (has_parent || binds_here())) {
-      spawn<K>(submitted(), std::forward<Label>(label), std::forward<F>(f));
-      spawns_.add_by_maker();
-      if (!has_parent) {
-        note_bound();
-      }
-      return;
-    }
+  path const way = direct_path(self);
+  if (way == path::queue) {
+    submit(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)));
+    return;
   }
-  if (route(self) == path::spawn) {
-    spawn<K>(submitted(), std::forward<Label>(label), std::forward<F>(f));
+  bool const is_counted = way != path::spawn_inside;
+  spawn<K>(is_counted ? submitted() : npos, std::forward<Label>(label), std::forward<F>(f));
+  if (is_counted) {
     note_spawn(self);
     if (is_unbound()) {
       note_bound();
     }
-  } else {
-    submit(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)));
   }
 }
 
@@ -356,7 +343,7 @@ void group_core::spawn(std::size_t index, Label&& label, F&& f) {
 }
 
 template <class K>
-void group_core::spawn_again(K&& task) {
+[[gnu::always_inline]] inline void group_core::spawn_again(K&& task) {
   auto run = [&] { engine_.tasks.run(std::forward<K>(task)); };
   try {
     in_isolation(run);
