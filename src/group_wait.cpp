@@ -95,31 +95,40 @@ void group_core::await_waiters(thread_state const& self) const noexcept {
   }
 }
 
-error group_core::wait() {
-  thread_state& self = this_thread();
-  if (is_at_home(self) && is_private()) [[likely]] {
-    // A group that one task makes, uses and waits for. No other thread has submitted tasks.
-    waiters_.enter(true);
-    if (spawns_.any()) {
-      engine_wait();
-    }
-    if (is_private()) [[likely]] {  // a task may have had another thread submit tasks
-      spawns_.join_alone();
-      if ((state.load(std::memory_order_acquire) & (stopped | bound)) != 0 ||
-          any_context_given.load(std::memory_order_relaxed)) [[unlikely]] {
-        notice_cancellation();
-      }
-      if (!first_.is_taken()) [[likely]] {
-        waiters_.leave(true);
-        return {};
-      }
-    } else {
-      join();  // this thread stays counted: another waiter may destroy the group otherwise
-    }
+// The short way to wait, for a group that one task makes, uses and waits for: no other thread has
+// submitted tasks.
+group_core::short_wait group_core::wait_at_home() {
+  thread_state const& self = this_thread();
+  if (!is_at_home(self) || !is_private()) [[unlikely]] {
+    return short_wait::refused;
+  }
+  waiters_.enter(true);
+  if (spawns_.any()) {
+    engine_wait();
+  }
+  if (!is_private()) [[unlikely]] {  // a task has had another thread submit tasks
+    join();
+    return short_wait::counted;
+  }
+  spawns_.join_alone();
+  if ((state.load(std::memory_order_acquire) & (stopped | bound)) != 0 ||
+      any_context_given.load(std::memory_order_relaxed)) [[unlikely]] {
+    notice_cancellation();
+  }
+  if (first_.is_taken()) [[unlikely]] {
+    return short_wait::counted;
+  }
+  waiters_.leave(true);
+  return short_wait::succeeded;
+}
+
+error group_core::wait_on(short_wait so_far) {
+  if (so_far == short_wait::counted) {
     error e = outcome();
     waiters_.leave(true);
     return e;
   }
+  thread_state& self = this_thread();
   if (is_inside(self)) {
     return errc::would_deadlock;
   }

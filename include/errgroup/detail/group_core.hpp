@@ -229,7 +229,11 @@ class group_core final : public cancel_node, public queue_owner {
 
   // --- waiting ---
 
-  ERRGROUP_API error wait();
+  error wait() {
+    short_wait const so_far = wait_at_home();
+    // The compiler of the caller sees here that success is an empty error, and need not make it.
+    return so_far == short_wait::succeeded ? error() : wait_on(so_far);
+  }
   ERRGROUP_API bool wait_until_at(clock::time_point until);
   ERRGROUP_API void help_until(std::atomic<bool> const& done);
   ERRGROUP_API void notify() noexcept;
@@ -279,6 +283,10 @@ class group_core final : public cancel_node, public queue_owner {
   /// The ways of a submitted task: into the queue; to oneTBB; to oneTBB from a task of this group,
   /// which the group does not count.
   enum class path : std::uint8_t { queue, spawn, spawn_inside };
+  /// What the short way to wait has done. `refused`: nothing. `succeeded`: the whole wait, and
+  /// there is no error. `counted`: it has waited, but there may be an error; this thread is still
+  /// counted in `waiters_`, so that no other waiter destroys the group.
+  enum class short_wait : std::uint8_t { refused, succeeded, counted };
 
   explicit group_core(bool belongs);  // to the task that makes it
 
@@ -307,6 +315,8 @@ class group_core final : public cancel_node, public queue_owner {
   ERRGROUP_API error run_here_and_wait(thread_state& self,
                                        tbb::task_handle (*make)(group_core&, void*), void* task);
   ERRGROUP_API void note_bound() noexcept;
+  [[nodiscard]] ERRGROUP_API short_wait wait_at_home();
+  [[nodiscard]] ERRGROUP_API error wait_on(short_wait so_far);
 
   /// As `route`. Two submitters put their task straight into the worker's own deque: tasks of this
   /// group, and the task that made the group.
