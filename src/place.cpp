@@ -51,21 +51,26 @@ group_core::group_core(bool belongs)
 
 // The last step of a constructor: from now on, other threads may stop the group.
 void group_core::attach_to_task() {
-  task_frame const& top = *origin_.maker->top;
-  cancel_node* const n = top.owner.load(std::memory_order_relaxed);
-  if (n != nullptr && is_in_isolation(*origin_.maker)) {
+  task_frame& top = *origin_.maker->top;
+  auto* const owner = static_cast<group_core*>(top.owner.load(std::memory_order_relaxed));
+  if (owner != nullptr && (owner->state.load(std::memory_order_relaxed) &
+                           (in_region | bound | context_given)) != 0) [[unlikely]] {
+    inherit_from(*owner);
+  }
+  if (origin_.is_child ? attach(top) : owner != nullptr && is_made_by_skipped(top)) [[unlikely]] {
+    record(errc::canceled, true);
+  }
+}
+
+// Takes over what a group has from the group of the task that made it. `attach_to_task` knows from
+// the owner's state whether there is anything.
+[[gnu::noinline, gnu::cold]] void group_core::inherit_from(group_core& owner) {
+  if (is_in_isolation(*origin_.maker)) {
     state.fetch_or(in_region, std::memory_order_relaxed);
   }
-  if (n == nullptr || !origin_.is_child) {
-    // In the destructor of a skipped callable, outside of any oneTBB task: the group is stopped
-    // from the beginning, as a child of the skipped task would be.
-    if (n != nullptr && top.context.load(std::memory_order_relaxed) == nullptr &&
-        origin_.under == nullptr && n->is_stopped() && !origin_.is_detached) {
-      record(errc::canceled, true);
-    }
+  if (!origin_.is_child) {
     return;
   }
-  auto& owner = static_cast<group_core&>(*n);
   if (origin_.is_bound) {
     (void)owner.get_stop_token();  // through the token, a canceller above finds the owner
   } else if (owner.is_context_given()) {
@@ -78,9 +83,13 @@ void group_core::attach_to_task() {
     }
     state.fetch_or(context_given, std::memory_order_relaxed);
   }
-  if (attach(*origin_.maker->top)) {
-    record(errc::canceled, true);
-  }
+}
+
+// True if the group was made in the destructor of a skipped callable, outside of any oneTBB task:
+// the group is stopped from the beginning, as a child of the skipped task would be.
+bool group_core::is_made_by_skipped(task_frame const& top) const noexcept {
+  return top.context.load(std::memory_order_relaxed) == nullptr && origin_.under == nullptr &&
+         top.owner.load(std::memory_order_relaxed)->is_stopped() && !origin_.is_detached;
 }
 
 // The parent group: the group of the task that made this group. See cancel_node::above.

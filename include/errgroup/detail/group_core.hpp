@@ -438,6 +438,8 @@ class group_core final : public cancel_node, public queue_owner {
 
   // place.cpp
   void attach_to_task();
+  void inherit_from(group_core& owner);
+  [[nodiscard]] bool is_made_by_skipped(task_frame const& top) const noexcept;
   [[nodiscard]] bool is_canceled_above() const noexcept;
   [[nodiscard]] bool is_raw_parent_canceled() const noexcept;
   [[nodiscard]] bool is_canceled_unseen() const noexcept;
