@@ -10,12 +10,11 @@
 #include <thread>     // yield
 #include <utility>    // exchange, swap
 
-// The life of a group: constructors, destructor, `reset`. The parent and the context of a group are
-// in place.cpp, errors and cancellation in cancellation.cpp.
+// The life of a group: constructors, destructor, `reset`. The parent and the context of a group,
+// and the constructor without options, are in place.cpp, errors and cancellation in
+// cancellation.cpp.
 
 namespace errgroup::detail {
-
-group_core::group_core() : group_core(true) { attach_to_task(); }
 
 group_core::group_core(options const& opts) : group_core(!opts.detached) {
   if (opts.limit == 0) {

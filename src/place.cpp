@@ -36,6 +36,10 @@ origin origin::here(bool belongs) {
   return {&self, under, self.top->pool, is_child, is_bound, false};
 }
 
+// Here and not in group_core.cpp: recursion makes a group in each task, so this constructor is one
+// function. `flatten` has the compiler insert the steps.
+[[gnu::flatten]] group_core::group_core() : group_core(true) { attach_to_task(); }
+
 group_core::group_core(bool belongs)
     : origin_(origin::here(belongs)),
       engine_(origin_.is_bound ? tbb::task_group_context::bound
