@@ -236,7 +236,8 @@ void group_core::forget_errors(forgotten& into) noexcept {
 }
 
 bool group_core::is_joined(task_queue const& q) noexcept {
-  return q.pushed.load(std::memory_order_acquire) == q.current.joined.load(std::memory_order_relaxed);
+  return q.pushed.load(std::memory_order_acquire) ==
+         q.current.joined.load(std::memory_order_relaxed);
 }
 
 void group_core::refuse_period() {

@@ -3,10 +3,10 @@
 
 #include <tbb/task.h>  // current_context
 
-#include <atomic>     // atomic, memory_order
-#include <cstdint>    // uint64_t
-#include <thread>     // yield
-#include <utility>    // move
+#include <atomic>   // atomic, memory_order
+#include <cstdint>  // uint64_t
+#include <thread>   // yield
+#include <utility>  // move
 
 // How a thread waits for a group: first for the tasks in the queue (waiting.hpp), then, in oneTBB,
 // for the tasks that were spawned.
@@ -200,6 +200,7 @@ void group_core::await_tasks() noexcept {
     if (q != nullptr) {
       worker me(*this);
       (void)wait_for(*q, {}, me);
+      leave_arena(*q);
       pushed = q->current.joined.load(std::memory_order_relaxed);
     }
     if (!spawns_.any()) {
@@ -217,6 +218,16 @@ void group_core::await_tasks() noexcept {
   }
 }
 
+// If the group is idle, gives back the arena of its tasks.
+void group_core::leave_arena(task_queue& q) noexcept {
+  if (pool_ != nullptr) {
+    lock_type const lock(q.lock);
+    if (q.is_idle()) {
+      extras_->places.leave();
+    }
+  }
+}
+
 bool group_core::wait_until_at(clock::time_point until) {
   thread_state& self = this_thread();
   if (is_inside(self)) {
@@ -227,6 +238,7 @@ bool group_core::wait_until_at(clock::time_point until) {
   worker me(*this, is_needed(self) ? worker::share::all : worker::share::stranded);
   bool const is_done = wait_for(q, {.what = goal::idle, .until = until}, me);
   if (is_done) {
+    leave_arena(q);
     notice_cancellation();
   }
   return is_done;

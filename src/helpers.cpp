@@ -72,9 +72,8 @@ struct alignas(64) spawned_request {
   /// request that was spawned where no worker comes may be gone with its arena, and another arena
   /// may have taken the address: it is used only where no worker comes either.
   [[nodiscard]] bool take_over(queue_life const& to, thread_state& self) {
-    bool const is_free =
-        !pending || ((life.of == nullptr || !life.of->serves(life.serial)) &&
-                     (has_takers || !somebody_comes(self)));
+    bool const is_free = !pending || ((life.of == nullptr || !life.of->serves(life.serial)) &&
+                                      (has_takers || !somebody_comes(self)));
     if (is_free) {
       life = to;
     }

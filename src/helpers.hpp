@@ -19,9 +19,11 @@
 // late.
 //
 // Invariants:
-// - At most one request of a queue is open (`task_queue::request`). A runner that stays near an empty
+// - At most one request of a queue is open (`task_queue::request`). A runner that stays near an
+// empty
 //   queue is the open request meanwhile.
-// - If tasks wait and a slot is free, a request is open, unless there was no memory for it. A thread
+// - If tasks wait and a slot is free, a request is open, unless there was no memory for it. A
+// thread
 //   that takes a task and leaves tasks behind sends the next request, before it runs its task.
 // - If maybe no thread answers the open request, it is *stranded*: then the threads that normally
 //   leave the tasks to others run them.
@@ -65,8 +67,8 @@ inline bool watch(task_queue const& q, queue_life const& life, int& looks) noexc
   }
 }
 
-/// Answers a request. `Owner` is the group's side of `run_session`, made from the queue's owner; its
-/// function `answer(q, s)` calls `run_session`.
+/// Answers a request. `Owner` is the group's side of `run_session`, made from the queue's owner;
+/// its function `answer(q, s)` calls `run_session`.
 template <class Owner>
 void answer_request(queue_life const& life) noexcept {
   task_queue& q = *life.of;

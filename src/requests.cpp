@@ -3,9 +3,9 @@
 
 #include <tbb/task_arena.h>  // task_arena
 
-#include <atomic>   // memory_order
-#include <memory>   // construct_at
-#include <new>      // launder
+#include <atomic>  // memory_order
+#include <memory>  // construct_at
+#include <new>     // launder
 
 // Where a group sends its requests (helpers.hpp). A request goes to the first of these places that
 // the group has:

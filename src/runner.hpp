@@ -194,9 +194,9 @@ class session {
   bool over_ = false;
   bool idle_ = false;
   bool stays_ = false;
-  int pauses_ = 0;         // the length of the recent pauses at the lock
-  batch taken_;            // the batch of the task
-  std::size_t done_ = 0;   // finished tasks of the batch
+  int pauses_ = 0;        // the length of the recent pauses at the lock
+  batch taken_;           // the batch of the task
+  std::size_t done_ = 0;  // finished tasks of the batch
   goal const* until_ = nullptr;
   clock::time_point soon_{};  // a submitter leaves then, if there is room
 };

@@ -1,12 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "slots.hpp"
 
+#include <errgroup/detail/spin_mutex.hpp>
+
 #include <algorithm>  // max, min
+#include <atomic>     // memory_order
+#include <cstddef>    // size_t
+#include <utility>    // exchange
 
 namespace errgroup::detail {
 
+namespace {
+
+/// The spare arenas of the process.
+struct spare_arenas {
+  spin_mutex lock;
+  reserved_arena* first = nullptr;
+  std::size_t users = 0;
+};
+
+constinit spare_arenas spare;
+
+}  // namespace
+
+reserved_arena& reserved_arena::take(int places) {
+  {
+    spin_mutex::scoped_lock const held(spare.lock);
+    for (reserved_arena** p = &spare.first; *p != nullptr; p = &(*p)->next_) {
+      if ((*p)->places_ == places) {
+        return *std::exchange(*p, (*p)->next_);
+      }
+    }
+  }
+  return *new reserved_arena(places);
+}
+
+void reserved_arena::give_back() noexcept {
+  spin_mutex::scoped_lock const held(spare.lock);
+  next_ = std::exchange(spare.first, this);
+}
+
+void reserved_arena::begin_user() noexcept {
+  spin_mutex::scoped_lock const held(spare.lock);
+  ++spare.users;
+}
+
+void reserved_arena::end_user() noexcept {
+  reserved_arena* rest = nullptr;
+  {
+    spin_mutex::scoped_lock const held(spare.lock);
+    if (--spare.users == 0) {
+      rest = std::exchange(spare.first, nullptr);
+    }
+  }
+  while (rest != nullptr) {
+    delete std::exchange(rest, rest->next_);
+  }
+}
+
 void slots::open(task_queue& q, bool is_nested) {
-  if (arena_ == nullptr) {
+  if (given_ == nullptr) {
     home_.reset();
     if (is_nested) {
       home_.emplace();
@@ -16,17 +69,17 @@ void slots::open(task_queue& q, bool is_nested) {
     home_->initialize();
   }
   int const threads = std::max(
-      1, arena_ != nullptr ? arena_->max_concurrency() : tbb::this_task_arena::max_concurrency());
+      1, given_ != nullptr ? given_->max_concurrency() : tbb::this_task_arena::max_concurrency());
   if (limit_ != unlimited) {
     q.limits.slots = std::min(limit_, task_queue::many - 1);
-    if (arena_ == nullptr) {
+    if (given_ == nullptr) {
       // Beyond this size more slots would cost memory and change nothing.
       q.limits.slots = std::min(limit_, std::max(64, 4 * threads));
       // One slot more is for a thread from outside that waits for tasks that were spawned inside
       // (engine_wait). If the arena has a single slot, oneTBB adds a second slot itself.
-      int const places = q.limits.slots == 1 ? 1 : q.limits.slots + 1;
-      own_.emplace(places, static_cast<unsigned>(places));
+      places_ = q.limits.slots == 1 ? 1 : q.limits.slots + 1;
       pool_ = q.life();
+      reserved_arena::begin_user();
     }
   } else if (queue_ != npos) {
     q.limits.slots = threads;
@@ -34,6 +87,32 @@ void slots::open(task_queue& q, bool is_nested) {
   if (queue_ != npos) {
     auto const held = static_cast<std::size_t>(limit_ != unlimited ? limit_ : q.limits.slots);
     q.limits.room = queue_ > npos - held ? task_queue::unbounded : queue_ + held;
+  }
+}
+
+slots::~slots() {
+  if (places_ != 0) {
+    leave();
+    reserved_arena::end_user();
+  }
+}
+
+// The group's arena. Several threads may take one at the same time; one of them wins.
+reserved_arena& slots::arena() {
+  reserved_arena* mine = own_.load(std::memory_order_acquire);
+  if (mine == nullptr) {
+    reserved_arena& fresh = reserved_arena::take(places_);
+    if (own_.compare_exchange_strong(mine, &fresh, std::memory_order_acq_rel)) {
+      return fresh;
+    }
+    fresh.give_back();
+  }
+  return *mine;
+}
+
+void slots::leave() noexcept {
+  if (reserved_arena* const mine = own_.exchange(nullptr, std::memory_order_acq_rel)) {
+    mine->give_back();
   }
 }
 

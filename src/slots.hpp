@@ -9,32 +9,71 @@
 
 #include <tbb/task_arena.h>  // task_arena
 
+#include <atomic>    // atomic
 #include <cstddef>   // size_t
 #include <optional>  // optional
 
 namespace errgroup::detail {
 
+/// An arena whose slots are all reserved, so it asks oneTBB for no workers of its own.
+class reserved_arena {
+ public:
+  /// An arena with so many slots: a spare arena, or a new one. Throws `std::bad_alloc`, and what
+  /// oneTBB throws.
+  [[nodiscard]] static reserved_arena& take(int places);
+  /// The arena is not used any more. No thread is in it.
+  void give_back() noexcept;
+
+  /// A group that may take an arena begins and ends. When the last one has ended, the spare arenas
+  /// are destroyed: an arena keeps oneTBB from being finalized.
+  static void begin_user() noexcept;
+  static void end_user() noexcept;
+
+  template <class F>
+  void execute(F& f) {
+    arena_.execute(f);
+  }
+
+ private:
+  explicit reserved_arena(int places)
+      : places_(places), arena_(places, static_cast<unsigned>(places)) {}
+
+  int places_;
+  tbb::task_arena arena_;
+  reserved_arena* next_ = nullptr;
+};
+
 /// At most N tasks at once: the limits of a group, and the arenas that follow from them.
 ///
 /// A group with `options::limit` and without `options::arena` has an arena of its own, in which its
-/// tasks run. All slots of that arena are reserved, so the arena asks oneTBB for no workers of its
-/// own. Its threads come as runners from the *home* arena, and each runner has a slot of the limit
-/// (`task_queue::running`) before it enters. (An arena with workers runs two tasks at once for a
-/// limit of 1, and prints a warning for a limit above the machine.)
+/// tasks run (`reserved_arena`). Its threads come as runners from the *home* arena, and each runner
+/// has a slot of the limit (`task_queue::running`) before it enters. (An arena with workers runs
+/// two tasks at once for a limit of 1, and prints a warning for a limit above the machine.)
 ///
-/// Invariant: a thread enters the group's arena only as a runner of the group, or as a waiter. So a
-/// task that is spawned there is found by a thread of the group.
+/// The group has that arena while it is busy. oneTBB goes through all arenas of the process each
+/// time that one of them asks for workers, and when it destroys one: with an arena for each idle
+/// group, every group would cost more the more groups there are.
 ///
-/// Lock order: none. `open` comes before the first task.
+/// Invariants:
+/// - A thread enters the group's arena only as a runner of the group, or as a waiter. So a task
+/// that
+///   is spawned there is found by a thread of the group.
+/// - A thread that is about to enter, or inside, keeps the queue from being idle.
+///
+/// Lock order: `leave` is called under the queue's lock. The lock of the spare arenas comes after
+/// it.
 ///
 /// May be destroyed when the group has ended.
 class slots {
  public:
   explicit slots(options const& opts) noexcept
-      : limit_(opts.limit), queue_(opts.queue), arena_(opts.arena) {}
+      : limit_(opts.limit), queue_(opts.queue), given_(opts.arena) {}
+  slots(slots const&) = delete;
+  slots& operator=(slots const&) = delete;
+  ~slots();
 
-  /// Sets the limits of `q`, and makes the arenas. `is_nested`: inside another limited group.
-  /// Throws `std::bad_alloc`, and what oneTBB throws.
+  /// Sets the limits of `q`, and finds the arenas. Comes before the first task. `is_nested`: inside
+  /// another limited group. Throws `std::bad_alloc`, and what oneTBB throws.
   void open(task_queue& q, bool is_nested);
 
   /// The number of unfinished tasks at which `try_run` refuses a task. Under the queue's lock.
@@ -45,29 +84,34 @@ class slots {
   }
 
   /// The queue of the group, if the group has an arena of its own; null otherwise.
-  [[nodiscard]] queue_life const* pool() const noexcept { return own_ ? &pool_ : nullptr; }
+  [[nodiscard]] queue_life const* pool() const noexcept { return places_ != 0 ? &pool_ : nullptr; }
 
-  /// Calls `f` in the arena of the group, if it has one.
+  /// Calls `f` in the arena of the group, if it has one. Threads: as in the invariant.
   template <class F>
   void enter(F& f) noexcept {
-    if (own_) {
-      insist([&] { own_->execute(f); });
+    if (places_ != 0) {
+      insist([&] { arena().execute(f); });
     } else {
       f();
     }
   }
+  /// The queue is idle: gives the arena back.
+  void leave() noexcept;
 
   /// The arena in which the user wants the tasks; null if the user does not mind.
-  [[nodiscard]] tbb::task_arena* given() const noexcept { return arena_; }
+  [[nodiscard]] tbb::task_arena* given() const noexcept { return given_; }
   /// The arena from which the runners come; null if that is `given()`.
   [[nodiscard]] tbb::task_arena* home() noexcept { return home_ ? &*home_ : nullptr; }
 
  private:
+  reserved_arena& arena();
+
   int limit_;
   std::size_t queue_;
-  tbb::task_arena* arena_;
+  tbb::task_arena* given_;
   queue_life pool_;
-  std::optional<tbb::task_arena> own_;
+  int places_ = 0;  // the slots of the group's arena; 0: it has none
+  std::atomic<reserved_arena*> own_{nullptr};
   std::optional<tbb::task_arena> home_;
 };
 

@@ -4,9 +4,9 @@
 
 #include <tbb/task.h>  // current_context
 
-#include <atomic>     // memory_order
-#include <cstddef>    // size_t
-#include <cstdint>    // uint32_t, uint64_t
+#include <atomic>   // memory_order
+#include <cstddef>  // size_t
+#include <cstdint>  // uint32_t, uint64_t
 
 // The ways of a submitted task: `route` decides between two.
 //

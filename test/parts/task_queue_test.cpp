@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The parts task_queue, runner, helpers and waiting in every order of their accesses, without a group
-// and without oneTBB's threads.
+// The parts task_queue, runner, helpers and waiting in every order of their accesses, without a
+// group and without oneTBB's threads.
 //
 // `world` stands for the group. Its functions submit tasks in the same steps as the engine does;
 // each is named after the engine's function. Tasks are taken, and threads wait, by the parts.
@@ -356,14 +356,14 @@ class world : public queue_owner {
 
   std::optional<task_queue> q;
   std::uint64_t serial_of_life = 1;
-  bool helps = true;      // threads sleep in oneTBB's loop
+  bool helps = true;       // threads sleep in oneTBB's loop
   bool one_taker = false;  // one thread runs all tasks
   session first{session::runner};
   session second{session::runner};
   explored::atomic<bool> done{false};  // as a test needs it
   goal const until_done{.what = goal::flag, .is_set = &done};
   session passer{until_done};
-  explored::atomic<int> some{0};       // as a test needs it
+  explored::atomic<int> some{0};  // as a test needs it
   explored::atomic<sleeper*> alarm{nullptr};
   explored::atomic<task_queue*> made{nullptr};
 
@@ -584,7 +584,8 @@ TEST(TaskQueue, W1_no_task_is_lost_if_two_threads_submit_and_wait_at_the_end_of_
 TEST(TaskQueue, W1_a_request_is_sent_for_each_task_that_no_thread_comes_to) {
   for (int const slots : {1, task_queue::many}) {
     expect_within(
-        {.preemptions = 2, .delays = 0}, [slots](world& w) { w.q->limits.slots = slots; }, all_ran<2>,
+        {.preemptions = 2, .delays = 0}, [slots](world& w) { w.q->limits.slots = slots; },
+        all_ran<2>,
         [](world& w) {
           w.submit(0);
           w.submit(1);

@@ -582,6 +582,32 @@ TEST_F(Stress, L3_What_comes_from_outside_starts_though_nobody_waits) {
   });
 }
 
+// The worker serves the arenas of all threads, one after the other: a task may start late, but it
+// starts. ERRGROUP_STRESS_ROUNDS=500 makes ten million groups.
+TEST_F(Stress, L3_What_many_threads_submit_starts_though_nobody_waits) {
+  support::with_workers(1, [&] {
+    constexpr int groups = 2'500;
+    many_rounds(1, [](dice& /*d*/) {
+      std::vector<std::thread> threads;
+      for (int t = 0; t != 8; ++t) {
+        threads.emplace_back([] {
+          for (int i = 0; i != groups; ++i) {
+            group g;
+            std::atomic<bool> ran{false};
+            g.run([&ran] { ran = true; });
+            while (!ran) {
+              std::this_thread::yield();
+            }
+          }
+        });
+      }
+      for (auto& t : threads) {
+        t.join();
+      }
+    });
+  });
+}
+
 TEST_F(Stress, The_same_without_workers) {
   tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
   many_rounds(300, [](dice& d) {

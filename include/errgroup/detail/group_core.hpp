@@ -144,9 +144,9 @@ class waiter_count {
 ///   the end of all tasks.
 /// - A context without the bit `bound` is isolated: oneTBB propagates no cancellation to it.
 ///
-/// Lock order: `cold_`, then the lock of the timetable, then the timer's lock, then the queue's lock.
-/// The queue of an outer limited group comes before the queue of a group that was made inside it.
-/// The lock of `bound_groups` comes before the lock of a frame. No other lock is taken under a
+/// Lock order: `cold_`, then the lock of the timetable, then the timer's lock, then the queue's
+/// lock. The queue of an outer limited group comes before the queue of a group that was made inside
+/// it. The lock of `bound_groups` comes before the lock of a frame. No other lock is taken under a
 /// frame's lock, and no lock is held while user code runs.
 ///
 /// May be destroyed by a thread whose `wait` has returned: the destructor waits for other waiters
@@ -418,6 +418,7 @@ class group_core final : public cancel_node, public queue_owner {
   // group_wait.cpp; the templates and `engine_wait`: group_parts.hpp
   void join() noexcept;
   void await_tasks() noexcept;
+  void leave_arena(task_queue& q) noexcept;
   void notice_cancellation() noexcept;
   void engine_wait() noexcept;
   template <class Body>
@@ -471,7 +472,7 @@ class group_core final : public cancel_node, public queue_owner {
   static void consume_request(node& n, queue_owner* runner) noexcept;
 
   origin origin_;
-  engine engine_;         // oneTBB initializes it with a full barrier: before the other members
+  engine engine_;            // oneTBB initializes it with a full barrier: before the other members
   mutable spin_mutex cold_;  // binding; making queue, token, timetable; the token's source
   waiter_count waiters_;
   spawn_count spawns_;
