@@ -12,10 +12,7 @@
 #include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/detail/submit.hpp>
 
-#include <tbb/blocked_range.h>  // blocked_range
-#include <tbb/parallel_for.h>   // parallel_for
-#include <tbb/partitioner.h>    // simple_partitioner
-#include <tbb/task_group.h>     // task_group_status
+#include <tbb/task_group.h>  // task_group_status
 
 #include <atomic>       // atomic
 #include <cstddef>      // size_t
@@ -23,7 +20,6 @@
 #include <optional>     // optional
 #include <stop_token>   // stop_callback, stop_source, stop_token
 #include <string>       // string
-#include <thread>       // yield
 #include <type_traits>  // is_same_v
 #include <utility>      // exchange, move
 
@@ -179,36 +175,16 @@ void group_core::engine_run_and_wait(Body& body) noexcept {
   });
 }
 
-/// Runs `body` in this thread, as a oneTBB task in `context`: what `body` starts is cancelled with
-/// the context. Returns false, without running `body`, if `context` is cancelled. If `context` is
-/// not bound yet, this call binds it to the context of the caller.
-///
-/// The implementation is an algorithm of oneTBB. task_group::run_and_wait would wait for other
-/// tasks of the context, and would take back the cancellation of the context at the end.
+/// Calls `call(body)` in this thread, in a oneTBB task of `context`: what it starts is cancelled
+/// with the context. Returns false, without the call, if `context` is cancelled. If `context` is
+/// not bound yet, this function binds it to the context of the caller.
+bool run_in(tbb::task_group_context& context, void (*call)(void const* body) noexcept,
+            void const* body) noexcept;
+
 template <class Body>
 bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
-  bool ran = false;
-  auto run = [&] {
-    tbb::parallel_for(
-        tbb::blocked_range<int>(0, 1),
-        [&](tbb::blocked_range<int> const&) noexcept {
-          ran = true;
-          body();
-        },
-        tbb::simple_partitioner{}, context);
-  };
-  for (;;) {
-    try {
-      run();
-    } catch (...) {
-      // `body` does not throw. Either oneTBB has no memory, or a user's algorithm has left an
-      // exception in the context (which it has thrown to its caller, too).
-    }
-    if (ran || context.is_group_execution_cancelled()) {
-      return ran;
-    }
-    std::this_thread::yield();
-  }
+  auto call = [](void const* b) noexcept { (*static_cast<Body const*>(b))(); };
+  return run_in(context, call, &body);
 }
 
 }  // namespace errgroup::detail

@@ -5,6 +5,9 @@
 
 #include <tbb/task.h>        // current_context
 #include <tbb/task_arena.h>  // task_arena
+#include <tbb/task_group.h>  // task_group_context
+
+#include <thread>  // yield
 
 // The place in which a group is made, and the group's oneTBB context.
 //
@@ -17,6 +20,57 @@
 // Otherwise errgroup binds the context to no parent.
 
 namespace errgroup::detail {
+
+namespace {
+
+/// A oneTBB task on the stack of the thread that executes it.
+class call_here final : public tbb::detail::d1::task {
+ public:
+  call_here(void (*call)(void const*) noexcept, void const* body) noexcept
+      : call_(call), body_(body) {}
+
+  void execute_in(tbb::task_group_context& context) {
+    tbb::detail::d1::execute_and_wait(*this, context, unfinished_, context);
+  }
+  [[nodiscard]] bool has_run() const noexcept { return has_run_; }
+
+ private:
+  task* execute(tbb::detail::d1::execution_data& how) override {
+    has_run_ = true;
+    call_(body_);
+    return cancel(how);
+  }
+  task* cancel(tbb::detail::d1::execution_data& /*how*/) override {
+    unfinished_.release();
+    return nullptr;
+  }
+
+  void (*call_)(void const*) noexcept;
+  void const* body_;
+  bool has_run_ = false;
+  tbb::detail::d1::wait_context unfinished_{1};
+};
+
+}  // namespace
+
+// The implementation is that of oneTBB's algorithms. task_group::run_and_wait would wait for other
+// tasks of the context, and would take back the cancellation of the context at the end.
+bool run_in(tbb::task_group_context& context, void (*call)(void const*) noexcept,
+            void const* body) noexcept {
+  for (;;) {
+    call_here task(call, body);
+    try {
+      task.execute_in(context);
+    } catch (...) {
+      // `call` does not throw. Either oneTBB has no memory, or a user's algorithm has left an
+      // exception in the context (which it has thrown to its caller, too).
+    }
+    if (task.has_run() || context.is_group_execution_cancelled()) {
+      return task.has_run();
+    }
+    std::this_thread::yield();
+  }
+}
 
 // If the current context is the top frame's, oneTBB runs the top frame's task in this thread.
 // Otherwise it runs the body of an algorithm, or a raw task, which this thread may have taken on
