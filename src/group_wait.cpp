@@ -68,6 +68,10 @@ bool is_needed(thread_state& self) noexcept {
 
 }  // namespace
 
+bool group_core::worker::wait_for(task_queue& q, goal const& g) {
+  return detail::wait_for(q, g, *this);
+}
+
 sleep_mode group_core::worker::mode(task_queue const& q, goal const& g, bool takes_part) noexcept {
   // oneTBB may cancel the context, and tells nobody.
   bool const is_open = g_.origin_.is_bound || g_.is_context_given();
@@ -199,7 +203,7 @@ void group_core::await_tasks() noexcept {
     std::uint64_t pushed = 0;
     if (q != nullptr) {
       worker me(*this);
-      (void)wait_for(*q, {}, me);
+      (void)me.wait_for(*q, {});
       leave_arena(*q);
       pushed = q->current.joined.load(std::memory_order_relaxed);
     }
@@ -236,7 +240,7 @@ bool group_core::wait_until_at(clock::time_point until) {
   waiting here(*this, self);
   task_queue& q = queue(self);
   worker me(*this, is_needed(self) ? worker::share::all : worker::share::stranded);
-  bool const is_done = wait_for(q, {.what = goal::idle, .until = until}, me);
+  bool const is_done = me.wait_for(q, {.what = goal::idle, .until = until});
   if (is_done) {
     leave_arena(q);
     notice_cancellation();
@@ -252,7 +256,7 @@ void group_core::help_until(std::atomic<bool> const& done) {
     share = is_needed(self) ? worker::share::all : worker::share::stranded;
   }
   worker me(*this, share);
-  (void)wait_for(q, {.what = goal::flag, .is_set = &done}, me);
+  (void)me.wait_for(q, {.what = goal::flag, .is_set = &done});
 }
 
 void group_core::notify() noexcept {

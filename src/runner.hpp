@@ -213,7 +213,7 @@ class session {
 
 /// Runs the tasks of a session inside `enter`, until the session has to leave.
 template <class Owner>
-void drain(task_queue& q, session& s, Owner& owner) noexcept {
+[[gnu::noinline]] void drain(task_queue& q, session& s, Owner& owner) noexcept {
   wake_list awake;
   spin_mutex::scoped_lock lock;
   while (s.next != nullptr) {
@@ -245,7 +245,7 @@ void drain(task_queue& q, session& s, Owner& owner) noexcept {
 
 /// Runs tasks from the queue in this thread, until the session is over. The session has begun.
 template <class Owner>
-void run_session(task_queue& q, session& s, Owner& owner) noexcept {
+[[gnu::noinline]] void run_session(task_queue& q, session& s, Owner& owner) noexcept {
   auto work = [&]() noexcept { drain(q, s, owner); };
   for (;;) {
     owner.enter(s, work);

@@ -85,14 +85,20 @@ class wake_list {
 
   /// Wakes the sleepers. The caller holds no lock.
   void now() noexcept {
-    while (first_ != nullptr) {
-      sleeper* s = std::exchange(first_, first_->next_);
-      latches::task_handle{std::move(s->held_)};  // the latch opens
+    if (first_ != nullptr) {
+      wake(std::exchange(first_, nullptr));
     }
   }
 
  private:
   friend class sleeper_list;
+
+  [[gnu::noinline]] static void wake(sleeper* first) noexcept {
+    while (first != nullptr) {
+      sleeper* s = std::exchange(first, first->next_);
+      latches::task_handle{std::move(s->held_)};  // the latch opens
+    }
+  }
 
   sleeper* first_ = nullptr;
 };
@@ -140,7 +146,7 @@ class sleeper_list {
     return *p != nullptr ? p : nullptr;
   }
 
-  static void wake(wake_list& list, sleeper** p) noexcept {
+  [[gnu::noinline]] static void wake(wake_list& list, sleeper** p) noexcept {
     sleeper* s = std::exchange(*p, (*p)->next_);
     if (s->latch_) {
       s->next_ = list.first_;

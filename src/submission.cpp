@@ -206,7 +206,7 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
     } else {
       lock.release();
       worker me(*this);
-      (void)wait_for(q, {.what = goal::room}, me);
+      (void)me.wait_for(q, {.what = goal::room});
       lock.acquire(q.lock);
     }
     while (self.nodes.is_empty()) [[unlikely]] {

@@ -125,7 +125,7 @@ class batch_list {
   }
 
   /// A task from the batch of another thread; null if the batches are empty.
-  [[nodiscard]] node* steal() noexcept {
+  [[nodiscard, gnu::noinline]] node* steal() noexcept {
     for (batch* b = first_.load(std::memory_order_relaxed); b != nullptr; b = b->next_) {
       if (b->has_work()) {
         std::uint32_t const i = b->page_->claimed.fetch_add(1, std::memory_order_relaxed);

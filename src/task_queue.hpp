@@ -222,9 +222,11 @@ struct alignas(64) task_queue {
   /// If the queue is idle, wakes all sleepers; otherwise, if a task may start, a sleeper that
   /// sleeps for one.
   void tell_sleepers(wake_list& awake) noexcept {
-    if (sleepers.is_empty()) {
-      return;
+    if (!sleepers.is_empty()) {
+      tell_some(awake);
     }
+  }
+  [[gnu::noinline]] void tell_some(wake_list& awake) noexcept {
     if (is_idle()) {
       sleepers.wake_all(awake);
     } else if (may_start()) {

@@ -62,7 +62,7 @@ class group_core::worker {
     }
   }
   void run(node& n) noexcept { n.consume(n, &g_); }
-  [[nodiscard]] bool refuse(node& n) noexcept {
+  [[nodiscard, gnu::noinline, gnu::cold]] bool refuse(node& n) noexcept {
     if (!g_.is_canceling()) {
       return false;
     }
@@ -119,7 +119,7 @@ class group_core::worker {
     }
     return session(g.what == goal::room ? session::submitter : session::waiter);
   }
-  void serve(goal const& g, task_queue& q, session& s) noexcept {
+  [[gnu::noinline]] void serve(goal const& g, task_queue& q, session& s) noexcept {
     if (leaves_tasks(g)) {
       answer(q, s);
     } else {
@@ -127,6 +127,9 @@ class group_core::worker {
     }
   }
   [[nodiscard]] sleep_mode mode(task_queue const& q, goal const& g, bool takes_part) noexcept;
+
+  /// Waits until `g` is reached, as this worker. Returns false at the end time.
+  [[nodiscard]] bool wait_for(task_queue& q, goal const& g);
 
  private:
   [[nodiscard]] static bool leaves_tasks(goal const& g) noexcept {
@@ -140,7 +143,7 @@ class group_core::worker {
 /// A sleeper, and what wakes it.
 class group_core::worker::nap {
  public:
-  nap(worker& w, task_queue& q, goal const& g, sleep_mode const& mode)
+  [[gnu::noinline]] nap(worker& w, task_queue& q, goal const& g, sleep_mode const& mode)
       : mode_(mode), sleeper_(mode.helps, mode.wanted), owner_(w.g_), q_(q) {
     if (g.is_timed()) {
       end_.emplace(*this, g.until);
@@ -155,11 +158,12 @@ class group_core::worker::nap {
   }
   nap(nap const&) = delete;
   nap& operator=(nap const&) = delete;
+  [[gnu::noinline]] ~nap() = default;
 
   [[nodiscard]] sleep_mode const& mode() const noexcept { return mode_; }
 
   /// Sleeps until another thread wakes this thread. The caller holds the lock before and after.
-  void sleep(lock_type& lock) noexcept {
+  [[gnu::noinline]] void sleep(lock_type& lock) noexcept {
     if (mode_.is_watched && !watch_) {
       lock.release();
       std::this_thread::yield();
