@@ -128,7 +128,7 @@ bool group_core::record(error const& e, bool stop_too) noexcept {
 }
 
 // Keeps the reason of the coming stop, if the reason is not the first error.
-void group_core::note_cause(error const& e) noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::note_cause(error const& e) noexcept {
   if (extras_ && goes_on()) {
     std::scoped_lock const held(extras_->cause_lock);
     if (!extras_->cause && !is_stopped()) {
@@ -264,7 +264,7 @@ void group_core::interrupt() noexcept {
   }
 }
 
-void group_core::clean_up() noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::clean_up() noexcept {
   if (task_queue* const q = queue_.load(std::memory_order_seq_cst)) {
     close(*q);
   }
@@ -350,7 +350,8 @@ error group_core::check_here() noexcept {
   return {};
 }
 
-void group_core::bound_groups::stop_canceled(stopped_nodes& nodes) noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::bound_groups::stop_canceled(
+    stopped_nodes& nodes) noexcept {
   std::scoped_lock const guard(lock);
   for (token_link* l = first; l != nullptr; l = l->next) {
     group_core& g = l->owner;

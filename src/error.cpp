@@ -16,7 +16,9 @@ class category final : public std::error_category {
  public:
   [[nodiscard]] char const* name() const noexcept override { return "errgroup"; }
 
-  [[nodiscard]] std::string message(int value) const override {
+  [[nodiscard]] std::string message(int value) const override { return words_of(value); }
+
+  static char const* words_of(int value) noexcept {
     switch (static_cast<errc>(value)) {
       case errc::canceled:
         return "the group was cancelled";

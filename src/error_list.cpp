@@ -15,7 +15,7 @@ several::~several() {
   }
 }
 
-bool error_list::add(error const& e, bool stopped) noexcept {
+[[gnu::noinline, gnu::cold]] bool error_list::add(error const& e, bool stopped) noexcept {
   std::scoped_lock const guard(lock_);
   std::size_t const before = size_ + dropped_;
   add_one(error_access::alone(e), stopped);
@@ -23,13 +23,13 @@ bool error_list::add(error const& e, bool stopped) noexcept {
   return size_ + dropped_ != before;
 }
 
-void error_list::take_others(error& first) noexcept {
+[[gnu::noinline, gnu::cold]] void error_list::take_others(error& first) noexcept {
   std::scoped_lock const guard(lock_);
   add_others(first, false);
   first = error_access::alone(first);
 }
 
-void error_list::add_others(error const& e, bool stopped) noexcept {
+[[gnu::noinline, gnu::cold]] void error_list::add_others(error const& e, bool stopped) noexcept {
   for (error const& other : e.others()) {
     add_one(other, stopped);
   }
@@ -47,7 +47,7 @@ void error_list::add_one(error const& e, bool stopped) noexcept {
   }
 }
 
-bool error_list::grow() noexcept {
+[[gnu::noinline, gnu::cold]] bool error_list::grow() noexcept {
   std::size_t const capacity = std::min(most_ - 1, std::max<std::size_t>(8, 2 * size_));
   auto* const more = new (std::nothrow) several;
   if (more == nullptr) {
@@ -68,7 +68,7 @@ bool error_list::grow() noexcept {
   return true;
 }
 
-void error_list::give_others(error& first) noexcept {
+[[gnu::noinline, gnu::cold]] void error_list::give_others(error& first) noexcept {
   std::scoped_lock const guard(lock_);
   if (all_ != nullptr) {
     if (!std::exchange(all_->has_first, true)) {
@@ -85,7 +85,7 @@ void error_list::give_others(error& first) noexcept {
   error_access::set_others(first, size_, dropped_, echoes_);
 }
 
-note_ptr error_list::clear() noexcept {
+[[gnu::noinline, gnu::cold]] note_ptr error_list::clear() noexcept {
   std::scoped_lock const guard(lock_);
   size_ = dropped_ = echoes_ = 0;
   return note_ptr(std::exchange(all_, nullptr));

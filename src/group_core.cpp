@@ -129,7 +129,7 @@ group_core::~group_core() noexcept {
   delete extras_;
 }
 
-void group_core::hand_over_lost_error() noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::hand_over_lost_error() noexcept {
   if (!first_.is_taken() || (state.load(std::memory_order_relaxed) & told) != 0) {
     return;
   }
@@ -224,7 +224,7 @@ void group_core::begin_reset() noexcept {
 }
 
 // Moves the errors of the group to `into`.
-void group_core::forget_errors(forgotten& into) noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::forget_errors(forgotten& into) noexcept {
   state.fetch_and(~(told | due_waits), std::memory_order_acquire);
   into.first = first_.take();
   if (extras_) {

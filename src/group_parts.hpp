@@ -111,26 +111,12 @@ class group_core::waiting {
 template <class Wait>
 [[gnu::always_inline]] inline void group_core::in_pool(Wait const& wait_there) noexcept {
   if (origin_.pool.of != nullptr && !(this_thread().top->pool == origin_.pool)) [[unlikely]] {
-    enter_pool(Wait(wait_there));  // a copy, so `wait_there` itself can stay in registers
+    Wait const copy = wait_there;  // so `wait_there` itself can stay in registers
+    auto call = [](void const* w) noexcept { (*static_cast<Wait const*>(w))(); };
+    enter_pool(call, &copy);
   } else {
     wait_there();
   }
-}
-
-template <class Wait>
-[[gnu::noinline, gnu::cold]] void group_core::enter_pool(Wait wait_there) noexcept {
-  queue_guest const guest(origin_.pool);
-  if (!guest) {  // the limited group is done
-    wait_there();
-    return;
-  }
-  auto enter = [&]() noexcept {
-    queue_life& where = this_thread().top->pool;  // oneTBB may have chosen another thread
-    queue_life const before = std::exchange(where, origin_.pool);
-    wait_there();
-    where = before;
-  };
-  static_cast<group_core&>(*guest->current.owner).extras_->places.enter(enter);
 }
 
 // Waits for the spawned tasks. oneTBB's own `wait` would take back the cancellation of the context.

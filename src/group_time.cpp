@@ -106,7 +106,7 @@ void group_core::append_due(task_queue& q, lock_type& lock, timed_task const& ta
 }
 
 // For a closed queue: destroys the tasks that are not due yet.
-void group_core::drop_timed(task_queue& q) noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::drop_timed(task_queue& q) noexcept {
   times* const t = times_.load(std::memory_order_acquire);
   if (t == nullptr) {
     return;

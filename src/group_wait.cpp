@@ -6,7 +6,7 @@
 #include <atomic>   // atomic, memory_order
 #include <cstdint>  // uint64_t
 #include <thread>   // yield
-#include <utility>  // move
+#include <utility>  // exchange, move
 
 // How a thread waits for a group: first for the tasks in the queue (waiting.hpp), then, in oneTBB,
 // for the tasks that were spawned.
@@ -89,6 +89,23 @@ sleep_mode group_core::worker::mode(task_queue const& q, goal const& g, bool tak
   // other thread would take.
   bool const helps = !q.only_time_is_left() || !g_.engine_is_idle() || is_needed(this_thread());
   return {helps, sleeper::work, is_watched};
+}
+
+// Calls `call(wait_there)` in the arena of the limited group inside which this group was made.
+[[gnu::noinline, gnu::cold]] void group_core::enter_pool(void (*call)(void const*) noexcept,
+                                                         void const* wait_there) noexcept {
+  queue_guest const guest(origin_.pool);
+  if (!guest) {  // the limited group is done
+    call(wait_there);
+    return;
+  }
+  auto enter = [&]() noexcept {
+    queue_life& where = this_thread().top->pool;  // oneTBB may have chosen another thread
+    queue_life const before = std::exchange(where, origin_.pool);
+    call(wait_there);
+    where = before;
+  };
+  static_cast<group_core&>(*guest->current.owner).extras_->places.enter(enter);
 }
 
 // Waits until no other thread is in `wait`. Threads that have their answer may still be about to

@@ -58,7 +58,7 @@ void reserved_arena::end_user() noexcept {
   }
 }
 
-void slots::open(task_queue& q, bool is_nested) {
+[[gnu::noinline, gnu::cold]] void slots::open(task_queue& q, bool is_nested) {
   if (given_ == nullptr) {
     home_.reset();
     if (is_nested) {

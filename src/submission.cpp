@@ -252,7 +252,7 @@ void group_core::close(task_queue& q) noexcept {
   drop_timed(q);
 }
 
-void group_core::drop_waiting(task_queue& q) noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::drop_waiting(task_queue& q) noexcept {
   task_queue::contents rest;
   {
     lock_type lock(q.lock);

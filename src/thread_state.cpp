@@ -56,14 +56,14 @@ pthread_key_t make_leave_key() {
   pthread_key_t key = 0;
   int const failed = pthread_key_create(&key, [](void* s) { leave_thread(s); });
   if (failed != 0) {
-    throw std::system_error(failed, std::generic_category(), "errgroup: pthread_key_create");
+    throw std::system_error(failed, std::generic_category());  // with a text it would be large
   }
   return key;
 }
 
 }  // namespace
 
-thread_state& adopt_thread() {
+[[gnu::noinline, gnu::cold]] thread_state& adopt_thread() {
   static pthread_key_t const leave_key = make_leave_key();
   thread_state* s = nullptr;
   {

@@ -86,7 +86,7 @@ struct timer {
     put(at, a);
   }
 
-  void place(std::size_t at, alarm* a) noexcept {
+  [[gnu::noinline]] void place(std::size_t at, alarm* a) noexcept {
     if (at != 0 && a->due_ < heap[(at - 1) / 2]->due_) {
       rise(at, a);
     } else {
@@ -105,7 +105,7 @@ struct timer {
     }
   }
 
-  void unset(alarm& a) noexcept {
+  [[gnu::noinline]] void unset(alarm& a) noexcept {
     remove(a);
     rung.notify_all();  // a thread may wait for this alarm to ring
     // If no alarm is left, the thread may be asleep for long: wake it, so that it ends soon.
@@ -121,16 +121,15 @@ struct timer {
     a.due_ = due;
     if (a.place_ == nowhere) {
       heap.push_back(&a);  // the constructor has reserved room
-      rise(heap.size() - 1, &a);
-    } else {
-      place(a.place_, &a);
+      a.place_ = heap.size() - 1;
     }
+    place(a.place_, &a);
     if (heap.front() == &a && (due < sleeps_until || replaced.load(std::memory_order_relaxed))) {
       changed.notify_one();
     }
   }
 
-  void start() {
+  [[gnu::noinline, gnu::cold]] void start() {
     std::thread([this] { run(); }).detach();
     runs = true;
   }

@@ -425,8 +425,7 @@ class group_core final : public cancel_node, public queue_owner {
   void engine_run_and_wait(Body& body) noexcept;
   template <class Wait>
   void in_pool(Wait const& wait_there) noexcept;
-  template <class Wait>
-  void enter_pool(Wait wait_there) noexcept;
+  void enter_pool(void (*call)(void const*) noexcept, void const* wait_there) noexcept;
   void await_waiters(thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() noexcept;
   [[nodiscard]] bool engine_is_idle() noexcept;
