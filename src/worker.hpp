@@ -158,7 +158,7 @@ class group_core::worker::nap {
   }
   nap(nap const&) = delete;
   nap& operator=(nap const&) = delete;
-  [[gnu::noinline]] ~nap() = default;
+  [[gnu::noinline]] ~nap() noexcept = default;
 
   [[nodiscard]] sleep_mode const& mode() const noexcept { return mode_; }
 
