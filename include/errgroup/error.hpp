@@ -409,7 +409,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
   /// this object, or a copy of it, lives. For a temporary error, the call does not compile, as for
   /// `all()`.
   [[ERRGROUP_NODISCARD_ANSWER]] std::span<error const> others() const& noexcept {
-    return others_ != 0 ? all().subspan(1) : std::span<error const>();
+    return others_ != 0 ? std::span(note_->all + 1, others_) : std::span<error const>();
   }
   template <class Temporary = error>
   std::span<error const> others() const&& {

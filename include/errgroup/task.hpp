@@ -9,7 +9,6 @@
 
 #include <concepts>      // constructible_from, convertible_to, derived_from, invocable, same_as
 #include <exception>     // current_exception, exception_ptr, make_exception_ptr
-#include <functional>    // invoke
 #include <optional>      // optional
 #include <stop_token>    // stop_token
 #include <system_error>  // error_code, is_error_code_enum_v, system_error
@@ -214,9 +213,9 @@ void report(Invoke const& invoke, Fail const& fail) noexcept {
 template <class F, class Token>
 typename task_call<F>::result invoke_task(F& f, Token const& token) {
   if constexpr (takes_token<F>) {
-    return std::invoke(static_cast<called_as<F, std::stop_token>&&>(f), token());
+    return static_cast<called_as<F, std::stop_token>&&>(f)(token());
   } else {
-    return std::invoke(static_cast<called_as<F>&&>(f));
+    return static_cast<called_as<F>&&>(f)();
   }
 }
 
