@@ -4,10 +4,11 @@
 #include "queue_pool.hpp"
 
 #include <tbb/task.h>        // current_context
-#include <tbb/task_arena.h>  // task_arena
+#include <tbb/task_arena.h>  // isolate_within_arena, task_arena
 #include <tbb/task_group.h>  // task_group_context
 
-#include <thread>  // yield
+#include <cstdint>  // intptr_t
+#include <thread>   // yield
 
 // The place in which a group is made, and the group's oneTBB context.
 //
@@ -51,7 +52,26 @@ class call_here final : public tbb::detail::d1::task {
   tbb::detail::d1::wait_context unfinished_{1};
 };
 
+/// A function that oneTBB calls in an isolation region.
+class isolated_call final : public tbb::detail::d1::delegate_base {
+ public:
+  isolated_call(void (*call)(void const*), void const* f) noexcept : call_(call), f_(f) {}
+  bool operator()() const override {
+    call_(f_);
+    return true;
+  }
+
+ private:
+  void (*call_)(void const*);
+  void const* f_;
+};
+
 }  // namespace
+
+void isolate_as(void const* region, void (*call)(void const*), void const* f) {
+  isolated_call inside(call, f);
+  tbb::detail::r1::isolate_within_arena(inside, reinterpret_cast<std::intptr_t>(region));
+}
 
 // The implementation is that of oneTBB's algorithms. task_group::run_and_wait would wait for other
 // tasks of the context, and would take back the cancellation of the context at the end.

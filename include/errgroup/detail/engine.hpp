@@ -2,10 +2,9 @@
 #ifndef ERRGROUP_DETAIL_ENGINE_HPP
 #define ERRGROUP_DETAIL_ENGINE_HPP
 
-#include <tbb/task_arena.h>  // isolate_within_arena
-#include <tbb/task_group.h>  // task_group, task_group_context
+#include <errgroup/detail/export.hpp>
 
-#include <cstdint>  // intptr_t
+#include <tbb/task_group.h>  // task_group, task_group_context
 
 namespace errgroup::detail {
 
@@ -35,27 +34,10 @@ struct engine {
   task_group tasks;
 };
 
-/// A function that oneTBB calls in an isolation region.
-template <class F>
-class isolated_call final : public tbb::detail::d1::delegate_base {
- public:
-  explicit isolated_call(F& f) noexcept : f_(f) {}
-  bool operator()() const override {
-    f_();
-    return true;
-  }
-
- private:
-  F& f_;
-};
-
-/// Calls `f` in the isolation region that is named by an address, as `tbb::isolated_task_group`
-/// does. (`tbb::this_task_arena::isolate` makes a region of its own for each call.)
-template <class F>
-void isolate_as(void const* region, F& f) {
-  isolated_call<F> call(f);
-  tbb::detail::r1::isolate_within_arena(call, reinterpret_cast<std::intptr_t>(region));
-}
+/// Calls `call(f)` in the isolation region that is named by an address, as
+/// `tbb::isolated_task_group` does. (`tbb::this_task_arena::isolate` makes a region of its own for
+/// each call.)
+ERRGROUP_API void isolate_as(void const* region, void (*call)(void const* f), void const* f);
 
 }  // namespace errgroup::detail
 

@@ -488,7 +488,7 @@ template <class F>
 [[gnu::always_inline]] inline void group_core::in_isolation(F const& f) {
   if (is_isolated()) [[unlikely]] {
     F const inside = f;  // oneTBB gets the address of the copy, so `f` can stay in registers
-    isolate_as(this, inside);
+    isolate_as(this, [](void const* g) { (*static_cast<F const*>(g))(); }, &inside);
   } else {
     f();
   }
