@@ -228,7 +228,7 @@ void group_core::stop_all() noexcept {
 
 // Interrupts the groups in the list. oneTBB cancels groups below raw oneTBB tasks with them: adds
 // those groups to the list, and interrupts them, too.
-void group_core::interrupt_all(stopped_nodes& nodes) noexcept {
+[[gnu::noinline, gnu::cold]] void group_core::interrupt_all(stopped_nodes& nodes) noexcept {
   cancel_node* last = nullptr;
   for (;;) {
     cancel_node* const before = last;

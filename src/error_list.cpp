@@ -37,7 +37,7 @@ several::~several() {
   echoes_ += e.echoes();
 }
 
-void error_list::add_one(error const& e, bool stopped) noexcept {
+[[gnu::noinline, gnu::cold]] void error_list::add_one(error const& e, bool stopped) noexcept {
   if (stopped && e == std::errc::operation_canceled) {
     ++echoes_;
   } else if (size_ + 1 < most_ && ((all_ != nullptr && size_ < all_->capacity) || grow())) {

@@ -6,7 +6,7 @@
 #include <atomic>     // atomic_thread_fence, memory_order
 #include <mutex>      // defer_lock, scoped_lock, unique_lock
 #include <stdexcept>  // invalid_argument, logic_error
-#include <string>     // to_string
+#include <string>     // string, to_string
 #include <thread>     // yield
 #include <utility>    // exchange, swap
 
@@ -23,8 +23,11 @@ group_core::group_core(options const& opts) : group_core(!opts.detached) {
         "more, or errgroup::unlimited");
   }
   if (opts.limit < unlimited) {
-    throw std::invalid_argument("errgroup::options::limit is " + std::to_string(opts.limit) +
-                                ": give it 1 or more, or errgroup::unlimited");
+    // `"…" + std::to_string(…)` would link a function of std::string that nothing else needs.
+    std::string text = "errgroup::options::limit is ";
+    text += std::to_string(opts.limit);
+    text += ": give it 1 or more, or errgroup::unlimited";
+    throw std::invalid_argument(text);
   }
   if (opts.max_errors == 0) {
     throw std::invalid_argument(

@@ -95,7 +95,7 @@ class session {
   }
 
   /// The session ends.
-  void end(task_queue& q, wake_list& awake) noexcept {
+  [[gnu::noinline]] void end(task_queue& q, wake_list& awake) noexcept {
     q.running.store(q.running.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     over_ = true;
     idle_ = q.is_idle();
