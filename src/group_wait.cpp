@@ -80,7 +80,7 @@ sleep_mode group_core::worker::mode(task_queue const& q, goal const& g, bool tak
   }
   // If all remaining tasks wait for a time, no other thread would notice a cancellation by oneTBB.
   bool const is_watched = g.what == goal::idle && (time_jumps() || (q.due.later != 0 && is_open));
-  if (leaves_tasks(g)) {
+  if (g.leaves_tasks) {
     return {takes_part, takes_part ? sleeper::work : sleeper::nothing,
             is_watched || (g.what == goal::idle && g_.spawns_.any())};
   }
@@ -129,7 +129,7 @@ group_core::short_wait group_core::wait_at_home() {
   }
   if (!is_private()) [[unlikely]] {  // a task has had another thread submit tasks
     join();
-    return short_wait::counted;
+    return short_wait::undecided;
   }
   spawns_.join_alone();
   if ((state.load(std::memory_order_acquire) & (stopped | bound)) != 0 ||
@@ -137,14 +137,14 @@ group_core::short_wait group_core::wait_at_home() {
     notice_cancellation();
   }
   if (first_.is_taken()) [[unlikely]] {
-    return short_wait::counted;
+    return short_wait::undecided;
   }
   waiters_.leave(true);
   return short_wait::succeeded;
 }
 
 error group_core::wait_on(short_wait so_far) {
-  if (so_far == short_wait::counted) {
+  if (so_far == short_wait::undecided) {
     error e = outcome();
     waiters_.leave(true);
     return e;
@@ -241,11 +241,18 @@ void group_core::await_tasks() noexcept {
 
 // If the group is idle, gives back the arena of its tasks.
 void group_core::leave_arena(task_queue& q) noexcept {
-  if (pool_ != nullptr) {
+  if (pool_ == nullptr) {
+    return;
+  }
+  reserved_arena* mine = nullptr;
+  {
     lock_type const lock(q.lock);
     if (q.is_idle()) {
-      extras_->places.leave();
+      mine = extras_->places.leave();
     }
+  }
+  if (mine != nullptr) {
+    mine->give_back();
   }
 }
 
@@ -257,7 +264,7 @@ bool group_core::wait_until_at(clock::time_point until) {
   waiting here(*this, self);
   task_queue& q = queue(self);
   worker me(*this, is_needed(self) ? worker::share::all : worker::share::stranded);
-  bool const is_done = me.wait_for(q, {.what = goal::idle, .until = until});
+  bool const is_done = me.wait_for(q, {.what = goal::idle, .leaves_tasks = true, .until = until});
   if (is_done) {
     leave_arena(q);
     notice_cancellation();
@@ -273,7 +280,7 @@ void group_core::help_until(std::atomic<bool> const& done) {
     share = is_needed(self) ? worker::share::all : worker::share::stranded;
   }
   worker me(*this, share);
-  (void)me.wait_for(q, {.what = goal::flag, .is_set = &done});
+  (void)me.wait_for(q, {.what = goal::flag, .leaves_tasks = true, .is_set = &done});
 }
 
 void group_core::notify() noexcept {

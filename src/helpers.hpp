@@ -128,13 +128,14 @@ namespace errgroup::detail {
 /// of one thread.
 [[nodiscard]] bool nobody_comes(thread_state& self) noexcept;
 
-/// For a thread that runs tasks of a group, and may leave before the group is done. Without
-/// workers, such a thread does not spawn the tasks that its tasks submit: no other thread would
-/// take them from its deque.
+/// For a thread that runs tasks of a group, and may leave before the group is done. Such a thread
+/// does not spawn the tasks that its tasks submit, if no other thread would take them from its
+/// deque: without workers, and in the arena of a limited group to which this group does not belong
+/// (`is_elsewhere`).
 class passing_by {
  public:
-  explicit passing_by(thread_state& self) noexcept
-      : self_(self), was_alone_(std::exchange(self.is_alone, has_no_workers())) {}
+  passing_by(thread_state& self, bool is_elsewhere) noexcept
+      : self_(self), was_alone_(std::exchange(self.is_alone, is_elsewhere || has_no_workers())) {}
   passing_by(passing_by const&) = delete;
   passing_by& operator=(passing_by const&) = delete;
   ~passing_by() { self_.is_alone = was_alone_; }

@@ -29,11 +29,15 @@ struct goal {
   };
 
   kind what = idle;
+  /// The thread runs tasks only if no other thread may come for them: a task might last beyond the
+  /// end time, or might wait for this very thread.
+  bool leaves_tasks = false;
   atomic<bool> const* is_set = nullptr;
   clock::time_point until = clock::time_point::max();  // the wait ends then in any case
 
   [[nodiscard]] bool is_timed() const noexcept { return until != clock::time_point::max(); }
-  [[nodiscard]] bool is_over() const noexcept {
+  /// The flag is set, or the end time has come.
+  [[nodiscard]] bool has_ended() const noexcept {
     return what == flag ? is_set->load(std::memory_order_acquire) : is_timed() && now() >= until;
   }
 };
@@ -56,14 +60,17 @@ class session {
   enum kind : std::uint8_t { runner, waiter, submitter, passer };
 
   explicit session(kind k) noexcept : kind_(k) {}
-  /// A passer takes tasks until `until` is over.
-  explicit session(goal const& until) noexcept : kind_(passer), until_(&until) {}
+  /// A passer takes tasks until its goal has ended.
+  explicit session(goal const& g) noexcept : kind_(passer), goal_(&g) {}
 
   /// The session begins, and takes a task.
   void begin(task_queue& q) noexcept {
     q.running.store(q.running.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     take(q);
     call = q.take_request();
+    if (kind_ == submitter) {
+      soon_ = real_time() + short_time;
+    }
   }
 
   /// The session has no task left. Takes another task, unless the session has to leave.
@@ -126,7 +133,7 @@ class session {
   [[nodiscard]] bool has_batch() const noexcept { return static_cast<bool>(taken_); }
   [[nodiscard]] bool is_over() const noexcept { return over_; }
   /// It is over, and has left the queue idle.
-  [[nodiscard]] bool is_idle() const noexcept { return idle_; }
+  [[nodiscard]] bool left_idle() const noexcept { return idle_; }
   /// It is over, and the thread is the queue's open request.
   [[nodiscard]] bool stays() const noexcept { return stays_; }
 
@@ -173,7 +180,7 @@ class session {
       case waiter:
         return true;
       case passer:
-        return !until_->is_over();
+        return !goal_->has_ended();
       case submitter:
         break;
     }
@@ -183,11 +190,7 @@ class session {
     if (q.unfinished <= q.limits.room / 2) {
       return false;
     }
-    clock::time_point const time = now();
-    if (soon_ == clock::time_point()) {
-      soon_ = time + short_time;
-    }
-    return time < soon_;
+    return real_time() < soon_;
   }
 
   kind kind_;
@@ -197,14 +200,14 @@ class session {
   int pauses_ = 0;        // the length of the recent pauses at the lock
   batch taken_;           // the batch of the task
   std::size_t done_ = 0;  // finished tasks of the batch
-  goal const* until_ = nullptr;
+  goal const* goal_ = nullptr;
   clock::time_point soon_{};  // a submitter leaves then, if there is room
 };
 
 // The rest of the session is done by the group, as `owner`. It has these functions:
 //
 //   enter(s, work)       calls `work` in the group's context and arena, or does not call it
-//   leaves_inside(s)     true if the session may end inside `enter`
+//   ends_in_context(s)   true if the session may end inside `enter`
 //   begin_task()         records that oneTBB has cancelled the context, if it has
 //   run(n)               runs a task, and destroys its callable
 //   refuse(n)            drops a task that the context did not let in; false if the group goes on
@@ -235,7 +238,7 @@ template <class Owner>
     s.go_on(q);
     if (s.next != nullptr) {
       s.call = q.take_request();
-    } else if (owner.leaves_inside(s)) {
+    } else if (owner.ends_in_context(s)) {
       s.end(q, awake);
     }
     lock.release();

@@ -16,8 +16,12 @@ namespace {
 struct spare_arenas {
   spin_mutex lock;
   reserved_arena* first = nullptr;
+  std::size_t number = 0;
   std::size_t users = 0;
 };
+
+// More spare arenas would cost the groups that are alive (see `slots`).
+constexpr std::size_t most_spare = 16;
 
 constinit spare_arenas spare;
 
@@ -28,6 +32,7 @@ reserved_arena& reserved_arena::take(int places) {
     spin_mutex::scoped_lock const held(spare.lock);
     for (reserved_arena** p = &spare.first; *p != nullptr; p = &(*p)->next_) {
       if ((*p)->places_ == places) {
+        --spare.number;
         return *std::exchange(*p, (*p)->next_);
       }
     }
@@ -36,8 +41,15 @@ reserved_arena& reserved_arena::take(int places) {
 }
 
 void reserved_arena::give_back() noexcept {
-  spin_mutex::scoped_lock const held(spare.lock);
-  next_ = std::exchange(spare.first, this);
+  {
+    spin_mutex::scoped_lock const held(spare.lock);
+    if (spare.number != most_spare) {
+      ++spare.number;
+      next_ = std::exchange(spare.first, this);
+      return;
+    }
+  }
+  delete this;
 }
 
 void reserved_arena::begin_user() noexcept {
@@ -51,6 +63,7 @@ void reserved_arena::end_user() noexcept {
     spin_mutex::scoped_lock const held(spare.lock);
     if (--spare.users == 0) {
       rest = std::exchange(spare.first, nullptr);
+      spare.number = 0;
     }
   }
   while (rest != nullptr) {
@@ -77,7 +90,7 @@ void reserved_arena::end_user() noexcept {
       q.limits.slots = std::min(limit_, std::max(64, 4 * threads));
       // One slot more is for a thread from outside that waits for tasks that were spawned inside
       // (engine_wait). If the arena has a single slot, oneTBB adds a second slot itself.
-      places_ = q.limits.slots == 1 ? 1 : q.limits.slots + 1;
+      arena_size_ = q.limits.slots == 1 ? 1 : q.limits.slots + 1;
       pool_ = q.life();
       reserved_arena::begin_user();
     }
@@ -91,29 +104,25 @@ void reserved_arena::end_user() noexcept {
 }
 
 slots::~slots() {
-  if (places_ != 0) {
-    leave();
+  if (arena_size_ != 0) {
+    if (reserved_arena* const mine = leave()) {
+      mine->give_back();
+    }
     reserved_arena::end_user();
   }
 }
 
 // The group's arena. Several threads may take one at the same time; one of them wins.
 reserved_arena& slots::arena() {
-  reserved_arena* mine = own_.load(std::memory_order_acquire);
+  reserved_arena* mine = borrowed_.load(std::memory_order_acquire);
   if (mine == nullptr) {
-    reserved_arena& fresh = reserved_arena::take(places_);
-    if (own_.compare_exchange_strong(mine, &fresh, std::memory_order_acq_rel)) {
+    reserved_arena& fresh = reserved_arena::take(arena_size_);
+    if (borrowed_.compare_exchange_strong(mine, &fresh, std::memory_order_acq_rel)) {
       return fresh;
     }
     fresh.give_back();
   }
   return *mine;
-}
-
-void slots::leave() noexcept {
-  if (reserved_arena* const mine = own_.exchange(nullptr, std::memory_order_acq_rel)) {
-    mine->give_back();
-  }
 }
 
 }  // namespace errgroup::detail

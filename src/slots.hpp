@@ -9,7 +9,7 @@
 
 #include <tbb/task_arena.h>  // task_arena
 
-#include <atomic>    // atomic
+#include <atomic>    // atomic, memory_order
 #include <cstddef>   // size_t
 #include <optional>  // optional
 
@@ -21,7 +21,8 @@ class reserved_arena {
   /// An arena with so many slots: a spare arena, or a new one. Throws `std::bad_alloc`, and what
   /// oneTBB throws.
   [[nodiscard]] static reserved_arena& take(int places);
-  /// The arena is not used any more. No thread is in it.
+  /// The arena is not used any more, and no thread is in it. It becomes a spare arena, or is
+  /// destroyed if there are many. Threads: any, without a lock.
   void give_back() noexcept;
 
   /// A group that may take an arena begins and ends. When the last one has ended, the spare arenas
@@ -55,13 +56,12 @@ class reserved_arena {
 /// group, every group would cost more the more groups there are.
 ///
 /// Invariants:
-/// - A thread enters the group's arena only as a runner of the group, or as a waiter. So a task
-/// that
-///   is spawned there is found by a thread of the group.
+/// - A thread enters the group's arena only in a session of the group, or as a `queue_guest`. Only
+///   groups that were made in the group's tasks spawn tasks there. So each of these tasks is found.
 /// - A thread that is about to enter, or inside, keeps the queue from being idle.
 ///
-/// Lock order: `leave` is called under the queue's lock. The lock of the spare arenas comes after
-/// it.
+/// Lock order: `leave` is called under the queue's lock. `enter` and `give_back` take the lock of
+/// the spare arenas, and locks of oneTBB.
 ///
 /// May be destroyed when the group has ended.
 class slots {
@@ -84,19 +84,24 @@ class slots {
   }
 
   /// The queue of the group, if the group has an arena of its own; null otherwise.
-  [[nodiscard]] queue_life const* pool() const noexcept { return places_ != 0 ? &pool_ : nullptr; }
+  [[nodiscard]] queue_life const* pool() const noexcept {
+    return arena_size_ != 0 ? &pool_ : nullptr;
+  }
 
   /// Calls `f` in the arena of the group, if it has one. Threads: as in the invariant.
   template <class F>
   void enter(F& f) noexcept {
-    if (places_ != 0) {
+    if (arena_size_ != 0) {
       insist([&] { arena().execute(f); });
     } else {
       f();
     }
   }
-  /// The queue is idle: gives the arena back.
-  void leave() noexcept;
+  /// The queue is idle, and its lock is held. Returns the group's arena, which the caller has to
+  /// give back when it has released the lock; null if the group has none now.
+  [[nodiscard]] reserved_arena* leave() noexcept {
+    return borrowed_.exchange(nullptr, std::memory_order_acq_rel);
+  }
 
   /// The arena in which the user wants the tasks; null if the user does not mind.
   [[nodiscard]] tbb::task_arena* given() const noexcept { return given_; }
@@ -110,8 +115,8 @@ class slots {
   std::size_t queue_;
   tbb::task_arena* given_;
   queue_life pool_;
-  int places_ = 0;  // the slots of the group's arena; 0: it has none
-  std::atomic<reserved_arena*> own_{nullptr};
+  int arena_size_ = 0;  // the slots of the group's arena; 0: it never has one
+  std::atomic<reserved_arena*> borrowed_{nullptr};
   std::optional<tbb::task_arena> home_;
 };
 

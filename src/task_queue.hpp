@@ -118,8 +118,10 @@ struct alignas(64) task_queue {
   alignas(64) batch_list batches;
 
   [[nodiscard]] bool is_idle() const noexcept {
+    // A request of another group may wait here, and no task. The thread that runs it uses this
+    // group.
     return unfinished == 0 && running.load(std::memory_order_relaxed) == 0 && due.later == 0 &&
-           current.guests == 0;
+           current.guests == 0 && waiting() == 0;
   }
   /// True if tasks wait for a time, and nothing happens before a task is due.
   [[nodiscard]] bool only_time_is_left() const noexcept {

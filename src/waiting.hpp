@@ -62,18 +62,18 @@ bool wait_for(task_queue& q, goal const& g, Owner& owner) {
       }
       return true;
     }
-    bool const is_over = g.what != goal::flag && g.is_over();
+    bool const is_over = g.what != goal::flag && g.has_ended();
     if (takes_part && !is_over && q.may_start()) {
       session s = owner.session_for(g);
       s.begin(q);
       lock.release();
       prepared.reset();
       owner.serve(g, q, s);
-      if (s.is_idle() && g.what == goal::idle && !g.is_timed()) {
+      if (s.left_idle() && g.what == goal::idle && !g.leaves_tasks) {
         return true;  // without another look: `end` has noted that the tasks were waited for
       }
       lock.acquire(q.lock);
-    } else if (owner.cancellation_is_due()) {
+    } else if (g.what != goal::flag && owner.cancellation_is_due()) {
       lock.release();
       owner.note_cancellation();
       lock.acquire(q.lock);

@@ -38,7 +38,7 @@ class group_core::worker {
 
   template <class Work>
   void enter(session const& s, Work& work) noexcept {
-    if (leaves_inside(s)) {
+    if (ends_in_context(s)) {
       g_.engine_run_and_wait(work);  // cheaper; a waiter also waits for spawned tasks
       return;
     }
@@ -53,7 +53,7 @@ class group_core::worker {
   }
   // A waiter without a limit leaves the queue there: it stays in the group. Every other session has
   // to leave the context first.
-  [[nodiscard]] bool leaves_inside(session const& s) const noexcept {
+  [[nodiscard]] bool ends_in_context(session const& s) const noexcept {
     return s.of_kind() == session::waiter && !g_.counts();
   }
   void begin_task() noexcept {
@@ -79,7 +79,9 @@ class group_core::worker {
 
   void answer(task_queue& q, session& s) noexcept {
     // This may be a thread that waits for another event, and goes away when the event has come.
-    passing_by const guest(this_worker());
+    thread_state& self = this_worker();
+    queue_life const& pool = self.top->pool;
+    passing_by const guest(self, pool.of != nullptr && !(pool == g_.origin_.pool));
     run_session(q, s, *this);
   }
 
@@ -90,14 +92,14 @@ class group_core::worker {
       case goal::room:
         return !q.is_full();
       case goal::flag:
-        return g.is_over();
+        return g.has_ended();
       case goal::idle:
         break;
     }
     if (!q.is_idle()) {
       return false;
     }
-    if (g.is_timed()) {
+    if (g.leaves_tasks) {  // it does not wait in oneTBB afterwards
       std::uint64_t const spawned = g_.spawns_.all();
       if (!g_.engine_is_idle() || spawned != g_.spawns_.all()) {
         return false;
@@ -114,13 +116,13 @@ class group_core::worker {
   void note_cancellation() noexcept { g_.record(errc::canceled, true); }
   void drop_timed(task_queue& q) noexcept { g_.drop_timed(q); }
   [[nodiscard]] session session_for(goal const& g) const noexcept {
-    if (leaves_tasks(g)) {
+    if (g.leaves_tasks) {
       return session(g);
     }
     return session(g.what == goal::room ? session::submitter : session::waiter);
   }
   [[gnu::noinline]] void serve(goal const& g, task_queue& q, session& s) noexcept {
-    if (leaves_tasks(g)) {
+    if (g.leaves_tasks) {
       answer(q, s);
     } else {
       run_session(q, s, *this);
@@ -132,10 +134,6 @@ class group_core::worker {
   [[nodiscard]] bool wait_for(task_queue& q, goal const& g);
 
  private:
-  [[nodiscard]] static bool leaves_tasks(goal const& g) noexcept {
-    return g.what == goal::flag || g.is_timed();
-  }
-
   group_core& g_;
   share share_;
 };

@@ -284,6 +284,49 @@ TEST_F(GroupWaitFor, W2_without_workers_this_thread_runs_them) {
   });
 }
 
+TEST_F(GroupWaitFor, W1_without_an_end_time_it_waits_for_spawned_tasks) {
+  support::watchdog const guard("a wait without an end time");
+  group outer;
+  EXPECT_FALSE(outer.run_and_wait([] {
+    group inner;
+    gate begun("the spawned task to begin");
+    std::atomic<bool> ends{false};
+    std::atomic<bool> done{false};
+    inner.run([&] {
+      begun.open();
+      support::await([&] { return ends.load(); }, "the waiter to wait");
+      support::dawdle(1000);
+      done = true;
+    });
+    std::thread waiter([&] {
+      begun.wait();
+      ends = true;
+      EXPECT_TRUE(inner.wait_for(hours::max()));
+      EXPECT_TRUE(done);
+    });
+    EXPECT_FALSE(inner.wait());
+    waiter.join();
+  }));
+}
+
+TEST_F(GroupWaitFor, W2_it_leaves_no_spawned_task_in_the_arena_of_a_limited_group) {
+  support::watchdog const guard("a task that was submitted in another group's arena");
+  group limited{{.limit = 1}};
+  group g;
+  bool ran = false;
+  limited.run([&] {
+    auto const until = clock::now() + milliseconds(20);
+    g.run([&, until] {
+      support::await([&] { return clock::now() >= until; }, "the time to be over");
+      g.run([&ran] { ran = true; });
+    });
+    (void)g.wait_until(until);  // it takes part, since it is in a task
+  });
+  EXPECT_FALSE(limited.wait());
+  EXPECT_FALSE(g.wait());
+  EXPECT_TRUE(ran);
+}
+
 TEST_F(GroupWaitFor, W2_it_looks_at_the_clock_before_each_task_that_it_runs) {
   tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
   group g;

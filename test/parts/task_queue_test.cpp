@@ -91,7 +91,7 @@ class worker {
   void enter(session const& /*s*/, Work& work) {
     work();
   }
-  [[nodiscard]] static bool leaves_inside(session const& s) {
+  [[nodiscard]] static bool ends_in_context(session const& s) {
     return s.of_kind() == session::waiter;
   }
   static void begin_task() {}
@@ -110,7 +110,7 @@ class worker {
       case goal::room:
         return !q.is_full();
       case goal::flag:
-        return g.is_over();
+        return g.has_ended();
       case goal::idle:
         break;
     }
@@ -123,7 +123,7 @@ class worker {
   static void note_cancellation() {}
   static void drop_timed(task_queue& /*q*/) {}
   [[nodiscard]] static session session_for(goal const& g) {
-    if (g.what == goal::flag || g.is_timed()) {
+    if (g.leaves_tasks) {
       return session(g);
     }
     return session(g.what == goal::room ? session::submitter : session::waiter);
@@ -225,6 +225,21 @@ class world : public queue_owner {
     q->tasks.push(n);
     announce(lock);
   }
+  /// As `queue_request`: a node that is no task, and is counted nowhere.
+  void submit_request() {
+    node* const n = fresh_node();
+    n->index = node::request;
+    n->consume = [](node& me, queue_owner* runner) noexcept {
+      world& w = *task_of(me).of;
+      check(!w.is_over, "a request was run after the end");
+      w.requests_run += runner != nullptr ? 1 : 0;
+    };
+    std::construct_at(reinterpret_cast<task*>(n->storage), task{this, 0});
+    lock_type lock(q->lock);
+    ++requests_made;
+    append(lock, n);
+  }
+  void check_requests() const { check(requests_run == requests_made, "a request was not run"); }
   void announce(lock_type& lock) {
     wake_list awake;
     bool const call = q->take_request();
@@ -296,13 +311,13 @@ class world : public queue_owner {
   /// The same, of a thread that leaves the tasks to others, unless they are stranded.
   void wait_for_others() {
     worker me(*this, true);
-    goal const end{.until = errgroup::clock::time_point::max() - std::chrono::seconds(1)};
-    check(wait_for(*q, end, me), "the wait has ended too early");
+    check(wait_for(*q, {.leaves_tasks = true}, me), "the wait has ended too early");
   }
   /// As `help_until`, of a thread that takes part.
   void help_until_done() {
     worker me(*this);
-    check(wait_for(*q, {.what = goal::flag, .is_set = &done}, me), "the flag is not set");
+    check(wait_for(*q, {.what = goal::flag, .leaves_tasks = true, .is_set = &done}, me),
+          "the flag is not set");
   }
   void notify() {
     wake_list awake;
@@ -358,10 +373,13 @@ class world : public queue_owner {
   std::uint64_t serial_of_life = 1;
   bool helps = true;       // threads sleep in oneTBB's loop
   bool one_taker = false;  // one thread runs all tasks
+  bool is_over = false;    // a waiter has seen the end
+  int requests_made = 0;
+  int requests_run = 0;
   session first{session::runner};
   session second{session::runner};
   explored::atomic<bool> done{false};  // as a test needs it
-  goal const until_done{.what = goal::flag, .is_set = &done};
+  goal const until_done{.what = goal::flag, .leaves_tasks = true, .is_set = &done};
   session passer{until_done};
   explored::atomic<int> some{0};  // as a test needs it
   explored::atomic<sleeper*> alarm{nullptr};
@@ -766,6 +784,42 @@ TEST(TaskQueue, W1_a_guest_is_waited_for_and_gets_in_only_before_the_end) {
         w.wait();
         w.done.store(true);
         w.q->end_life();
+      });
+}
+
+void leave_request(world& w) {
+  queue_guest const guest(queue_life{&*w.q, 1});
+  if (guest) {
+    w.submit_request();
+  }
+}
+
+// The request of a group inside comes when the last task is finished.
+TEST(TaskQueue, W1_a_request_that_a_guest_leaves_is_run_before_the_end) {
+  auto all_run = [](world& w) { w.check_requests(); };
+  expect_within(
+      {.preemptions = 2, .delays = 0},
+      [](world& w) {
+        w.q->limits.slots = 1;
+        w.submit(0);
+        w.begin_runner(w.first);
+      },
+      all_run, run_first, leave_request,
+      [](world& w) {
+        w.wait();
+        w.is_over = true;  // from here on, no request may be run
+      });
+  expect_within(
+      {.preemptions = 2, .delays = 0},
+      [](world& w) {
+        w.q->limits.slots = 1;
+        w.submit(0);
+      },
+      all_run, work, leave_request,
+      [](world& w) {
+        w.wait_for_others();
+        w.is_over = true;
+        w.leave();
       });
 }
 

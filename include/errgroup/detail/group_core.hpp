@@ -284,9 +284,9 @@ class group_core final : public cancel_node, public queue_owner {
   /// which the group does not count.
   enum class path : std::uint8_t { queue, spawn, spawn_inside };
   /// What the short way to wait has done. `refused`: nothing. `succeeded`: the whole wait, and
-  /// there is no error. `counted`: it has waited, but there may be an error; this thread is still
+  /// there is no error. `undecided`: it has waited, but there may be an error; this thread is still
   /// counted in `waiters_`, so that no other waiter destroys the group.
-  enum class short_wait : std::uint8_t { refused, succeeded, counted };
+  enum class short_wait : std::uint8_t { refused, succeeded, undecided };
 
   explicit group_core(bool belongs);  // to the task that makes it
 

@@ -24,14 +24,15 @@ using atomic = ::explored::atomic<T>;
 /// In a loop that waits for another thread.
 inline void yield() { ::explored::yield(); }
 
-/// In a loop that waits for another thread for a short time.
+/// In a loop that another thread will end soon.
 inline void pause(int /*times*/) { ::explored::yield(); }
 
 /// Lets a short time pass, for a thread that does not wait for another thread.
 inline void linger(int /*pauses*/) {}
 
-/// The time. It stands still while schedules are explored.
+/// The time of the groups, and the real time. Both stand still while schedules are explored.
 inline clock::time_point now() noexcept { return {}; }
+inline clock::time_point real_time() noexcept { return {}; }
 
 /// Orders the stores that this thread made before it took a lock, before the loads that it makes
 /// after that lock. The explorer's read-modify-writes are full barriers, as those of x86 are.
@@ -68,8 +69,9 @@ inline void pause(int times) noexcept {
 /// Lets a short time pass, for a thread that does not wait for another thread.
 inline void linger(int pauses) noexcept { pause(pauses); }
 
-/// The time.
+/// The time of the groups, and the real time, which no test changes.
 inline clock::time_point now() noexcept { return clock::now(); }
+inline clock::time_point real_time() noexcept { return std::chrono::steady_clock::now(); }
 
 /// Orders the stores that this thread made before it took a lock, before the loads that it makes
 /// after that lock. On x86 the exchange that takes the lock is a full barrier already.
