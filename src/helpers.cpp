@@ -10,7 +10,8 @@
 #include <tbb/task_arena.h>                  // task_arena
 #include <tbb/task_group.h>                  // task_group, task_group_context
 
-#include <atomic>   // atomic_thread_fence
+#include <atomic>   // atomic, atomic_thread_fence, memory_order
+#include <cstdint>  // uint64_t
 #include <memory>   // allocator
 #include <new>      // bad_alloc
 #include <utility>  // exchange
@@ -56,24 +57,34 @@ bool somebody_comes(thread_state& self) {
   return !has_no_workers(self) && attached_arena().has_workers();
 }
 
+/// A number of this thread, which no other thread has had.
+std::uint64_t number_of_this_thread() noexcept {
+  static constinit std::atomic<std::uint64_t> last{0};
+  thread_local std::uint64_t const mine = last.fetch_add(1, std::memory_order_relaxed) + 1;
+  return mine;
+}
+
 /// A request that was spawned from a slot of an arena. If it is still pending when the slot spawns
 /// the next request, and its own group is gone, it serves the next group instead. So a thread that
 /// makes one short-lived group after the other does not fill its deque with pending requests.
 struct alignas(64) spawned_request {
   spin_mutex lock;
   bool pending = false;
-  bool has_takers = false;  // workers come to the arena from which it was spawned
+  bool has_takers = false;       // workers come to the arena from which it was spawned
+  std::uint64_t spawned_by = 0;  // number_of_this_thread()
   queue_life life;
   spawned_request* next = this;  // of the same slot, in a ring
   tbb::task_group_context context{tbb::task_group_context::isolated};
   tbb::task_group tasks{context};
 
   /// Under the lock: makes it a request for `to`, unless it is a request for another group. A
-  /// request that was spawned where no worker comes may be gone with its arena, and another arena
-  /// may have taken the address: it is used only where no worker comes either.
+  /// request that another thread has spawned where no worker comes may be gone with its arena, and
+  /// another arena may have taken the address.
   [[nodiscard]] bool take_over(queue_life const& to, thread_state& self) {
-    bool const is_free = !pending || ((life.of == nullptr || !life.of->serves(life.serial)) &&
-                                      (has_takers || !somebody_comes(self)));
+    bool const is_free =
+        !pending ||
+        ((life.of == nullptr || !life.of->serves(life.serial)) &&
+         (has_takers || (spawned_by == number_of_this_thread() && !somebody_comes(self))));
     if (is_free) {
       life = to;
     }
@@ -110,7 +121,7 @@ class take_back_at_exit {
     spawned_request* const last = requests_of_slots().local();
     for (spawned_request* t = last; t != nullptr; t = t->next != last ? t->next : nullptr) {
       spin_mutex::scoped_lock lock(t->lock);
-      if (!t->pending) {
+      if (!t->pending || t->spawned_by != number_of_this_thread()) {
         continue;
       }
       queue_life const life = std::exchange(t->life, {});
@@ -148,6 +159,9 @@ bool spawn_request(thread_state& self, queue_life const& life, void (*answer)(qu
   bool const is_there = std::exchange(mine->pending, true);
   bool const has_takers = is_there ? mine->has_takers : somebody_comes(self);
   mine->has_takers = has_takers;
+  if (!is_there) {
+    mine->spawned_by = number_of_this_thread();
+  }
   lock.release();
   if (is_there) {
     return has_takers;

@@ -697,6 +697,29 @@ TEST(GroupEnd, threads_may_end_before_what_they_submitted) {
   EXPECT_EQ(ran, 100);
 }
 
+// A thread ends, and leaves a request behind that it has spawned in a raw task. The next thread may
+// get the memory of the same arena, and must not wait for that request at its end.
+TEST(GroupEnd, threads_may_end_where_another_thread_has_left_a_request) {
+  watchdog const guard("the end of a thread");
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  for (int i = 0; i != 20; ++i) {
+    group g;
+    std::thread([&] {
+      tbb::task_group raw;
+      raw.run_and_wait([&] { g.run([] {}); });
+    }).join();
+    EXPECT_FALSE(g.wait());
+    std::thread([] {
+      group own;
+      group other;
+      own.run([] {});
+      other.run([] {});
+      EXPECT_FALSE(own.wait());
+      EXPECT_FALSE(other.wait());
+    }).join();
+  }
+}
+
 TEST(GroupEndDeathTest, destroying_a_group_inside_its_own_task_terminates_in_words) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
