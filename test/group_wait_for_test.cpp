@@ -257,14 +257,21 @@ TEST_F(GroupWaitFor, W2_this_thread_runs_what_comes_from_where_nobody_comes) {
 // Known, and disabled: oneTBB does not tell that all slots of an arena are reserved, so that no
 // worker comes to it. `wait_for` leaves the task to workers, and says false when its time is over.
 TEST_F(GroupWaitFor, W2_this_thread_runs_what_comes_from_an_arena_of_reserved_slots) {
-  tbb::task_arena reserved(2, 2);
-  group g;
-  gate comes("the task from the arena of reserved slots to run");
-  g.run([&] { comes.wait(); });
-  std::thread other([&] { reserved.execute([&] { g.run([&] { comes.open(); }); }); });
-  EXPECT_TRUE(g.wait_for(hours(1)));
-  other.join();
-  EXPECT_FALSE(g.wait());
+  support::with_workers(1, [] {
+    tbb::task_arena reserved(2, 2);
+    group g;
+    gate begun("the worker to come");
+    gate comes("the task from the arena of reserved slots to run");
+    g.run([&] {
+      begun.open();
+      comes.wait();
+    });
+    begun.wait();
+    std::thread other([&] { reserved.execute([&] { g.run([&] { comes.open(); }); }); });
+    EXPECT_TRUE(g.wait_for(hours(1)));
+    other.join();
+    EXPECT_FALSE(g.wait());
+  });
 }
 
 TEST_F(GroupWaitFor, W2_without_workers_this_thread_runs_them) {

@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>  // global_control
 #include <tbb/parallel_for.h>    // parallel_for
+#include <tbb/task_arena.h>      // task_arena
 #include <tbb/task_group.h>      // is_current_task_group_canceling, task_group
 
 #include <atomic>        // atomic
@@ -591,14 +592,17 @@ TEST_F(Stress, L3_What_many_threads_submit_starts_though_nobody_waits) {
       std::vector<std::thread> threads;
       for (int t = 0; t != 8; ++t) {
         threads.emplace_back([] {
-          for (int i = 0; i != groups; ++i) {
-            group g;
-            std::atomic<bool> ran{false};
-            g.run([&ran] { ran = true; });
-            while (!ran) {
-              std::this_thread::yield();
+          tbb::task_arena arena(2);  // with room for a worker, on a machine with one CPU, too
+          arena.execute([] {
+            for (int i = 0; i != groups; ++i) {
+              group g;
+              std::atomic<bool> ran{false};
+              g.run([&ran] { ran = true; });
+              while (!ran) {
+                std::this_thread::yield();
+              }
             }
-          }
+          });
         });
       }
       for (auto& t : threads) {
