@@ -28,7 +28,7 @@
 #include <atomic>      // memory_order
 #include <chrono>      // seconds
 #include <cstddef>     // size_t
-#include <cstdint>     // uint32_t
+#include <cstdint>     // uint64_t
 #include <functional>  // function
 #include <memory>      // construct_at, make_shared
 #include <new>         // launder
@@ -46,6 +46,7 @@ using errgroup::detail::page;
 using errgroup::detail::queue_guest;
 using errgroup::detail::queue_life;
 using errgroup::detail::queue_owner;
+using errgroup::detail::revoke_request;
 using errgroup::detail::session;
 using errgroup::detail::sleep_mode;
 using errgroup::detail::sleeper;
@@ -88,15 +89,13 @@ class worker {
 
   // runner.hpp
   template <class Work>
-  void enter(session const& /*s*/, Work& work) {
-    work();
-  }
+  void enter(session const& s, Work& work);
   [[nodiscard]] static bool ends_in_context(session const& s) {
     return s.of_kind() == session::waiter;
   }
   static void begin_task() {}
   void run(node& n);
-  [[nodiscard]] static bool refuse(node& /*n*/) { return false; }
+  [[nodiscard]] bool refuse(node& n);
   [[nodiscard]] bool has_due() const;
   void run_due();
   void send_request(task_queue& q);
@@ -105,23 +104,13 @@ class worker {
   void answer(task_queue& q, session& s) { run_session(q, s, *this); }
 
   // waiting.hpp
-  [[nodiscard]] static bool is_reached(task_queue& q, goal const& g) {
-    switch (g.what) {
-      case goal::room:
-        return !q.is_full();
-      case goal::flag:
-        return g.has_ended();
-      case goal::idle:
-        break;
-    }
-    return q.is_idle();
-  }
+  [[nodiscard]] bool is_reached(task_queue& q, goal const& g) const;
   [[nodiscard]] bool takes_part(task_queue const& q) const {
     return !leaves_tasks_ || q.is_stranded();
   }
-  [[nodiscard]] static bool cancellation_is_due() { return false; }
-  static void note_cancellation() {}
-  static void drop_timed(task_queue& /*q*/) {}
+  [[nodiscard]] bool cancellation_is_due() const;
+  void note_cancellation();
+  void drop_timed(task_queue& q);
   [[nodiscard]] static session session_for(goal const& g) {
     if (g.leaves_tasks) {
       return session(g);
@@ -134,6 +123,7 @@ class worker {
  private:
   world& w_;
   bool leaves_tasks_;
+  bool has_dropped_ = false;
 };
 
 /// A queue, its tasks, and what its threads do. Tasks are numbered.
@@ -201,6 +191,15 @@ class world : public queue_owner {
     q->sleepers.wake_one(awake, sleeper::room);
     q->tell_sleepers(awake);
   }
+  /// Submits a task; there is no memory for a request.
+  void submit_without_request(int id) {
+    node* const n = make(id);
+    lock_type lock(q->lock);
+    ++q->unfinished;
+    number();
+    q->tasks.push(n);
+    announce(lock, false);
+  }
   void submit_reserved(int id) {
     node* const n = make(id);
     lock_type lock(q->lock);
@@ -240,14 +239,18 @@ class world : public queue_owner {
     append(lock, n);
   }
   void check_requests() const { check(requests_run == requests_made, "a request was not run"); }
-  void announce(lock_type& lock) {
+  void announce(lock_type& lock, bool has_memory = true) {
     wake_list awake;
     bool const call = q->take_request();
     q->tell_sleepers(awake);
     queue_life const life = q->life();
     lock.release();
-    if (call) {
+    if (call && has_memory) {
       send_request(life);
+    } else if (call) {
+      lock.acquire(q->lock);
+      q->close_request();
+      lock.release();
     }
   }
   void drop_waiting() {
@@ -259,7 +262,7 @@ class world : public queue_owner {
     }
     std::size_t n = 0;
     auto const skip_one = [&n](node& w) {
-      ++n;
+      n += w.is_task() ? 1U : 0U;
       w.consume(w, nullptr);
     };
     rest.tasks.for_each(skip_one);
@@ -276,6 +279,17 @@ class world : public queue_owner {
   void defer() {
     lock_type const lock(q->lock);
     ++q->due.later;
+    ++deferred_;
+  }
+  /// As `take_all` and the rest of `drop_timed`.
+  [[nodiscard]] std::size_t take_deferred() { return std::exchange(deferred_, 0); }
+  void drop_deferred(std::size_t n) {
+    wake_list awake;
+    lock_type const lock(q->lock);
+    q->due.later -= n;
+    if (q->is_idle()) {
+      q->sleepers.wake_all(awake);
+    }
   }
   /// As `dispatch`: it is due now.
   void dispatch(int id, int due) {
@@ -283,6 +297,7 @@ class world : public queue_owner {
     std::vector<timed_task> spare;
     lock_type lock;
     q->acquire_for_due(lock, spare);
+    check(deferred_-- != 0, "a task becomes due that was dropped");
     --q->due.later;
     ++q->unfinished;
     number();
@@ -308,16 +323,29 @@ class world : public queue_owner {
     worker me(*this);
     check(wait_for(*q, {}, me), "the wait has ended too early");
   }
+  /// The same, if no other thread submits tasks or waits meanwhile.
+  void wait_alone() {
+    is_joined = false;
+    wait();
+    check(is_joined || q->current.joined.load() == pushed(), "a task is not noted as waited for");
+  }
   /// The same, of a thread that leaves the tasks to others, unless they are stranded.
   void wait_for_others() {
     worker me(*this, true);
     check(wait_for(*q, {.leaves_tasks = true}, me), "the wait has ended too early");
+    check(spawned.load() == 0, "the wait has ended before the spawned tasks");
+  }
+  /// The same, with an end time that another thread may change.
+  void wait_until_end_time() {
+    worker me(*this, true);
+    (void)wait_for(*q, end_time, me);
   }
   /// As `help_until`, of a thread that takes part.
   void help_until_done() {
     worker me(*this);
     check(wait_for(*q, {.what = goal::flag, .leaves_tasks = true, .is_set = &done}, me),
-          "the flag is not set");
+          "the wait has ended too early");
+    check(done.load(), "the flag is not set");
   }
   void notify() {
     wake_list awake;
@@ -330,9 +358,25 @@ class world : public queue_owner {
 
   void send_request(queue_life const& life) {
     check(life.serial == serial_of_life, "a request for another life");
+    check(unanswered() == 0, "two requests are open");
     sent_.push_back(life);
     requests_.fetch_add(1);
   }
+  /// As `take_back_at_exit`: takes back the request, unless a thread has taken the request.
+  void take_back_request() {
+    if (unanswered() != 0) {
+      revoke_request(std::exchange(sent_.back(), {}));
+    }
+  }
+  /// The number of requests of this life that no thread has taken.
+  [[nodiscard]] std::size_t unanswered() const {
+    std::size_t n = 0;
+    for (std::size_t i = static_cast<std::size_t>(answered_); i < sent_.size(); ++i) {
+      n += sent_[i].serial == serial_of_life ? 1U : 0U;
+    }
+    return n;
+  }
+  [[nodiscard]] std::size_t requests() const { return sent_.size(); }
   void strand() {
     wake_list awake;
     lock_type lock(q->lock);
@@ -349,10 +393,25 @@ class world : public queue_owner {
         explored::yield();
       }
       queue_life const life = sent_[static_cast<std::size_t>(answered_++)];
-      errgroup::detail::answer_request<worker>(life);
+      if (life.of != nullptr) {
+        errgroup::detail::answer_request<worker>(life);
+      }
     }
   }
   void leave() { leaves_.store(true); }
+
+  // --- the lives of the queue ---
+
+  /// The idle queue ends its life and begins another life.
+  void begin_other_life() {
+    q->end_life();
+    ++serial_of_life;
+    check(!q->closed && q->limits.slots == task_queue::many &&
+              q->limits.room == task_queue::unbounded && q->waiting() == 0,
+          "a group leaves something of its own behind");
+    q->begin_life(*this);
+    check(pushed() == 0 && q->current.joined.load() == 0, "tasks of another life are counted");
+  }
 
   // --- the scenarios ---
 
@@ -362,9 +421,16 @@ class world : public queue_owner {
     s.begin(*q);
     s.call = false;
   }
+  /// The same, if the runner answers the open request.
+  void answer_with(session& s) {
+    answered_ = static_cast<int>(sent_.size());
+    lock_type const lock(q->lock);
+    q->close_request();
+    s.begin(*q);
+  }
   /// The waiter destroys the queue: the explorer finds each access after that.
   void wait_and_destroy() {
-    wait();
+    wait_alone();
     check(now == 0, "a task runs after the wait for it");
     q.reset();
   }
@@ -381,7 +447,13 @@ class world : public queue_owner {
   explored::atomic<bool> done{false};  // as a test needs it
   goal const until_done{.what = goal::flag, .leaves_tasks = true, .is_set = &done};
   session passer{until_done};
-  explored::atomic<int> some{0};  // as a test needs it
+  goal end_time{.leaves_tasks = true,
+                .until = errgroup::clock::time_point::max() - std::chrono::seconds(1)};
+  explored::atomic<int> spawned{0};  // tasks in oneTBB
+  bool is_canceled = false;          // oneTBB has cancelled the context, which lets no task in
+  bool is_noted = false;             // the group has noted the cancellation
+  bool is_joined = false;            // a wait has ended outside of a session
+  explored::atomic<int> some{0};     // as a test needs it
   explored::atomic<sleeper*> alarm{nullptr};
   explored::atomic<task_queue*> made{nullptr};
 
@@ -434,7 +506,8 @@ class world : public queue_owner {
   node* make(int id) {
     node* const n = fresh_node();
     n->consume = consume;
-    n->index = static_cast<std::size_t>(id);
+    n->index =
+        static_cast<std::size_t>(id) + 1;  // no null pointer for a thief that reads behind a page
     std::construct_at(reinterpret_cast<task*>(n->storage), task{this, id});
     return n;
   }
@@ -445,6 +518,7 @@ class world : public queue_owner {
   void number() { q->pushed.store(pushed() + 1, std::memory_order_relaxed); }
 
   void check_nodes() {
+    check(q->due.later == 0, "a task was forgotten before it was due");
     check(q->unfinished == 0 && q->running.load() == 0 && q->waiting() == 0,
           "the counts are wrong at the end");
     check(q->sleepers.is_empty(), "a sleeper was left behind");
@@ -463,6 +537,7 @@ class world : public queue_owner {
   std::array<node, 2 * most_tasks> nodes_{};
   std::size_t used_ = 0;
   std::set<node*> unused_;
+  std::size_t deferred_ = 0;
   std::set<std::pair<int, int>> due_;  // when, and which task
   std::set<std::pair<int, int>> must_come_;
   std::vector<queue_life> sent_;
@@ -473,6 +548,51 @@ class world : public queue_owner {
 
 worker::worker(queue_owner& o, bool leaves_tasks)
     : w_(static_cast<world&>(o)), leaves_tasks_(leaves_tasks) {}
+
+template <class Work>
+void worker::enter(session const& /*s*/, Work& work) {
+  if (!w_.is_canceled) {
+    work();
+  }
+}
+
+bool worker::refuse(node& n) {
+  if (!w_.is_canceled) {
+    return false;
+  }
+  note_cancellation();
+  n.consume(n, nullptr);
+  return true;
+}
+
+bool worker::is_reached(task_queue& q, goal const& g) const {
+  switch (g.what) {
+    case goal::room:
+      return !q.is_full();
+    case goal::flag:
+      return g.has_ended();
+    case goal::idle:
+      break;
+  }
+  if (!q.is_idle() || (g.leaves_tasks && w_.spawned.load() != 0)) {
+    return false;
+  }
+  w_.is_joined = true;
+  return true;
+}
+
+bool worker::cancellation_is_due() const { return w_.is_canceled && !w_.is_noted; }
+
+void worker::note_cancellation() {
+  if (!std::exchange(w_.is_noted, true)) {
+    w_.drop_waiting();
+  }
+}
+
+void worker::drop_timed(task_queue& /*q*/) {
+  check(!std::exchange(has_dropped_, true), "a waiter drops the tasks again and again");
+  w_.drop_deferred(w_.take_deferred());
+}
 
 void worker::run(node& n) { n.consume(n, &w_); }
 
@@ -503,10 +623,10 @@ sleep_mode worker::mode(task_queue const& /*q*/, goal const& g, bool takes_part)
 worker::nap::nap(worker& /*w*/, task_queue& q, goal const& /*g*/, sleep_mode const& mode)
     : mode_(mode), sleeper_(mode.helps, mode.wanted), q_(q) {}
 
-/// Explores a scenario with a `world`. Each of `bodies` is a thread.
+/// Explores a scenario with a `world`. Each of `bodies` is a thread. Returns the number of runs.
 template <class SetUp, class AtEnd, class... Bodies>
-void expect_within(limits const& bounds, SetUp const& set_up, AtEnd const& at_end,
-                   Bodies const&... bodies) {
+std::uint64_t explore_world(limits const& bounds, SetUp const& set_up, AtEnd const& at_end,
+                            Bodies const&... bodies) {
   auto const found = explore(
       [&](scenario& s) {
         auto w = std::make_shared<world>();
@@ -516,7 +636,20 @@ void expect_within(limits const& bounds, SetUp const& set_up, AtEnd const& at_en
       },
       bounds);
   EXPECT_TRUE(found) << found.what << ": " << found.schedule;
-  EXPECT_GT(found.runs, 100U);
+  return found.runs;
+}
+
+/// A scenario of several threads.
+template <class SetUp, class AtEnd, class... Bodies>
+void expect_within(limits const& bounds, SetUp const& set_up, AtEnd const& at_end,
+                   Bodies const&... bodies) {
+  EXPECT_GT(explore_world(bounds, set_up, at_end, bodies...), 100U);
+}
+
+/// A scenario of one thread: its accesses have one order.
+template <class SetUp, class AtEnd, class Body>
+void expect_alone(SetUp const& set_up, AtEnd const& at_end, Body const& body) {
+  EXPECT_EQ(explore_world({.preemptions = 0, .delays = 0}, set_up, at_end, body), 1U);
 }
 
 /// The same, in two ways: with more preemptions, and with a delayed store.
@@ -638,6 +771,7 @@ void take_batch(world& w) {
   submit_some(w, page_size + 1);
   w.begin_runner(w.first);
   check(w.first.has_batch(), "the page was not taken as a batch");
+  check(w.q->waiting() == 1, "not exactly one task is left");
 }
 
 /// The same, where one task of the page was taken alone.
@@ -647,6 +781,7 @@ void take_smaller_batch(world& w) {
   w.submit(page_size);
   w.begin_runner(w.first);
   check(w.first.has_batch(), "the page was not taken as a batch");
+  check(w.q->waiting() == 1, "not exactly one task is left");
 }
 
 TEST(TaskQueue, W1_a_batch_is_run_by_its_thread_and_by_another_that_steals) {
@@ -661,16 +796,27 @@ TEST(TaskQueue, W1_a_batch_is_run_by_its_thread_and_by_two_that_steal) {
                 run_first, run_second, wait);
 }
 
+/// The first task of the batch waits for all other tasks.
+void block_batch(world& w) {
+  take_batch(w);
+  w.bodies[0] = [&w] { await_some(w, page_size); };
+  for (std::size_t i = 1; i != page_size + 1; ++i) {
+    w.bodies[i] = [&w] { w.some.fetch_add(1); };
+  }
+}
+
 TEST(TaskQueue, W1_what_a_thread_has_in_its_batch_strands_nobody) {
+  expect_within({.preemptions = 2, .delays = 0}, block_batch, all_ran<page_size + 1>, run_first,
+                wait);
+  // The queue itself is empty when the waiter comes.
   expect_within(
       {.preemptions = 2, .delays = 0},
       [](world& w) {
-        take_batch(w);
-        // The first task waits for all others.
-        w.bodies[0] = [&w] { await_some(w, page_size); };
-        for (std::size_t i = 1; i != page_size + 1; ++i) {
-          w.bodies[i] = [&w] { w.some.fetch_add(1); };
-        }
+        block_batch(w);
+        w.done.store(true);
+        w.begin_runner(w.passer);
+        w.run_session(w.passer);  // takes one task
+        check(w.q->waiting() == 0, "a task is left beside the batch");
       },
       all_ran<page_size + 1>, run_first, wait);
 }
@@ -1154,9 +1300,7 @@ TEST(TaskQueue, W1_a_request_that_is_answered_too_late_disturbs_no_other_life) {
         w.submit(0);
         w.wait();
         w.done.store(false);
-        w.q->end_life();
-        ++w.serial_of_life;
-        w.q->begin_life(w);
+        w.begin_other_life();
         w.q->limits.slots = 1;
         w.submit(1);
         w.wait_for_others();
