@@ -764,6 +764,217 @@ TEST(TaskQueue, W1_a_request_is_sent_for_tasks_that_a_second_thread_submits) {
       work);
 }
 
+// --- requests ---
+
+TEST(TaskQueue, L3_a_request_is_sent_if_there_is_a_task_a_free_slot_and_no_request) {
+  expect_alone([](world& w) { w.q->limits.slots = 2; }, all_ran<4>,
+               [](world& w) {
+                 w.submit(0);
+                 check(w.requests() == 1, "no request was sent");
+                 w.submit(1);
+                 check(w.requests() == 1, "a second request was sent");
+                 w.answer_with(w.first);
+                 check(std::exchange(w.first.call, false),
+                       "a thread leaves a task and sends no request");
+                 w.answer_with(w.second);
+                 check(!w.second.call, "a request is sent without a task");
+                 w.submit(2);
+                 check(w.requests() == 1, "a request was sent without a slot");
+                 w.run_session(w.first);
+                 w.run_session(w.second);
+                 w.submit(3);
+                 w.wait_alone();
+               });
+}
+
+TEST(TaskQueue, L3_a_request_is_sent_before_the_task_that_may_be_long) {
+  for (int const slots : {2, task_queue::many}) {
+    expect_within(
+        {.preemptions = 1, .delays = 0},
+        [slots](world& w) {
+          w.q->limits.slots = slots;
+          w.bodies[0] = [&w] { await_some(w, 1); };
+          w.bodies[1] = [&w] { w.some.store(1); };
+        },
+        all_ran<2>,
+        [](world& w) {
+          w.submit(0);
+          w.submit(1);
+          w.wait_for_others();
+          w.leave();
+        },
+        work, work);
+  }
+}
+
+TEST(TaskQueue, L3_a_request_for_which_there_was_no_memory_is_sent_by_the_next_thread) {
+  expect_within(
+      {.preemptions = 1, .delays = 0},
+      [](world& w) {
+        w.q->limits.slots = 2;
+        w.submit(0);
+        w.bodies[1] = [&w] { await_some(w, 1); };
+        w.bodies[2] = [&w] { w.some.store(1); };
+      },
+      all_ran<3>,
+      [](world& w) {
+        w.submit_without_request(1);
+        w.submit_without_request(2);
+        lock_type lock(w.q->lock);
+        bool const is_served = w.q->running.load() != 0 && w.q->waiting() == 2;
+        lock.release();
+        if (is_served) {
+          w.wait_for_others();  // the runner takes the first task, and sends a request
+        } else {
+          w.wait();  // this thread takes the task, and sends a request
+        }
+        w.leave();
+      },
+      work, work);
+}
+
+TEST(TaskQueue, L3_a_request_is_sent_for_a_task_after_a_wait) {
+  expect_within(
+      {.preemptions = 2, .delays = 0}, nothing, all_ran<2>,
+      [](world& w) {
+        w.submit(0);
+        w.wait_alone();
+        w.submit(1);
+        w.wait_for_others();
+        w.leave();
+      },
+      work);
+}
+
+TEST(TaskQueue, L3_a_thread_that_leaves_work_sends_a_request) {
+  expect_within(
+      {.preemptions = 2, .delays = 0},
+      [](world& w) {
+        w.q->limits.slots = 1;
+        w.bodies[0] = [&w] { w.done.store(true); };
+        submit_some(w, 2);
+        w.begin_runner(w.passer);
+      },
+      all_ran<2>, [](world& w) { w.run_session(w.passer); },
+      [](world& w) {
+        w.wait_for_others();
+        w.leave();
+      },
+      work);
+}
+
+TEST(TaskQueue, L3_a_request_is_stranded_only_while_it_is_open) {
+  expect_within(
+      {.preemptions = 2, .delays = 0},
+      [](world& w) {
+        for (std::size_t i = 0; i != 2; ++i) {
+          w.bodies[i] = [&w] { w.some.fetch_add(1); };
+        }
+      },
+      all_ran<2>,
+      [](world& w) {
+        w.submit(0);
+        w.strand();
+        w.submit(1);
+        await_some(w, 2);  // outside of a wait, which would take part
+        w.wait_for_others();
+        w.leave();
+      },
+      work);
+}
+
+TEST(TaskQueue, L3_a_request_is_sent_after_a_request_was_taken_back) {
+  expect_within(
+      {.preemptions = 2, .delays = 0}, [](world& w) { w.q->limits.slots = 1; }, all_ran<2>,
+      [](world& w) {
+        w.submit(0);
+        w.take_back_request();
+        w.submit(1);
+        w.wait_for_others();
+        w.leave();
+      },
+      work);
+}
+
+TEST(TaskQueue, L3_a_request_of_another_life_that_is_taken_back_leaves_the_open_request) {
+  expect_within(
+      {.preemptions = 2, .delays = 0}, nothing, all_ran<3>,
+      [](world& w) {
+        w.submit(0);
+        queue_life const before = w.q->life();
+        w.wait_alone();
+        w.begin_other_life();
+        w.submit(1);
+        revoke_request(before);
+        w.submit(2);
+        w.wait_for_others();
+        w.leave();
+      },
+      work);
+}
+
+TEST(TaskQueue, C1_a_request_that_was_not_sent_since_the_context_let_no_task_in_is_sent_later) {
+  expect_within(
+      {.preemptions = 2, .delays = 0},
+      [](world& w) {
+        w.is_canceled = true;
+        submit_some(w, 2);
+      },
+      [](world& w) {
+        w.check_all(3);
+        check(w.ran[2] == 1, "a task was dropped after the reset");
+      },
+      [](world& w) {
+        w.wait_alone();
+        {  // reset
+          w.is_canceled = w.is_noted = false;
+          lock_type const lock(w.q->lock);
+          w.q->closed = false;
+        }
+        w.submit(2);
+        w.wait_for_others();
+        w.leave();
+      },
+      work);
+}
+
+TEST(TaskQueue, W1_a_request_that_waits_in_the_queue_is_not_counted_as_a_task) {
+  for (int const slots : {1, task_queue::many}) {
+    expect_within(
+        {.preemptions = 2, .delays = 0},
+        [slots](world& w) {
+          w.q->limits.slots = slots;
+          w.submit(0);
+          w.submit_request();
+          w.begin_runner(w.first);
+        },
+        all_ran<1>, run_first,
+        [](world& w) {
+          w.wait_alone();
+          w.check_requests();
+        });
+  }
+}
+
+TEST(TaskQueue, W1_a_request_that_waits_in_a_batch_is_not_counted_as_a_task) {
+  expect_within(
+      {.preemptions = 2, .delays = 0},
+      [](world& w) {
+        w.submit(0);
+        w.submit_request();
+        for (int i = 1; i != page_size; ++i) {
+          w.submit(i);
+        }
+        w.begin_runner(w.first);
+        check(w.first.has_batch(), "the page was not taken as a batch");
+      },
+      all_ran<page_size>, run_first,
+      [](world& w) {
+        w.wait_alone();
+        w.check_requests();
+      });
+}
+
 // --- batches ---
 
 /// The first runner has a batch of all tasks of the first page, and more tasks are in the queue.
@@ -966,6 +1177,26 @@ TEST(TaskQueue, W1_a_request_that_a_guest_leaves_is_run_before_the_end) {
         w.wait_for_others();
         w.is_over = true;
         w.leave();
+      });
+}
+
+TEST(TaskQueue, W1_a_guest_of_another_life_does_not_get_in) {
+  expect_within(
+      {.preemptions = 2, .delays = 0}, nothing, all_ran<2>,
+      [](world& w) {
+        w.submit(0);
+        w.wait_alone();
+        w.begin_other_life();
+        w.submit(1);
+        w.wait_alone();
+      },
+      [](world& w) {
+        queue_guest const guest(queue_life{&*w.q, 1});
+        if (guest) {
+          check(w.serial_of_life == 1, "a guest uses the group of another life");
+          (void)w.some.load();
+          check(w.serial_of_life == 1, "a group ends although it has a guest");
+        }
       });
 }
 
