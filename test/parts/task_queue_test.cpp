@@ -23,16 +23,18 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>   // is_sorted
+#include <algorithm>   // equal, is_sorted
 #include <array>       // array
 #include <atomic>      // memory_order
 #include <chrono>      // seconds
 #include <cstddef>     // size_t
 #include <cstdint>     // uint64_t
+#include <deque>       // deque
 #include <functional>  // function
 #include <memory>      // construct_at, make_shared
 #include <new>         // launder
 #include <optional>    // optional
+#include <random>      // mt19937
 #include <set>         // set
 #include <utility>     // exchange, pair
 #include <vector>      // vector
@@ -40,6 +42,7 @@
 namespace {
 
 using errgroup::detail::batch;
+using errgroup::detail::batch_list;
 using errgroup::detail::goal;
 using errgroup::detail::node;
 using errgroup::detail::page;
@@ -50,6 +53,7 @@ using errgroup::detail::revoke_request;
 using errgroup::detail::session;
 using errgroup::detail::sleep_mode;
 using errgroup::detail::sleeper;
+using errgroup::detail::task_list;
 using errgroup::detail::task_queue;
 using errgroup::detail::timed_task;
 using errgroup::detail::wake_list;
@@ -973,6 +977,154 @@ TEST(TaskQueue, W1_a_request_that_waits_in_a_batch_is_not_counted_as_a_task) {
         w.wait_alone();
         w.check_requests();
       });
+}
+
+// --- pages ---
+
+/// A list of tasks, and two threads that take batches, beside simple lists with the same tasks.
+class checked_list {
+ public:
+  checked_list() { list_.open(fresh()); }
+
+  void push() {
+    node* const n = fresh();
+    if (list_.is_page_full()) {
+      list_.add_page(fresh());
+    }
+    list_.push(n);
+    tasks_.push_back(n);
+  }
+  void pop() {
+    if (!tasks_.empty()) {
+      node* const n = list_.pop();
+      expect_first(tasks_, n);
+      list_.spare.push(n);
+    }
+  }
+  void pop_batch(std::size_t which) {
+    owner& o = owners_[which];
+    if (!o.taken && list_.has_batch()) {
+      list_.pop(o.taken, batches_);
+      while (tasks_.size() > list_.size()) {
+        o.tasks.push_back(tasks_.front());
+        tasks_.pop_front();
+      }
+      check(!o.tasks.empty(), "a batch without a task");
+    }
+  }
+  /// The owner of a batch takes a task, or gives the empty batch back.
+  void take(std::size_t which) {
+    owner& o = owners_[which];
+    node* const n = o.taken.next();
+    if (n != nullptr) {
+      expect_first(o.tasks, n);
+    } else if (o.taken) {
+      check(o.tasks.empty(), "a task is left in a batch");
+      batches_.remove(o.taken, list_.spare);
+    }
+  }
+  void steal() {
+    node* const n = batches_.steal();
+    for (owner& o : owners_) {
+      if (!o.tasks.empty() && (n == nullptr || n == o.tasks.front())) {
+        expect_first(o.tasks, n);
+        list_.spare.push(n);
+        return;
+      }
+    }
+    check(n == nullptr, "a task was stolen that is not the next of a batch");
+  }
+  void empty() {
+    auto const all = list_.empty();
+    all.for_each([this](node& n) { expect_first(tasks_, &n); });
+    check(tasks_.empty(), "a task stays in a list that was emptied");
+    list_.give_back(all);
+  }
+
+  void check_it() {
+    check(list_.size() == tasks_.size(), "the number of tasks is wrong");
+    auto const latest = list_.latest();
+    check(latest.size() <= tasks_.size() && latest.empty() == tasks_.empty() &&
+              std::equal(latest.rbegin(), latest.rend(), tasks_.rbegin()),
+          "the tasks of the last page are not the last tasks");
+    check(batches_.has_work() == (!owners_[0].tasks.empty() || !owners_[1].tasks.empty()),
+          "the batches have work and do not tell it, or tell it and have none");
+    check(batches_.is_empty() == (!owners_[0].taken && !owners_[1].taken), "a batch was forgotten");
+  }
+  void end() {
+    empty();
+    for (std::size_t which = 0; which != 2; ++which) {
+      while (owners_[which].taken) {
+        take(which);
+      }
+    }
+    std::set<node*> all;
+    std::size_t n = 1;  // the page of the empty list
+    for (; !list_.spare.is_empty(); ++n) {
+      all.insert(list_.spare.pop());
+    }
+    check(all.size() + 1 == n, "a node is there twice");
+    check(n == nodes_.size(), "a node was lost");
+  }
+
+ private:
+  struct owner {
+    batch taken;
+    std::deque<node*> tasks;
+  };
+
+  static void expect_first(std::deque<node*>& tasks, node const* n) {
+    check(!tasks.empty() && n == tasks.front(), "a task is not the next");
+    tasks.pop_front();
+  }
+  node* fresh() {
+    if (!list_.spare.is_empty()) {
+      return list_.spare.pop();
+    }
+    return &nodes_.emplace_back();
+  }
+
+  std::deque<node> nodes_;
+  task_list list_;
+  batch_list batches_;
+  std::deque<node*> tasks_;
+  std::array<owner, 2> owners_;
+};
+
+TEST(TaskQueue, L5_a_list_keeps_its_tasks_in_their_order_whatever_is_done_with_it) {
+  auto const at_random = [](unsigned seed) {
+    checked_list list;
+    std::mt19937 random(seed);  // the same each time
+    for (int i = 0; i != 1000; ++i) {
+      std::size_t const which = random() % 2;
+      auto const what = random() % 40;
+      if (what < 16) {
+        list.push();
+      } else if (what < 24) {
+        list.pop();
+      } else if (what < 28) {
+        list.pop_batch(which);
+      } else if (what < 34) {
+        list.take(which);
+      } else if (what < 39) {
+        list.steal();
+      } else {
+        list.empty();
+      }
+      list.check_it();
+    }
+    list.end();
+  };
+  auto const found = explore(
+      [&](scenario& s) {
+        s.thread([&] {
+          for (unsigned seed = 0; seed != 10; ++seed) {
+            at_random(seed);
+          }
+        });
+      },
+      {.preemptions = 0, .delays = 0});
+  EXPECT_TRUE(found) << found.what;
 }
 
 // --- batches ---
