@@ -1184,6 +1184,58 @@ TEST(TaskQueue, W1_what_a_thread_has_in_its_batch_strands_nobody) {
       all_ran<page_size + 1>, run_first, wait);
 }
 
+TEST(TaskQueue, L4_a_task_of_a_bounded_queue_is_finished_before_its_thread_takes_the_next) {
+  expect_within(
+      {.preemptions = 1, .delays = 0},
+      [](world& w) {
+        w.q->limits.slots = 1;
+        w.q->limits.room = page_size + 1;
+        w.bodies[1] = [&w] { await_some(w, 1); };
+        submit_some(w, page_size + 1);
+        w.begin_runner(w.first);
+      },
+      all_ran<page_size + 2>, run_first,
+      [](world& w) {
+        w.submit(page_size + 1);  // sleeps until the first task is finished
+        w.some.store(1);
+        w.wait();
+      });
+}
+
+TEST(TaskQueue, L5_with_a_limit_the_tasks_of_a_batch_start_before_the_tasks_behind_it) {
+  expect_within(
+      {.preemptions = 2, .delays = 0},
+      [](world& w) {
+        w.q->limits.slots = 2;
+        submit_some(w, 2 * page_size + 1);
+        w.begin_runner(w.first);
+        w.begin_runner(w.second);
+        check(w.first.has_batch() && !w.second.has_batch(), "not exactly one batch");
+      },
+      [](world& w) {
+        w.check_all_ran(2 * page_size + 1);
+        // Two threads run tasks: a task may be overtaken by the task that is taken next.
+        for (std::size_t i = 0; i != w.order.size(); ++i) {
+          check(w.order[i] <= static_cast<int>(i) + 1, "a task has overtaken two others");
+        }
+      },
+      run_first, run_second);
+}
+
+TEST(TaskQueue, C1_the_tasks_of_a_batch_that_the_context_does_not_let_in_are_dropped) {
+  expect_within(
+      {.preemptions = 2, .delays = 0},
+      [](world& w) {
+        take_batch(w);
+        w.is_canceled = true;
+      },
+      [](world& w) {
+        w.check_all(page_size + 1);
+        check(w.order.empty(), "a task has run");
+      },
+      run_first, wait_and_destroy);
+}
+
 TEST(TaskQueue, L1_finished_in_batches_counts_no_task_that_is_unfinished) {
   expect_in_each_order(
       [](world& w) {
