@@ -1448,6 +1448,107 @@ TEST(TaskQueue, W1_a_thread_that_waits_for_others_takes_part_if_the_tasks_are_st
   }
 }
 
+TEST(TaskQueue, W2_a_thread_that_is_about_to_sleep_takes_part_if_the_request_is_stranded) {
+  for (bool const helps : {false, true}) {
+    expect_in_each_order(
+        [helps](world& w) {
+          w.helps = helps;
+          ++w.q->unfinished;    // a reserved place
+          w.q->open_request();  // for a task that is finished
+        },
+        all_ran<1>, [](world& w) { w.wait_for_others(); },
+        [](world& w) {
+          w.strand();
+          w.submit_reserved(0);
+        });
+  }
+}
+
+TEST(TaskQueue, W2_a_thread_whose_end_time_comes_leaves_no_task_behind) {
+  for (bool const helps : {false, true}) {
+    expect_within(
+        {.preemptions = 2, .delays = 0},
+        [helps](world& w) {
+          w.helps = helps;
+          ++w.q->unfinished;  // a reserved place
+          w.q->open_request();
+          w.strand();
+        },
+        all_ran<1>, wait, [](world& w) { w.wait_until_end_time(); },
+        [](world& w) {
+          w.end_time.until = {};
+          w.submit_reserved(0);
+        });
+  }
+}
+
+TEST(TaskQueue, W2_a_thread_runs_no_task_after_its_end_time) {
+  expect_alone(
+      [](world& w) {
+        w.submit(0);
+        w.strand();
+        w.end_time.until = {};
+      },
+      all_ran<1>,
+      [](world& w) {
+        worker me(w, true);
+        check(!wait_for(*w.q, w.end_time, me), "the end time has come, and the wait goes on");
+        check(w.order.empty(), "a task was begun after the end time");
+        w.wait_alone();
+      });
+}
+
+TEST(TaskQueue,
+     W2_a_thread_that_leaves_tasks_to_others_leaves_after_the_task_that_reaches_its_goal) {
+  expect_alone(
+      [](world& w) {
+        w.bodies[1] = [&w] { w.done.store(true); };
+        submit_some(w, page_size + 1);
+        w.begin_runner(w.passer);
+      },
+      all_ran<page_size + 1>,
+      [](world& w) {
+        w.run_session(w.passer);
+        check(w.order.size() == 2, "a thread goes on although its goal is reached");
+        w.wait_alone();
+      });
+}
+
+TEST(TaskQueue, W2_a_thread_that_helps_until_a_flag_is_set_stays_when_the_tasks_are_finished) {
+  expect_in_each_order([](world& w) { w.submit(0); }, all_ran<1>,
+                       [](world& w) { w.help_until_done(); },
+                       [](world& w) {
+                         w.wait();
+                         w.done.store(true, std::memory_order_release);
+                         w.notify();
+                       });
+}
+
+TEST(TaskQueue, W2_a_thread_that_helps_until_a_flag_is_set_notes_no_cancellation) {
+  expect_in_each_order(
+      [](world& w) { w.is_canceled = true; }, all_ran<0>, [](world& w) { w.help_until_done(); },
+      [](world& w) {
+        w.done.store(true, std::memory_order_release);
+        w.notify();
+        check(!w.is_noted, "callbacks of stop tokens run in a thread that waits for a flag");
+      });
+}
+
+TEST(TaskQueue, W1_a_thread_with_an_end_time_waits_for_spawned_tasks_too) {
+  expect_in_each_order(
+      [](world& w) {
+        w.bodies[0] = [&w] { w.spawned.store(1); };
+        w.submit(0);
+        w.strand();
+      },
+      all_ran<1>, [](world& w) { w.wait_for_others(); },
+      [](world& w) {
+        w.wait();
+        w.spawned.store(0);
+        w.notify();  // as the timer's thread, which polls
+      });
+}
+
 TEST(TaskQueue, W2_a_thread_that_helps_until_a_flag_is_set_leaves_no_task_behind) {
   expect_within(
       {.preemptions = 1, .delays = 1},
@@ -1676,6 +1777,51 @@ TEST(TaskQueue, C1_a_queue_that_is_made_while_its_group_is_stopped_is_closed) {
           w.drop_waiting();
         }
       });
+}
+
+TEST(TaskQueue, C1_a_waiter_notices_a_cancellation_by_oneTBB) {
+  expect_in_each_order(
+      [](world& w) {
+        w.q->limits.slots = 1;
+        w.bodies[0] = [&w] {
+          while (!w.is_noted) {
+            explored::yield();
+          }
+        };
+        submit_some(w, 2);
+        w.begin_runner(w.first);
+      },
+      all_over<2>, run_first, wait,
+      [](world& w) {
+        w.is_canceled = true;
+        w.notify();  // as the timer's thread, which polls
+      });
+}
+
+TEST(TaskQueue, C1_the_waiter_of_a_closed_queue_drops_the_tasks_that_are_not_due) {
+  for (bool const takes_them : {false, true}) {
+    expect_within(
+        {.preemptions = 2, .delays = 0},
+        [](world& w) {
+          w.submit(0);
+          w.defer();
+        },
+        all_over<1>,
+        [takes_them](world& w) {  // the canceller
+          w.drop_waiting();
+          if (takes_them) {
+            std::size_t const taken = w.take_deferred();
+            look(w);
+            w.drop_deferred(taken);
+          } else {
+            await_some(w, 1);  // in user code, which waits for the waiter
+          }
+        },
+        [](world& w) {
+          w.wait();
+          w.some.store(1);
+        });
+  }
 }
 
 // --- due tasks ---
