@@ -35,6 +35,7 @@ using errgroup::detail::batch;
 using errgroup::detail::node;
 using errgroup::detail::page;
 using errgroup::detail::queue_owner;
+using errgroup::detail::reserved_arena;
 using errgroup::detail::slots;
 using errgroup::detail::task_queue;
 using support::dawdle;
@@ -278,6 +279,57 @@ TEST(Slots, L2_no_worker_comes_to_the_arena_of_the_tasks) {
   };
   s.places.enter(f);
   EXPECT_EQ(seen, std::set{std::this_thread::get_id()});
+}
+
+TEST(Slots, an_arena_is_taken_when_a_thread_enters_and_can_be_left_and_taken_again) {
+  opened s({.limit = 2});
+  EXPECT_EQ(s.places.leave(), nullptr) << "no thread has entered yet";
+  for (int i = 0; i != 3; ++i) {
+    int places = 0;
+    auto f = [&] { places = tbb::this_task_arena::max_concurrency(); };
+    s.places.enter(f);
+    s.places.enter(f);
+    EXPECT_EQ(places, 3);
+    reserved_arena* const left = s.places.leave();
+    ASSERT_NE(left, nullptr);
+    EXPECT_EQ(s.places.leave(), nullptr);
+    left->give_back();
+  }
+  EXPECT_NE(s.places.pool(), nullptr);
+}
+
+TEST(Slots, a_group_without_an_arena_of_its_own_has_none_to_leave) {
+  opened s({.queue = 5});
+  auto f = [] {};
+  s.places.enter(f);
+  EXPECT_EQ(s.places.leave(), nullptr);
+}
+
+TEST(Slots, groups_that_are_not_busy_at_once_share_an_arena_of_their_size) {
+  opened const keeps_spare_arenas({.limit = 1});
+  std::set<reserved_arena*> seen;
+  for (int i = 0; i != 10; ++i) {
+    opened s({.limit = 2 + i % 2});
+    auto f = [] {};
+    s.places.enter(f);
+    reserved_arena* const left = s.places.leave();
+    seen.insert(left);
+    left->give_back();
+  }
+  EXPECT_EQ(seen.size(), 2U);
+}
+
+TEST(Slots, groups_that_are_busy_at_once_have_an_arena_each) {
+  opened first({.limit = 2});
+  opened second({.limit = 2});
+  auto f = [] {};
+  first.places.enter(f);
+  second.places.enter(f);
+  reserved_arena* const of_first = first.places.leave();
+  reserved_arena* const of_second = second.places.leave();
+  EXPECT_NE(of_first, of_second);
+  of_first->give_back();
+  of_second->give_back();
 }
 
 TEST(Slots, tasks_run_where_the_thread_is_if_they_have_no_arena_of_their_own) {
