@@ -19,12 +19,10 @@
 // late.
 //
 // Invariants:
-// - At most one request of a queue is open (`task_queue::request`). A runner that stays near an
-// empty
-//   queue is the open request meanwhile.
-// - If tasks wait and a slot is free, a request is open, unless there was no memory for it. A
-// thread
-//   that takes a task and leaves tasks behind sends the next request, before it runs its task.
+// - At most one request of a queue is open (`task_queue::request`). A runner that stays near the
+//   empty queue is the open request meanwhile.
+// - If tasks wait and a slot is free, a request is open, unless there was no memory for it. Before
+//   a thread runs the task that it has taken, it sends a request for the tasks that it leaves.
 // - If maybe no thread answers the open request, it is *stranded*: then the threads that normally
 //   leave the tasks to others run them.
 // - No thread waits for a request. A request that is answered after the queue's life finds another

@@ -124,10 +124,9 @@ class session {
 
   /// Notes that `n` has run. Then takes the next task of the batch; without the lock.
   void next_in_batch(node const& n) noexcept {
-    note_done(n);
+    done_ += n.is_task() ? 1U : 0U;
     next = taken_.next();
   }
-  void note_done(node const& n) noexcept { done_ += n.is_task() ? 1U : 0U; }
 
   [[nodiscard]] kind of_kind() const noexcept { return kind_; }
   [[nodiscard]] bool has_batch() const noexcept { return static_cast<bool>(taken_); }
