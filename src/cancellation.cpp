@@ -8,6 +8,7 @@
 #include <new>       // bad_alloc, nothrow
 #include <optional>  // optional
 #include <string>    // string
+#include <string_view>  // string_view
 #include <utility>   // move
 
 // The first error of a group, and the cancellation that follows from it. The order within a
@@ -34,6 +35,18 @@ void group_core::fail(error e, submission const& from) noexcept {
   if ((late || !record(e, !goes_on())) && all != nullptr) {
     add_other(e, is_stopped());
   }
+}
+
+// Without memory for the name, the error is recorded without it.
+void group_core::fail_item(error e, std::size_t index, std::source_location where,
+                           std::string_view name) noexcept {
+  std::optional<note_ptr> note;
+  try {
+    note.emplace(make_note(name, where));
+  } catch (std::bad_alloc const&) {
+    note.reset();
+  }
+  fail(std::move(e), {where, note ? note->get() : nullptr, index, true});
 }
 
 // With keep::all: keeps an error after the first error. A later wait has to return it, or the
@@ -96,6 +109,7 @@ void group_core::describe(error& e, submission const& from) const noexcept {
   if (note != nullptr) {
     note->origin.where = from.where;
     note->origin.index = from.index;
+    note->origin.is_item = from.is_item;
     note->origin.path = std::move(names);
     error_access::give_note(e, *note);
   }

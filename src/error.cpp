@@ -34,6 +34,8 @@ class category final : public std::error_category {
         return "a task asked not to be repeated";
       case errc::too_few:
         return "fewer tasks succeeded than were asked for";
+      case errc::no_more:
+        return "a stage asked for no more items";
     }
     return "unknown errgroup error";
   }
@@ -50,6 +52,7 @@ class category final : public std::error_category {
       case errc::failed:
       case errc::stop_repeating:
       case errc::too_few:
+      case errc::no_more:
         break;
     }
     return {value, *this};
@@ -310,22 +313,23 @@ std::string_view file_of(std::source_location const& where) noexcept {
   return path.substr(path.rfind('/') + 1);
 }
 
-// (task 17, run at decoder.cpp:42)
+// (task 17, run at decoder.cpp:42), or (pack/write, item 17, stage at pack.cpp:41)
 void append_place(std::string& text, task_origin const& origin) {
-  bool const is_counted = origin.index != npos;
-  bool const is_placed = origin.where.line() != 0;
-  if (is_counted || is_placed) {
-    text += " (";
-    if (is_counted) {
-      text.append("task ").append(std::to_string(origin.index));
-    }
-    text += is_counted && is_placed ? ", " : "";
-    if (is_placed) {
-      text.append("run at ").append(file_of(origin.where));
-      text.append(":").append(std::to_string(origin.where.line()));
-    }
-    text += ')';
+  char const* before = " (";
+  auto const part = [&]() -> std::string& {
+    return text.append(std::exchange(before, ", "));
+  };
+  if (origin.is_item && !origin.path.empty()) {
+    part().append(origin.path);
   }
+  if (origin.index != npos) {
+    part().append(origin.is_item ? "item " : "task ").append(std::to_string(origin.index));
+  }
+  if (origin.where.line() != 0) {
+    part().append(origin.is_item ? "stage at " : "run at ").append(file_of(origin.where));
+    text.append(":").append(std::to_string(origin.where.line()));
+  }
+  text += *before == ',' ? ")" : "";
 }
 
 void append_failure(std::string& text, error const& e, bool in_one_line, bool stacks) {
@@ -334,7 +338,9 @@ void append_failure(std::string& text, error const& e, bool in_one_line, bool st
   append_before(text, outer);
   // If there was no memory for its path, the origin has only a name.
   task_origin const& from = e.origin();
-  append_before(text, from.path.empty() ? from.name : from.path);
+  if (!from.is_item) {
+    append_before(text, from.path.empty() ? from.name : from.path);
+  }
   append_before(text, inner);
   text += own_words(e);
   if (in_one_line) {

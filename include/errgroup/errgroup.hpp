@@ -16,12 +16,15 @@
 #include <errgroup/join.hpp>
 #include <errgroup/lost_error.hpp>
 #include <errgroup/options.hpp>
+#include <errgroup/pipeline.hpp>
+#include <errgroup/pipeline_stats.hpp>
 #include <errgroup/reduce.hpp>
 #include <errgroup/result.hpp>
 #include <errgroup/retry.hpp>
 #include <errgroup/scope.hpp>
 #include <errgroup/spawn.hpp>
 #include <errgroup/stack.hpp>
+#include <errgroup/stage.hpp>
 #include <errgroup/take.hpp>
 #include <errgroup/task.hpp>
 #include <errgroup/transform.hpp>

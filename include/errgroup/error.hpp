@@ -38,10 +38,14 @@ enum class errc {
   failed,             ///< a task failed with an error of a type of its own
   stop_repeating,     ///< asks `group::run_every` to end; no failure there
   too_few,            ///< fewer tasks succeeded or agreed than the caller asked for
+  no_more,            ///< ends the input of an `errgroup::pipeline`; no failure there
 };
 
 /// A task of `group::run_every` returns this code to end: `return errgroup::stop_repeating;`.
 inline constexpr errc stop_repeating = errc::stop_repeating;
+
+/// A stage of a pipeline returns this code to end the input: `return errgroup::no_more;`.
+inline constexpr errc no_more = errc::no_more;
 
 /// The category of `errc`; its name is "errgroup".
 [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::error_category const& error_category() noexcept;
@@ -136,6 +140,9 @@ struct task_origin {
   /// Groups without a name are left out. If a group was made in a raw oneTBB task or in the body of
   /// an algorithm, the path begins at that group.
   std::string path = {};
+  /// True for an item of a pipeline: `index` is the number of the item, and `where` the place of
+  /// the stage.
+  bool is_item = false;
 };
 
 class error;

@@ -10,6 +10,7 @@
 #include <atomic>           // atomic
 #include <cstddef>          // size_t
 #include <source_location>  // source_location
+#include <string_view>      // string_view
 #include <type_traits>      // remove_cvref_t
 #include <utility>          // forward, move
 
@@ -73,6 +74,14 @@ inline void notify(group& g) noexcept { access::core_of(g).notify(); }
 [[ERRGROUP_NODISCARD_COPY]] inline error describe(group const& g, error e, std::size_t index,
                                                   std::source_location where = {}) noexcept {
   return access::core_of(g).described(std::move(e), index, where);
+}
+
+/// Tells `g` that an item has failed, on which one of its tasks works: as if that task had failed
+/// with `e`, but the task goes on. The error's origin is the item's number, a place, and a name
+/// behind the names of the group and the groups above. Threads: a task of the group.
+inline void fail_item(group& g, error e, std::size_t number, std::source_location where,
+                      std::string_view name) noexcept {
+  access::core_of(g).fail_item(std::move(e), number, where, name);
 }
 
 /// What `g` does when a task throws: `options::exceptions`.

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_SRC_LANES_HPP
+#define ERRGROUP_SRC_LANES_HPP
+
+#include "gate.hpp"
+#include <errgroup/detail/slot.hpp>
+#include <errgroup/detail/spin_mutex.hpp>
+#include <errgroup/detail/sync.hpp>
+
+#include <algorithm>  // max
+#include <atomic>   // memory_order
+#include <cstddef>  // size_t
+#include <cstdint>  // uint64_t
+#include <deque>    // deque
+#include <limits>   // numeric_limits
+#include <utility>  // exchange
+#include <vector>   // vector
+
+// The lanes of a pipeline: the tasks that carry items through its stages.
+//
+// A lane takes an item, from a gate or from the source, and carries it as far as it can: to the
+// end, or to a gate at which the item has to wait. Then it looks for other work. Items that are
+// further on come first, so that few items are under way.
+//
+// A lane without work ends. A lane that leaves work behind sends another lane, unless as many lanes
+// as may be are out. Work is left behind where a gate is given back although an item may go
+// through, and where the source may be read. So while there is work, a lane is on its way to it:
+//
+// - The lane that leaves work changes the gate under its lock, and then reads the number of lanes.
+// - A lane that ends lowers the number first, and then looks at each gate under its lock. So either
+//   the one lane sees the lower number and sends a lane, or the other sees the work and goes on.
+//
+// Not done: a lane for each item, which costs a submission and a steal for each; lanes that wait at
+// a gate, which deadlock if the lane in the gate waits for a task that the waiting thread should
+// run.
+
+namespace errgroup::detail::inline ERRGROUP_PART {
+
+/// What a lane knows of itself, and counts. One task at a time uses it.
+struct lane {
+  std::size_t number = 0;
+  bool is_nested = false;  // its thread is in a stage of the same pipeline, further down the stack
+  std::uint64_t finished = 0;  // items that came to the end
+  std::uint64_t left_out = 0;  // items that were dropped, have failed, or were cut off
+  clock::time_point time;      // with statistics: the last time that the lane has read
+};
+
+/// The lanes that are out: sent, and not ended.
+class lane_crew {
+ public:
+  explicit lane_crew(std::size_t most) : most_(most), lanes_(most) {
+    free_.reserve(most);
+    for (std::size_t i = most; i-- != 0;) {
+      lanes_[i].number = i;
+      free_.push_back(&lanes_[i]);
+    }
+  }
+
+  /// Counts a lane that the caller sends. False if the most lanes are out.
+  [[nodiscard]] bool send() noexcept {
+    if (out_.load(std::memory_order_relaxed) == most_) [[likely]] {
+      return false;
+    }
+    spin_mutex::scoped_lock const lock(mutex_);
+    return add();
+  }
+  /// The lane that was counted could not be sent.
+  void take_back() noexcept {
+    spin_mutex::scoped_lock const lock(mutex_);
+    set_out(out() - 1);
+  }
+
+  /// A lane that was sent begins.
+  [[nodiscard]] lane& begin() noexcept {
+    spin_mutex::scoped_lock const lock(mutex_);
+    return *pop();
+  }
+  /// A lane ends.
+  void end(lane& l) noexcept {
+    spin_mutex::scoped_lock const lock(mutex_);
+    free_.push_back(&l);
+    set_out(out() - 1);
+  }
+  /// A lane that has ended goes on after all. Null if the most lanes are out.
+  [[nodiscard]] lane* begin_again() noexcept {
+    spin_mutex::scoped_lock const lock(mutex_);
+    return add() ? pop() : nullptr;
+  }
+
+  /// The most lanes that were out at once. Threads: no lane runs. So the next function.
+  [[nodiscard]] std::size_t most_out() const noexcept { return most_out_; }
+  [[nodiscard]] std::vector<lane> const& all() const noexcept { return lanes_; }
+
+ private:
+  [[nodiscard]] std::size_t out() const noexcept { return out_.load(std::memory_order_relaxed); }
+  void set_out(std::size_t n) noexcept { out_.store(n, std::memory_order_relaxed); }
+  [[nodiscard]] bool add() noexcept {
+    std::size_t const n = out();
+    if (n == most_) {
+      return false;
+    }
+    set_out(n + 1);
+    most_out_ = std::max(most_out_, n + 1);
+    return true;
+  }
+  [[nodiscard]] lane* pop() noexcept {
+    lane* const l = free_.back();
+    free_.pop_back();
+    return l;
+  }
+
+  std::size_t const most_;
+  atomic<std::size_t> out_{0};  // written under the lock
+  spin_mutex mutex_;            // guards the members below
+  std::size_t most_out_ = 0;
+  std::vector<lane> lanes_;
+  std::vector<lane*> free_;
+};
+
+/// How a stage of a pipeline is called.
+enum class passage { parallel, one_at_a_time, in_order };
+
+/// Carries items through the stages.
+///
+/// The pipeline is the `owner`. It has these functions, none of which throws:
+///
+///   send()                a task will call `work`, in a thread of the owner's choice. False if
+///                         there is no memory for the task
+///   is_canceling()        the lanes end, and leave the items where they are
+///   read(slot, lane)      calls the source. `passed`: there is an item in the slot
+///   call(slot, lane)      calls the stage `slot.stage` with the item. `passed`: the stage's result
+///                         is in the slot, or the stage is the last. Otherwise the slot is empty
+///   destroy(slot)         destroys the item
+///   goes_on()             a failed item is left out, and the lanes go on
+template <class Owner>
+class lanes {
+ public:
+  /// `stages`: of the stages behind the source.
+  lanes(Owner& owner, std::vector<passage> const& stages, std::size_t most_lanes,
+        std::size_t most_items, slot_store slots, bool is_timed)
+      : owner_(owner), crew_(most_lanes), source_(slots, is_timed), gates_(stages.size()) {
+    for (std::size_t i = 0; i != stages.size(); ++i) {
+      if (stages[i] != passage::parallel) {
+        all_gates_.emplace_back(stages[i] == passage::in_order, most_items);
+        gates_[i] = &all_gates_.back();
+        if (stages[i] == passage::in_order) {
+          last_in_order_ = i + 1;
+        }
+      }
+    }
+  }
+
+  /// Counts the first lane. The caller calls `work` then.
+  void begin() noexcept { (void)crew_.send(); }
+
+  /// A lane. `is_nested`: the thread is already in a lane of this pipeline.
+  void work(bool is_nested) noexcept {
+    lane* me = &crew_.begin();
+    while (me != nullptr) {
+      me->is_nested = is_nested;
+      slot* mine = nullptr;  // a free slot that this lane owns
+      while (move(*me, mine)) {
+      }
+      give_back(mine);
+      me = end(*me);
+    }
+  }
+
+  [[nodiscard]] lane_crew const& crew() const noexcept { return crew_; }
+  [[nodiscard]] source_gate& source() noexcept { return source_; }
+  /// The gate before a stage; null for a parallel stage.
+  [[nodiscard]] gate const* gate_of(std::size_t stage) const noexcept { return gates_[stage]; }
+
+ private:
+  /// Carries one item. False if there is no work.
+  bool move(lane& me, slot*& mine) noexcept {
+    if (owner_.is_canceling()) {
+      return false;
+    }
+    slot* s = take_waiting();
+    bool const in_gate = s != nullptr;
+    if (in_gate) {
+      give_back(mine);
+    } else {
+      s = me.is_nested ? nullptr : source_.begin(std::exchange(mine, nullptr));
+      if (s == nullptr) {
+        return linger();
+      }
+      if (!read(*s, me)) {
+        return true;  // there may be items left in the gates
+      }
+    }
+    mine = carry(*s, in_gate, me);
+    return true;
+  }
+
+  /// Takes an item that may go through a gate, the furthest first.
+  [[nodiscard]] slot* take_waiting() noexcept {
+    for (std::size_t i = all_gates_.size(); i-- != 0;) {
+      if (all_gates_[i].may_have_work()) {
+        if (slot* const s = all_gates_[i].take()) {
+          return s;
+        }
+      }
+    }
+    return nullptr;
+  }
+
+  /// Reads an item into `s`. False if there is none.
+  [[nodiscard]] bool read(slot& s, lane& me) noexcept {
+    switch (owner_.read(s, me)) {
+      case step::passed:
+        s.stage = 0;
+        if (source_.end()) {
+          send();
+        }
+        return true;
+      case step::dropped:
+      case step::failed:
+      case step::ended:
+        source_.end_of_input(s);
+        return false;
+    }
+    return false;
+  }
+
+  /// Carries `s` on, and returns it when it is free. Null if it waits at a gate, or stays where it
+  /// is as the pipeline is cancelled. `in_gate`: this lane holds the gate before the stage.
+  [[nodiscard]] slot* carry(slot& first, bool in_gate, lane& me) noexcept {
+    slot* s = &first;
+    while (!is_at_end(*s)) {
+      gate* const g = gates_[s->stage];
+      if (g == nullptr || (!s->is_full && !g->is_in_order())) {
+        if (!pass(*s, me)) {
+          return nullptr;
+        }
+      } else {
+        if (!in_gate && !g->enter(*s)) {
+          return nullptr;
+        }
+        in_gate = false;
+        if (!pass(*s, me)) {
+          return nullptr;  // no lane goes through this gate again
+        }
+        if (!is_at_end(*s)) {
+          if (g->leave()) {
+            send();
+          }
+        } else if (slot* const next = g->next()) {
+          // Nothing is left to do for `s`, so this lane takes the next item through the gate.
+          finish(*s, me);
+          give_back(s);
+          s = next;
+          in_gate = true;
+        }
+      }
+    }
+    finish(*s, me);
+    return s;
+  }
+
+  /// True if no stage follows that is to be called with the item. For a hole: that counts it.
+  [[nodiscard]] bool is_at_end(slot const& s) const noexcept {
+    return s.stage >= (s.is_full ? gates_.size() : last_in_order_);
+  }
+
+  void finish(slot& s, lane& me) noexcept {
+    ++(s.is_full ? me.finished : me.left_out);
+    s.is_full = false;
+  }
+
+  /// Takes `s` through one stage. False if the pipeline is cancelled.
+  [[nodiscard]] bool pass(slot& s, lane& me) noexcept {
+    if (owner_.is_canceling()) {
+      return false;
+    }
+    if (s.is_full) {
+      if (s.number > last_.load(std::memory_order_acquire)) [[unlikely]] {
+        owner_.destroy(s);
+        s.is_full = false;
+      } else {
+        step const done = owner_.call(s, me);
+        if (done != step::passed) [[unlikely]] {
+          s.is_full = false;
+          if (done == step::failed && !owner_.goes_on()) {
+            ++me.left_out;
+            return false;
+          }
+          if (done == step::ended) {
+            end_input_behind(s.number);
+          }
+        }
+      }
+    }
+    ++s.stage;
+    return true;
+  }
+
+  /// The items behind `number` are left out.
+  void end_input_behind(std::uint64_t number) noexcept {
+    std::uint64_t last = last_.load(std::memory_order_relaxed);
+    while (number < last && !last_.compare_exchange_weak(last, number, std::memory_order_acq_rel)) {
+    }
+    source_.close();
+  }
+
+  void give_back(slot*& s) noexcept {
+    if (s != nullptr && source_.give_back(*std::exchange(s, nullptr))) {
+      send();
+    }
+  }
+
+  void send() noexcept {
+    if (crew_.send() && !owner_.send()) {
+      crew_.take_back();  // the work stays: this lane looks for work before it ends
+    }
+  }
+
+  /// There is no work. Waits a moment for new work. False if there is none.
+  [[nodiscard]] bool linger() noexcept {
+    return false;
+  }
+
+  /// Ends the lane. Returns a lane if there is work after all, for the caller to go on.
+  [[nodiscard]] lane* end(lane& me) noexcept {
+    bool const is_nested = me.is_nested;
+    crew_.end(me);
+    if (owner_.is_canceling()) {
+      return nullptr;
+    }
+    bool has_work = !is_nested && source_.has_work();
+    for (gate& g : all_gates_) {
+      has_work = has_work || g.has_work();
+    }
+    return has_work ? crew_.begin_again() : nullptr;
+  }
+
+  static constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
+
+  Owner& owner_;
+  lane_crew crew_;
+  source_gate source_;
+  std::deque<gate> all_gates_;
+  std::vector<gate*> gates_;       // by stage; null for a parallel stage
+  std::size_t last_in_order_ = 0;  // the number of stages up to the last stage in order
+  atomic<std::uint64_t> last_{none};  // items with a greater number are left out
+};
+
+}  // namespace errgroup::detail::inline ERRGROUP_PART
+
+#endif  // ERRGROUP_SRC_LANES_HPP
