@@ -167,7 +167,7 @@ class stream_task : public extend::numbered_call {
 /// The arguments of a task's constructor.
 template <class T, class F>
 struct stream_task_maker {
-  operator stream_task<T, std::decay_t<F>>() const { return {core, consumer, std::forward<F>(f)}; }
+  operator stream_task<T, std::decay_t<F>>() const { return {core, std::forward<F>(f)}; }
 
   stream_core& core;
   F&& f;
