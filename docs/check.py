@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds the documents to the tree: run by ctest as docs.check, or by hand.
 
-- Code in README.md, docs/from_tbb.md, docs/errors.md and docs/results.md is code of examples/, which
+- Code in README.md and in four documents is code of examples/ (see CODE_OF), which
   compiles and runs.
 - The tests that docs/guarantees.md names exist, and every promise names at least one.
 - Links between the documents lead to files, lines are at most 100 columns long.
@@ -18,10 +18,11 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CODE_OF = {
-    "README.md": ["examples/readme.cpp", "examples/results.cpp"],
+    "README.md": ["examples/readme.cpp", "examples/results.cpp", "examples/pipelines.cpp"],
     "docs/from_tbb.md": ["examples/from_tbb.cpp"],
     "docs/errors.md": ["examples/errors.cpp"],
     "docs/results.md": ["examples/results.cpp"],
+    "docs/pipelines.md": ["examples/pipelines.cpp"],
 }
 problems = []
 
