@@ -49,9 +49,14 @@ class ordered_queue {
     numbered<Item> one{next_, std::move(*place())};
     place().reset();
     ++next_;
-    bool const another = place().has_value() || next_ == end_;
+    bool const was_last = next_ == end_;
+    bool const another = place().has_value();
     lock.unlock();
-    if (another) filled_.notify_one();
+    if (was_last) {
+      filled_.notify_all();
+    } else if (another) {
+      filled_.notify_one();
+    }
     return one;
   }
 
