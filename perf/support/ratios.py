@@ -220,6 +220,7 @@ def table(context, samples, middle):
         efficiency("the same, efficiency", f"pipeline/{case}")
     ratio("pipeline of 3 stages, 1 us of work, statistics: to the same without",
           "pipeline/stats_1us/errgroup", "pipeline/work_1us/errgroup", "<= 1.1")
+    ratio("the same, processor time", "pipeline/stats_1us/errgroup", "pipeline/work_1us/errgroup", "", "cpu")
     pair("pipeline of 16 items, made and run", "pipeline/short")
     pair("pipeline whose item 1,000 throws, the whole run", "pipeline/throw", "<= 1.0")
     ratio("a stage throws, 1 us of work: to the return of the call, median",
