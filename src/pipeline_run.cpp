@@ -168,7 +168,6 @@ class pipeline_run::state {
 
   // --- for stage_call ---
 
-  [[nodiscard]] bool leaves_exceptions() const noexcept { return leaves_exceptions_; }
   void fail(error e, std::size_t stage, std::size_t number) noexcept {
     stage_body const& failed = *stages_[stage];
     extend::fail_item(group_, std::move(e), number, failed.where(), failed.name());
@@ -192,7 +191,7 @@ class pipeline_run::state {
   }
 
   [[nodiscard]] step call(std::size_t stage, slot& s, lane& me) noexcept {
-    stage_call call(*this, stage, s.number, me.number);
+    stage_call call(*this, stage, s.number, me.number, leaves_exceptions_);
     if (stats_.totals != nullptr) [[unlikely]] {
       return timed_call(*stages_[stage], stage, s, me, call);
     }
@@ -275,8 +274,6 @@ pipeline_run::pipeline_run(options const& opts, std::span<stage_body* const> sta
 pipeline_run::~pipeline_run() = default;
 
 error pipeline_run::run() { return state_->run(); }
-
-bool stage_call::leaves_exceptions() const noexcept { return run_.leaves_exceptions(); }
 
 step stage_call::fail(error e) noexcept {
   if (e == errc::no_more) {

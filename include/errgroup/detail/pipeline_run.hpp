@@ -83,14 +83,18 @@ class pipeline_run {
 /// A call of a stage with one item.
 class stage_call {
  public:
-  stage_call(pipeline_run::state& run, std::size_t stage, std::size_t number,
-             std::size_t lane) noexcept
-      : run_(run), stage_(stage), number_(number), lane_(lane) {}
+  stage_call(pipeline_run::state& run, std::size_t stage, std::size_t number, std::size_t lane,
+             bool leaves_exceptions) noexcept
+      : run_(run),
+        stage_(stage),
+        number_(number),
+        lane_(lane),
+        leaves_exceptions_(leaves_exceptions) {}
 
   /// The number of the lane that calls: less than the number given to `stage_body::prepare`.
   [[nodiscard]] std::size_t lane() const noexcept { return lane_; }
   /// With `on_exception::terminate`, an exception of the callable is not caught.
-  [[nodiscard]] ERRGROUP_API bool leaves_exceptions() const noexcept;
+  [[nodiscard]] bool leaves_exceptions() const noexcept { return leaves_exceptions_; }
   /// The item has failed with `e`; `errgroup::no_more` is no failure.
   [[nodiscard]] ERRGROUP_API step fail(error e) noexcept;
 
@@ -99,6 +103,7 @@ class stage_call {
   std::size_t stage_;
   std::size_t number_;
   std::size_t lane_;
+  bool leaves_exceptions_;
 };
 
 }  // namespace errgroup::detail
