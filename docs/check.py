@@ -83,6 +83,7 @@ def check_text(document):
 # `group` is the public one. Headers that are no part (error.hpp, clock.hpp, oneTBB's) are free.
 PARTS = {
     "sync": [],
+    "slot": [],
     "task_frame": ["sync"],
     "first_error": ["sync"],
     "cancel_node": ["sync", "task_frame"],
@@ -97,6 +98,10 @@ PARTS = {
     "group_core": """sync task_frame first_error cancel_node node task_queue runner helpers waiting
         slots timer deadline""".split(),
     "group": ["group_core"],
+    # of a pipeline, above the group
+    "gate": ["sync", "slot"],
+    "lanes": ["sync", "slot", "gate"],
+    "pipeline_run": ["sync", "slot", "gate", "lanes", "group"],
 }
 # Headers of a part that have another name than the part.
 PART_OF = {
@@ -171,8 +176,9 @@ def check_parts():
 # --- the engine's size ----------------------------------------------------------------------------
 
 # The engine: the files in src/ and include/errgroup/detail/ but for these, and group.hpp.
-NOT_ENGINE = """bulk compiler error error_list exception_group export failures forced_unwind lost_error
-    outcome outermost retry sources spawn spin_mutex stack""".split()
+NOT_ENGINE = """bulk compiler error error_list exception_group export extend failures forced_unwind gate
+    item_flow lanes later_body lost_error outcome outermost pipeline_run pipeline_stats retry slot
+    source_body sources spawn spin_mutex stack stage_function""".split()
 ENGINE_LINES = 3600
 FILE_LINES = 500
 LINES_OF = {"include/errgroup/group.hpp": 400}

@@ -8,7 +8,6 @@
 #include <new>       // bad_alloc, nothrow
 #include <optional>  // optional
 #include <string>    // string
-#include <string_view>  // string_view
 #include <utility>   // move
 
 // The first error of a group, and the cancellation that follows from it. The order within a
@@ -35,18 +34,6 @@ void group_core::fail(error e, submission const& from) noexcept {
   if ((late || !record(e, !goes_on())) && all != nullptr) {
     add_other(e, is_stopped());
   }
-}
-
-// Without memory for the name, the error is recorded without it.
-void group_core::fail_item(error e, std::size_t index, std::source_location where,
-                           std::string_view name) noexcept {
-  std::optional<note_ptr> note;
-  try {
-    note.emplace(make_note(name, where));
-  } catch (std::bad_alloc const&) {
-    note.reset();
-  }
-  fail(std::move(e), {where, note ? note->get() : nullptr, index, true});
 }
 
 // With keep::all: keeps an error after the first error. A later wait has to return it, or the

@@ -316,9 +316,7 @@ std::string_view file_of(std::source_location const& where) noexcept {
 // (task 17, run at decoder.cpp:42), or (pack/write, item 17, stage at pack.cpp:41)
 void append_place(std::string& text, task_origin const& origin) {
   char const* before = " (";
-  auto const part = [&]() -> std::string& {
-    return text.append(std::exchange(before, ", "));
-  };
+  auto const part = [&]() -> std::string& { return text.append(std::exchange(before, ", ")); };
   if (origin.is_item && !origin.path.empty()) {
     part().append(origin.path);
   }

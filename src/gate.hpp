@@ -128,9 +128,9 @@ class gate {
   atomic<bool> has_work_{false};  // the gate is free, and an item may go through
   spin_mutex mutex_;              // guards the members below
   bool is_taken_ = false;
-  std::uint64_t turn_ = 0;    // in order: the number of the item that goes through next
-  std::vector<slot*> ring_;   // in order: the items that wait, each at its number
-  slot* first_ = nullptr;     // not in order: the items that wait, a list
+  std::uint64_t turn_ = 0;   // in order: the number of the item that goes through next
+  std::vector<slot*> ring_;  // in order: the items that wait, each at its number
+  slot* first_ = nullptr;    // not in order: the items that wait, a list
   slot* last_ = nullptr;
   std::size_t waiting_ = 0;
   std::size_t most_waiting_ = 0;
@@ -210,8 +210,9 @@ class source_gate {
       return nullptr;
     }
     is_taken_ = true;
+    has_work_.store(false, std::memory_order_relaxed);
     most_used_ = std::max(most_used_, ++used_);
-    s->number = read_;
+    s->number = read_.load(std::memory_order_relaxed);
     return s;
   }
 
@@ -219,9 +220,11 @@ class source_gate {
   /// work for another lane.
   [[nodiscard]] bool end() noexcept {
     spin_mutex::scoped_lock const lock(mutex_);
-    ++read_;
+    read_.store(read_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     is_taken_ = false;
-    return !is_over_ && slots_.has_room();
+    bool const more = !is_over_ && slots_.has_room();
+    has_work_.store(more, std::memory_order_relaxed);
+    return more;
   }
 
   /// The caller has found the end of the input, or the source has failed. `s` is free.
@@ -236,13 +239,16 @@ class source_gate {
   void close() noexcept {
     spin_mutex::scoped_lock const lock(mutex_);
     is_over_ = true;
+    has_work_.store(false, std::memory_order_relaxed);
   }
 
   /// `s` is free. True if a lane may read an item now: work for another lane.
   [[nodiscard]] bool give_back(slot& s) noexcept {
     spin_mutex::scoped_lock const lock(mutex_);
     put(s);
-    return !is_taken_ && !is_over_;
+    bool const more = !is_taken_ && !is_over_;
+    has_work_.store(more, std::memory_order_relaxed);
+    return more;
   }
 
   /// True if `begin` would return a slot.
@@ -250,11 +256,18 @@ class source_gate {
     spin_mutex::scoped_lock const lock(mutex_);
     return !is_taken_ && !is_over_ && slots_.has_room();
   }
+  /// The same without the lock. The answer may be late.
+  [[nodiscard]] bool may_have_work() const noexcept {
+    return has_work_.load(std::memory_order_relaxed);
+  }
+  /// The number of items that were read.
+  [[nodiscard]] std::uint64_t read() const noexcept {
+    return read_.load(std::memory_order_relaxed);
+  }
 
   // --- threads: no lane runs ---
 
   [[nodiscard]] bool is_over() const noexcept { return is_over_; }
-  [[nodiscard]] std::uint64_t read() const noexcept { return read_; }
   [[nodiscard]] std::size_t most_used() const noexcept { return most_used_; }
   [[nodiscard]] clock::duration starved() const noexcept { return starved_; }
   [[nodiscard]] slot_store& slots() noexcept { return slots_; }
@@ -269,11 +282,12 @@ class source_gate {
   }
 
   bool const is_timed_;
-  spin_mutex mutex_;  // guards the members below
+  atomic<bool> has_work_{false};   // written under the lock
+  atomic<std::uint64_t> read_{0};  // written under the lock
+  spin_mutex mutex_;               // guards the members below
   bool is_taken_ = false;
   bool is_over_ = false;
   bool is_starved_ = false;
-  std::uint64_t read_ = 0;
   std::size_t used_ = 0;
   std::size_t most_used_ = 0;
   clock::time_point starved_at_;

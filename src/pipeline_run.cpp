@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lanes.hpp"
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/detail/pipeline_run.hpp>
 #include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
 
-#include "lanes.hpp"
-
 #include <tbb/task_arena.h>  // max_concurrency
 
-#include <algorithm>  // max, min
-#include <cstddef>    // byte, max_align_t, size_t
-#include <limits>     // numeric_limits
-#include <memory>     // make_unique
-#include <new>        // align_val_t, bad_array_new_length
+#include <algorithm>   // max, min
+#include <cstddef>     // byte, max_align_t, size_t
+#include <limits>      // numeric_limits
+#include <memory>      // make_unique
+#include <new>         // align_val_t, bad_array_new_length
 #include <stop_token>  // stop_token
-#include <utility>    // move
-#include <vector>     // vector
+#include <utility>     // move
+#include <vector>      // vector
 
 // What `errgroup::pipeline` does with the parts in lanes.hpp: a group that runs the lanes, memory
 // for the slots, errors and statistics.
@@ -47,9 +46,8 @@ thread_local lane_frame* lane_frame::top = nullptr;
 
 /// As many lanes as the limit allows, and as the arena has threads for.
 std::size_t lanes_for(options const& opts) {
-  int const threads =
-      std::max(1, opts.arena != nullptr ? opts.arena->max_concurrency()
-                                        : tbb::this_task_arena::max_concurrency());
+  int const threads = std::max(1, opts.arena != nullptr ? opts.arena->max_concurrency()
+                                                        : tbb::this_task_arena::max_concurrency());
   return static_cast<std::size_t>(opts.limit > 0 ? std::min(opts.limit, threads) : threads);
 }
 
@@ -119,8 +117,8 @@ class pipeline_run::state {
         stats_(stats),
         most_lanes_(lanes_for(opts)),
         memory_(most_items(opts, most_lanes_), item_size, item_align),
-        lanes_(*this, passages(stages), most_lanes_, most_items(opts, most_lanes_),
-               memory_.slots(), stats.totals != nullptr),
+        lanes_(*this, passages(stages), most_lanes_, most_items(opts, most_lanes_), memory_.slots(),
+               stats.totals != nullptr),
         group_(for_group(opts)) {
     for (stage_body* const s : stages_) {
       s->prepare(most_lanes_, s->takes_token() ? group_.get_stop_token() : std::stop_token());
@@ -203,11 +201,11 @@ class pipeline_run::state {
     return done;
   }
 
-  // Reads the clock once for each call, unless the lane has done something else before it.
+  // Reads the clock once for each call, at its end, unless the lane has waited before the call.
   [[gnu::noinline]] step timed_call(stage_body& body, std::size_t stage, slot& s, lane& me,
                                     stage_call& call) noexcept {
     stage_count& count = counts_[me.number * stages_.size() + stage];
-    bool const comes_straight = stage != 0 && s.since == me.time;
+    bool const comes_straight = stage == 0 ? me.time != clock::time_point() : s.since == me.time;
     clock::time_point const begin = comes_straight ? me.time : real_time();
     if (stage != 0) {
       count.waiting += begin - s.since;

@@ -111,7 +111,8 @@ void write_stats(std::ostream& out, pipeline_totals const& all,
   line("stage", "kind", "calls", "dropped", "failed", "inside", "busy", "waiting", "most");
   for (std::size_t i = 0; i != stages.size(); ++i) {
     stage_stats const& s = stages[i];
-    double const share = all.elapsed.count() > 0 ? 100 * seconds(s.inside) / seconds(all.elapsed) : 0;
+    double const share =
+        all.elapsed.count() > 0 ? 100 * seconds(s.inside) / seconds(all.elapsed) : 0;
     line(name_of(s, i), kind_in_words(s.kind), std::to_string(s.calls), std::to_string(s.dropped),
          std::to_string(s.failed), time_in_words(s.inside),
          std::to_string(static_cast<int>(share + 0.5)) + "%", time_in_words(s.waiting),
@@ -119,9 +120,8 @@ void write_stats(std::ostream& out, pipeline_totals const& all,
   }
   stage_stats const* const slowest = find_bottleneck(all, stages);
   text += "bottleneck: ";
-  text += slowest == nullptr
-              ? "none"
-              : name_of(*slowest, static_cast<std::size_t>(slowest - stages.data()));
+  text += slowest == nullptr ? "none"
+                             : name_of(*slowest, static_cast<std::size_t>(slowest - stages.data()));
   text += '\n';
   out << text;
 }

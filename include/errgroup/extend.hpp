@@ -2,6 +2,7 @@
 #ifndef ERRGROUP_EXTEND_HPP
 #define ERRGROUP_EXTEND_HPP
 
+#include <errgroup/detail/export.hpp>
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/group.hpp>
@@ -79,10 +80,8 @@ inline void notify(group& g) noexcept { access::core_of(g).notify(); }
 /// Tells `g` that an item has failed, on which one of its tasks works: as if that task had failed
 /// with `e`, but the task goes on. The error's origin is the item's number, a place, and a name
 /// behind the names of the group and the groups above. Threads: a task of the group.
-inline void fail_item(group& g, error e, std::size_t number, std::source_location where,
-                      std::string_view name) noexcept {
-  access::core_of(g).fail_item(std::move(e), number, where, name);
-}
+ERRGROUP_API void fail_item(group& g, error e, std::size_t number, std::source_location where,
+                            std::string_view name) noexcept;
 
 /// What `g` does when a task throws: `options::exceptions`.
 [[ERRGROUP_NODISCARD_ANSWER]] inline on_exception exceptions(group const& g) noexcept {

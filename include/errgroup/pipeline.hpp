@@ -2,10 +2,11 @@
 #ifndef ERRGROUP_PIPELINE_HPP
 #define ERRGROUP_PIPELINE_HPP
 
+#include <errgroup/detail/later_body.hpp>
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/detail/pipeline_run.hpp>
+#include <errgroup/detail/source_body.hpp>
 #include <errgroup/detail/sources.hpp>
-#include <errgroup/detail/stage_body.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/options.hpp>
 #include <errgroup/pipeline_stats.hpp>
@@ -35,8 +36,8 @@ error with_bodies(std::tuple<S&...> const& stages, std::array<stage_body*, sizeo
       body b(std::get<I>(stages));
       bodies[I] = &b;
       using stored = typename body::out::stored;
-      return with_bodies<I + 1, typename body::out>(stages, bodies, sizeof(stored),
-                                                    alignof(stored), go);
+      return with_bodies<I + 1, typename body::out>(stages, bodies, sizeof(stored), alignof(stored),
+                                                    go);
     } else {
       using body = later_body<I, stage, In, is_last>;
       body b(std::get<I>(stages));
@@ -121,8 +122,8 @@ error run_pipeline(options const& opts, pipeline_stats* stats, S&... stages) {
 ///
 /// No thread waits for a stage that is called with one item at a time. A lane that comes to such a
 /// stage while another lane is in it leaves its item there. If a stage waits in oneTBB or in a
-/// group, its thread may run another lane meanwhile; that lane does not call the source, which might
-/// block.
+/// group, its thread may run another lane meanwhile; that lane does not call the source, which
+/// might block.
 ///
 /// Throws: `std::invalid_argument` for invalid options, an empty function, and without stages;
 ///     `std::bad_alloc`.

@@ -30,7 +30,8 @@
 namespace errgroup::stage {
 
 /// Passes on the parts of an item, in a stage made by `many`. `emit(part)` moves or converts `part`
-/// to a `U`. Valid during the call that got it. Throws `std::bad_alloc`, and exceptions of the move.
+/// to a `U`. Valid during the call that got it. Throws `std::bad_alloc`, and exceptions of the
+/// move.
 template <class U>
 class emitter {
  public:
@@ -150,9 +151,9 @@ namespace errgroup::stage {
 /// keep.
 ///
 /// - A callable: `f()`, or `f(std::stop_token)`, returns a `std::optional<T>`, or an
-///   `errgroup::result` or an expected of any kind with such an optional. An empty optional ends the
-///   input. One call is made at a time, by any thread, and none after the end or a failure. A call
-///   may block; to be woken when the pipeline is cancelled, it takes the token.
+///   `errgroup::result` or an expected of any kind with such an optional. An empty optional ends
+///   the input. One call is made at a time, by any thread, and none after the end or a failure. A
+///   call may block; to be woken when the pipeline is cancelled, it takes the token.
 /// - A range. If its elements are lvalues, the items are references to them, and the next stage is
 ///   called with a `T&`. Otherwise the elements are moved out of the range. A container that is
 ///   given as a temporary gives its elements away. The iterators are used by one thread at a time.
@@ -163,19 +164,20 @@ template <class F>
 template <detail::no_batch F>
 [[nodiscard]] auto source(std::string_view name, F&& f,
                           std::source_location where = std::source_location::current()) {
-  return detail::make_stage<stage_kind::source>(name, std::forward<F>(f),
-                                                                     where);
+  return detail::make_stage<stage_kind::source>(name, std::forward<F>(f), where);
 }
 /// The same in batches.
 template <class F>
 [[nodiscard]] auto source(F&& f, batch_size size,
                           std::source_location where = std::source_location::current()) {
-  return detail::make_stage<stage_kind::source>({}, detail::make_batched(std::forward<F>(f), size), where);
+  return detail::make_stage<stage_kind::source>({}, detail::make_batched(std::forward<F>(f), size),
+                                                where);
 }
 template <class F>
 [[nodiscard]] auto source(std::string_view name, F&& f, batch_size size,
                           std::source_location where = std::source_location::current()) {
-  return detail::make_stage<stage_kind::source>(name, detail::make_batched(std::forward<F>(f), size), where);
+  return detail::make_stage<stage_kind::source>(
+      name, detail::make_batched(std::forward<F>(f), size), where);
 }
 
 /// A stage that several threads call at once, as a const object: with an item, as an rvalue, or
@@ -186,14 +188,12 @@ template <class F>
 /// expected of any kind with either. A last stage returns what a task may return.
 template <class F>
 [[nodiscard]] auto parallel(F&& f, std::source_location where = std::source_location::current()) {
-  return detail::make_stage<stage_kind::parallel>({}, std::forward<F>(f),
-                                                                       where);
+  return detail::make_stage<stage_kind::parallel>({}, std::forward<F>(f), where);
 }
 template <class F>
 [[nodiscard]] auto parallel(std::string_view name, F&& f,
                             std::source_location where = std::source_location::current()) {
-  return detail::make_stage<stage_kind::parallel>(name, std::forward<F>(f),
-                                                                       where);
+  return detail::make_stage<stage_kind::parallel>(name, std::forward<F>(f), where);
 }
 
 /// A stage that is called with one item at a time, in the order in which the items come. What one
@@ -205,22 +205,19 @@ template <class F>
 template <class F>
 [[nodiscard]] auto serial(std::string_view name, F&& f,
                           std::source_location where = std::source_location::current()) {
-  return detail::make_stage<stage_kind::serial>(name, std::forward<F>(f),
-                                                                     where);
+  return detail::make_stage<stage_kind::serial>(name, std::forward<F>(f), where);
 }
 
 /// A stage that is called with one item at a time, in the order of the source. An item that was
 /// dropped before leaves no gap: the next item follows.
 template <class F>
 [[nodiscard]] auto in_order(F&& f, std::source_location where = std::source_location::current()) {
-  return detail::make_stage<stage_kind::in_order>({}, std::forward<F>(f),
-                                                                       where);
+  return detail::make_stage<stage_kind::in_order>({}, std::forward<F>(f), where);
 }
 template <class F>
 [[nodiscard]] auto in_order(std::string_view name, F&& f,
                             std::source_location where = std::source_location::current()) {
-  return detail::make_stage<stage_kind::in_order>(name, std::forward<F>(f),
-                                                                       where);
+  return detail::make_stage<stage_kind::in_order>(name, std::forward<F>(f), where);
 }
 
 /// A stage that makes any number of parts of an item, called as a parallel stage:
@@ -238,14 +235,12 @@ template <class F>
 /// If the type of the parts cannot be read from `f` (a generic lambda), name it: `many<word>(f)`.
 template <class Part = void, class F>
 [[nodiscard]] auto many(F&& f, std::source_location where = std::source_location::current()) {
-  return detail::make_stage<stage_kind::many, Part>({}, std::forward<F>(f),
-                                                                         where);
+  return detail::make_stage<stage_kind::many, Part>({}, std::forward<F>(f), where);
 }
 template <class Part = void, class F>
 [[nodiscard]] auto many(std::string_view name, F&& f,
                         std::source_location where = std::source_location::current()) {
-  return detail::make_stage<stage_kind::many, Part>(name, std::forward<F>(f),
-                                                                         where);
+  return detail::make_stage<stage_kind::many, Part>(name, std::forward<F>(f), where);
 }
 
 /// A callable for any stage but the source, with a state for each lane: `make()` makes a state

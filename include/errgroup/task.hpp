@@ -91,6 +91,20 @@ concept task_result =
 
 namespace detail {
 
+/// Whether a return value is a failure. `to_error` makes the error of it.
+template <class R>
+bool is_failure(R const& returned) {
+  if constexpr (has_traits<R>) {
+    return result_traits<R>::failed(returned);
+  } else if constexpr (std::same_as<R, std::error_code> || std::same_as<R, error>) {
+    return static_cast<bool>(returned);
+  } else if constexpr (expected_like<R>) {
+    return !returned.has_value();
+  } else {
+    return false;  // a value
+  }
+}
+
 template <class R>
 error to_error(R&& result) {
   using T = std::remove_cvref_t<R>;

@@ -71,20 +71,6 @@ template <class F, class... Args>
 using called_with = decltype(call_with(
     std::declval<F const&>(), std::declval<std::stop_token const&>(), std::declval<Args>()...));
 
-/// Whether a return value is a failure. `to_error` makes the error of it.
-template <class R>
-bool is_failure(R const& returned) {
-  if constexpr (has_traits<R>) {
-    return result_traits<R>::failed(returned);
-  } else if constexpr (std::same_as<R, std::error_code> || std::same_as<R, error>) {
-    return static_cast<bool>(returned);
-  } else if constexpr (expected_like<R>) {
-    return !returned.has_value();
-  } else {
-    return false;  // a value
-  }
-}
-
 // --- pace ------------------------------------------------------------------------------------
 
 /// How many elements a thread works on before it checks for a cancellation. The check must cost

@@ -26,7 +26,6 @@
 #include <source_location>  // source_location
 #include <stop_token>       // stop_source, stop_token
 #include <string>           // string
-#include <string_view>      // string_view
 #include <utility>          // forward, move
 
 namespace errgroup::detail {
@@ -224,8 +223,6 @@ class group_core final : public cancel_node, public queue_owner {
   ERRGROUP_API void run_due() noexcept;
   ERRGROUP_API void skip(std::size_t n) noexcept;
   ERRGROUP_API void fail(error e, submission const& from) noexcept;
-  ERRGROUP_API void fail_item(error e, std::size_t index, std::source_location where,
-                              std::string_view name) noexcept;
   /// True if `run_due` may have a task to run. The bit is written under the queue's lock.
   [[nodiscard]] bool has_due() const noexcept {
     return (state.load(std::memory_order_relaxed) & due_waits) != 0;

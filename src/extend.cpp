@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errgroup/extend.hpp>
+
+#include <new>       // bad_alloc
+#include <optional>  // optional
+#include <utility>   // move
+
+namespace errgroup::extend {
+
+// Without memory for the name, the error is recorded without it.
+void fail_item(group& g, error e, std::size_t number, std::source_location where,
+               std::string_view name) noexcept {
+  std::optional<detail::note_ptr> note;
+  try {
+    note.emplace(detail::make_note(name, where));
+  } catch (std::bad_alloc const&) {
+    note.reset();
+  }
+  access::core_of(g).fail(std::move(e), {where, note ? note->get() : nullptr, number, true});
+}
+
+}  // namespace errgroup::extend
