@@ -41,10 +41,12 @@ std::optional<int> parse(int argc, char** argv, arguments& args) {
       "Compresses each FILE to FILE.gz, in parallel, for any gzip to read, and removes FILE. With\n"
       "no FILE, or if FILE is -, standard input is compressed to standard output.",
       "pgz [FILE...]");
+  int level = 0;  // CLI11 sets a flag that is not given to 0
   app.allow_extras();
   app.add_flag("-1{1},-2{2},-3{3},-4{4},-5{5},-6{6},-7{7},-8{8},-9{9},--fast{1},--best{9}",
-               args.level, "From fast to small (default: -6)")
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+               level)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->group("");  // CLI11 would list all names in one line; the footer tells of them
   app.add_option("-j,--jobs", args.jobs, "How many blocks to work on at once")
       ->check(CLI::Range(1, most_jobs).description(""))
       ->option_text("N (default: " + std::to_string(args.jobs) + ")");
@@ -55,9 +57,12 @@ std::optional<int> parse(int argc, char** argv, arguments& args) {
                "Overwrite the output, follow a symbolic link, write to a terminal");
   app.add_flag("-c,--stdout", args.writes_to_stdout, "Write to standard output, and keep FILE");
   app.add_flag("--stats", args.tells_stats, "Tell how long each stage took, on standard error");
-  app.footer("Exit status: 0 all is well, 1 an error, 2 a warning, 130 interrupted.");
+  app.footer(
+      "The compression is -1 (--fast) to -9 (--best), -6 if none is given.\n"
+      "Exit status: 0 all is well, 1 an error, 2 a warning, 130 interrupted.");
   try {
     app.parse(argc, argv);
+    args.level = level != 0 ? level : args.level;
     args.paths = paths_among(app.remaining());
   } catch (CLI::CallForHelp const&) {
     std::cout << app.help();

@@ -16,7 +16,7 @@ errgroup::result<std::optional<raw_block>> block_reader::next(std::stop_token co
     }
     ahead_ = *std::move(first);
   }
-  raw_block block = std::move(ahead_);
+  raw_block block = std::exchange(ahead_, {});
   // read() fills a block unless the input ends, so nothing follows a short block.
   if (block.content().size() == block_size) {
     auto following = read_after(block, stop);

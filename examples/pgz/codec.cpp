@@ -5,8 +5,7 @@
 #include "gzip_writer.hpp"
 #include "inflater.hpp"
 #include "plain_writer.hpp"
-#include <errgroup/pipeline.hpp>
-#include <errgroup/stage.hpp>
+#include <errgroup/errgroup.hpp>
 
 #include <zlib.h>  // crc32
 

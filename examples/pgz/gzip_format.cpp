@@ -1,10 +1,12 @@
 #include "gzip_format.hpp"
 
-#include <limits>  // numeric_limits
+#include <algorithm>  // copy
+#include <limits>     // numeric_limits
 
 namespace pgz {
 namespace {
 
+constexpr int fixed_size = 10;  // of the part of a header that is always there
 constexpr unsigned char best_compression = 2;
 constexpr unsigned char fastest_compression = 4;
 constexpr unsigned char made_by_unix = 3;
@@ -30,7 +32,7 @@ std::vector<unsigned char> bytes_of(member_header const& header) {
   bool const time_fits =
       header.modified > 0 && header.modified <= std::numeric_limits<std::uint32_t>::max();
   bool const is_named = !header.name.empty();
-  std::vector<unsigned char> bytes(10);
+  std::vector<unsigned char> bytes(fixed_size + (is_named ? header.name.size() + 1 : 0));
   bytes[0] = magic_1;
   bytes[1] = magic_2;
   bytes[2] = method_deflate;
@@ -38,10 +40,7 @@ std::vector<unsigned char> bytes_of(member_header const& header) {
   put(&bytes[4], time_fits ? static_cast<std::uint32_t>(header.modified) : 0);
   bytes[8] = header.level == 9 ? best_compression : header.level == 1 ? fastest_compression : 0;
   bytes[9] = made_by_unix;
-  if (is_named) {
-    bytes.insert(bytes.end(), header.name.begin(), header.name.end());
-    bytes.push_back(0);
-  }
+  std::copy(header.name.begin(), header.name.end(), bytes.begin() + fixed_size);
   return bytes;
 }
 
