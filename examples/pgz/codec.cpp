@@ -31,7 +31,7 @@ errgroup::error compress(input_stream& in, output_stream& out, member_header con
 }
 
 // A gzip stream has no entry but its beginning, so it is inflated by one thread at a time: the
-// source. The checksums, a fifth of the work, and the output run beside it.
+// source. The checksums and the output run beside it.
 //
 // A source of compressed blocks and a stage `many` would bound the blocks and not the memory: the
 // parts of an item are carried together, and 128 KiB can inflate to 128 MiB.
