@@ -3,12 +3,13 @@
 
 #include <errgroup/errgroup.hpp>
 
-#include <oneapi/tbb/blocked_range.h>    // blocked_range
-#include <oneapi/tbb/parallel_for.h>     // parallel_for
-#include <oneapi/tbb/parallel_invoke.h>  // parallel_invoke
-#include <oneapi/tbb/parallel_reduce.h>  // parallel_reduce
-#include <oneapi/tbb/task_arena.h>       // task_arena
-#include <oneapi/tbb/task_group.h>       // task_group
+#include <oneapi/tbb/blocked_range.h>      // blocked_range
+#include <oneapi/tbb/parallel_for.h>       // parallel_for
+#include <oneapi/tbb/parallel_invoke.h>    // parallel_invoke
+#include <oneapi/tbb/parallel_pipeline.h>  // filter_mode, flow_control, make_filter, ...
+#include <oneapi/tbb/parallel_reduce.h>    // parallel_reduce
+#include <oneapi/tbb/task_arena.h>         // task_arena
+#include <oneapi/tbb/task_group.h>         // task_group
 
 #include <atomic>        // atomic
 #include <cstddef>       // size_t
@@ -16,6 +17,7 @@
 #include <functional>    // plus
 #include <mutex>         // mutex, scoped_lock
 #include <numeric>       // accumulate
+#include <optional>      // nullopt, optional
 #include <stop_token>    // stop_token
 #include <string>        // string
 #include <system_error>  // error_code
@@ -37,6 +39,52 @@ std::error_code try_work(std::size_t item) {
   work(item);
   return {};
 }
+
+namespace pipelines {
+
+struct block {
+  std::size_t number;
+};
+
+namespace raw {
+
+void copy(std::size_t blocks, std::vector<std::size_t>& out) {
+  std::size_t next = 0;
+  tbb::parallel_pipeline(
+      32, tbb::make_filter<void, block>(tbb::filter_mode::serial_in_order,
+                                        [&](tbb::flow_control& control) {
+                                          if (next == blocks) {
+                                            control.stop();
+                                            return block{};  // never used
+                                          }
+                                          return block{next++};
+                                        }) &
+              tbb::make_filter<block, std::size_t>(tbb::filter_mode::parallel,
+                                                   [](block b) { return 2 * b.number; }) &
+              tbb::make_filter<std::size_t, void>(tbb::filter_mode::serial_in_order,
+                                                  [&](std::size_t n) { out.push_back(n); }));
+}
+
+}  // namespace raw
+
+namespace ours {
+
+errgroup::error copy(std::size_t blocks, std::vector<std::size_t>& out) {
+  std::size_t next = 0;
+  return errgroup::pipeline({.limit = 8, .queue = 24},
+                            errgroup::stage::source([&]() -> std::optional<block> {
+                              if (next == blocks) {
+                                return std::nullopt;
+                              }
+                              return block{next++};
+                            }),
+                            errgroup::stage::parallel([](block b) { return 2 * b.number; }),
+                            errgroup::stage::in_order([&](std::size_t n) { out.push_back(n); }));
+}
+
+}  // namespace ours
+
+}  // namespace pipelines
 
 namespace errors {
 
@@ -303,5 +351,10 @@ int main() {
   check(values::ours::add_both(in, in) == 20U, "errgroup: two sums");
   check(values::ours::all(in) == std::errc::io_error, "errgroup: a loop");
   check(values::ours::all(in).origin().index == 2, "errgroup: a loop");
+
+  std::vector<std::size_t> by_raw;
+  std::vector<std::size_t> by_ours;
+  pipelines::raw::copy(100, by_raw);
+  check(!pipelines::ours::copy(100, by_ours) && by_ours == by_raw, "errgroup: a pipeline");
   return failures == 0 ? 0 : 1;
 }

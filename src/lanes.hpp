@@ -187,7 +187,8 @@ class lanes {
       s = me.is_nested ? nullptr : source_.begin(std::exchange(mine, nullptr));
       if (s == nullptr) {
         me.time = {};
-        return linger();
+        // A nested lane does not linger: it holds up the stage below it.
+        return !me.is_nested && linger();
       }
       if (!read(*s, me)) {
         return true;  // there may be items left in the gates

@@ -120,7 +120,13 @@ bool group_core::reserve(thread_state& self) {
   return true;
 }
 
-void group_core::unreserve() noexcept {
+void group_core::keep_room() noexcept {
+  task_queue& q = *queue_.load(std::memory_order_acquire);
+  lock_type const lock(q.lock);
+  ++q.unfinished;
+}
+
+void group_core::give_room() noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   wake_list awake;
   lock_type lock(q.lock);

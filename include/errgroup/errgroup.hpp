@@ -25,6 +25,7 @@
 #include <errgroup/spawn.hpp>
 #include <errgroup/stack.hpp>
 #include <errgroup/stage.hpp>
+#include <errgroup/stream.hpp>
 #include <errgroup/take.hpp>
 #include <errgroup/task.hpp>
 #include <errgroup/transform.hpp>

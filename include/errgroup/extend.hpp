@@ -77,6 +77,23 @@ inline void notify(group& g) noexcept { access::core_of(g).notify(); }
   return access::core_of(g).described(std::move(e), index, where);
 }
 
+/// For a task of a group with a bounded queue (`options::queue`), in such a task: the task keeps
+/// its place in the queue when it ends. It counts as unfinished until `give_room` is called for it,
+/// and `wait` does not return before. A stream does this for results that wait for their turn.
+inline void keep_room(group& g) noexcept { access::core_of(g).keep_room(); }
+/// Gives back a place that an ended task has kept. Threads: a task of the group.
+inline void give_room(group& g) noexcept { access::core_of(g).give_room(); }
+
+/// The number of tasks that were submitted to `g`, in a group with a limit or a bounded queue: the
+/// index of the next task.
+[[ERRGROUP_NODISCARD_ANSWER]] inline std::size_t submitted(group const& g) noexcept {
+  return access::core_of(g).submitted();
+}
+
+/// A callable that is derived from this type gets the index of its task, as `number`, before it is
+/// called.
+using detail::numbered_call;
+
 /// Tells `g` that an item has failed, on which one of its tasks works: as if that task had failed
 /// with `e`, but the task goes on. The error's origin is the item's number, a place, and a name
 /// behind the names of the group and the groups above. Threads: a task of the group.

@@ -16,7 +16,7 @@
 #include <array>        // array
 #include <cstddef>      // size_t
 #include <tuple>        // get, tie, tuple, tuple_element_t
-#include <type_traits>  // remove_cvref_t, remove_reference_t
+#include <type_traits>  // is_const_v, remove_cvref_t, remove_reference_t
 
 namespace errgroup {
 namespace detail {
@@ -55,6 +55,9 @@ constexpr void require_stages() {
                 "errgroup: the arguments of pipeline are its options, if any, a pipeline_stats, if "
                 "any, and its stages: errgroup::stage::source(...), parallel(...), serial(...), "
                 "in_order(...), many(...)");
+  static_assert((!std::is_const_v<std::remove_reference_t<S>> && ...),
+                "errgroup: a stage that is kept for several runs must not be const: it calls its "
+                "callable as it is");
 }
 
 template <class First, class... Rest>

@@ -35,11 +35,9 @@ namespace errgroup::stage {
 template <class U>
 class emitter {
  public:
-  using part = U;
-
   explicit emitter(void* to, void (*put)(void*, U&&)) noexcept : to_(to), put_(put) {}
 
-  void operator()(U part) const { put_(to_, std::move(part)); }
+  void operator()(U one) const { put_(to_, std::move(one)); }
 
  private:
   void* to_;

@@ -204,6 +204,15 @@ class group_core final : public cancel_node, public queue_owner {
     return true;
   }
 
+  /// The number of submitted tasks. Tasks that a task of the group has spawned are not counted.
+  [[nodiscard]] std::size_t submitted() const noexcept {
+    task_queue const* const q = queue_.load(std::memory_order_acquire);
+    return spawns_.all() + (q != nullptr ? queued(*q) : 0);
+  }
+  /// A task ends, but keeps its place in the bounded queue until `give_room`.
+  ERRGROUP_API void keep_room() noexcept;
+  ERRGROUP_API void give_room() noexcept;
+
   // --- tasks: submit.hpp ---
 
   /// Runs a task of this group, in this thread, now. Then destroys `holder`, which keeps the
@@ -310,7 +319,6 @@ class group_core final : public cancel_node, public queue_owner {
   ERRGROUP_API void submit_due(thread_state& self, node* n, clock::time_point due);
   [[noreturn]] ERRGROUP_API static void refuse_period();
   [[nodiscard]] ERRGROUP_API bool reserve(thread_state& self);
-  ERRGROUP_API void unreserve() noexcept;
   ERRGROUP_API void submit_reserved(thread_state& self, node* n) noexcept;
   [[nodiscard]] ERRGROUP_API bool is_inside(thread_state const& self) const noexcept;
   ERRGROUP_API error run_here_and_wait(thread_state& self,
@@ -351,11 +359,6 @@ class group_core final : public cancel_node, public queue_owner {
   /// At home: a task that is spawned now binds the context to the right parent.
   [[nodiscard]] bool binds_here() const noexcept {
     return tbb::task::current_context() == origin_.under;
-  }
-  /// The number of submitted tasks. Tasks that a task of the group has spawned are not counted.
-  [[nodiscard]] std::size_t submitted() const noexcept {
-    task_queue const* const q = queue_.load(std::memory_order_acquire);
-    return spawns_.all() + (q != nullptr ? queued(*q) : 0);
   }
   /// True if the thread that made the group alone has submitted tasks, and all of them to oneTBB.
   [[nodiscard]] bool is_private() const noexcept {

@@ -20,11 +20,12 @@
 #include <tbb/version.h>     // TBB_INTERFACE_VERSION
 
 #include <atomic>           // memory_order
+#include <concepts>         // derived_from
 #include <cstddef>          // size_t
 #include <memory>           // construct_at, destroy_at, unique_ptr
 #include <new>              // bad_alloc, launder
 #include <source_location>  // source_location
-#include <type_traits>      // decay_t, is_void_v, remove_reference_t
+#include <type_traits>      // decay_t, is_void_v, remove_cvref_t, remove_reference_t
 #include <utility>          // exchange, forward, in_place, move
 
 namespace errgroup::detail {
@@ -40,6 +41,11 @@ void require_callable(std::remove_reference_t<F> const& f) {
     refuse_null();
   }
 }
+
+/// A callable that gets the index of its task: see extend.hpp.
+struct numbered_call {
+  std::size_t number = npos;
+};
 
 /// A callable, and the place of its submission.
 template <class F>
@@ -149,6 +155,9 @@ template <class Holder>
   thread_state& self = this_worker();
   task_scope running(self, *this, engine_.context, pool != nullptr ? *pool : self.top->pool);
   auto& k = holder.get();
+  if constexpr (std::derived_from<std::remove_cvref_t<decltype(k.f)>, numbered_call>) {
+    k.f.number = index;
+  }
   if ((state.load(std::memory_order_acquire) & (stopped | unguarded)) != 0) [[unlikely]] {
     skip_or_execute(k, index);
   } else {
@@ -279,7 +288,7 @@ bool group_core::try_start(Label&& label, F&& f) {
   try {
     n = make_node<K>(self, std::forward<Label>(label), std::forward<F>(f));
   } catch (...) {
-    unreserve();
+    give_room();
     throw;
   }
   submit_reserved(self, n);

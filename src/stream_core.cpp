@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errgroup/detail/spin_mutex.hpp>
+#include <errgroup/detail/stream_core.hpp>
+#include <errgroup/extend.hpp>
+
+#include <tbb/task_arena.h>  // max_concurrency
+
+#include <algorithm>  // max
+#include <cstddef>    // size_t
+#include <deque>      // deque
+#include <exception>  // current_exception
+#include <memory>     // make_unique, unique_ptr
+#include <new>        // bad_alloc
+#include <optional>   // optional
+#include <utility>    // exchange, move
+
+namespace errgroup::detail {
+namespace {
+
+// As of a pipeline: three times the limit, unless it is given.
+options with_bound(options opts) {
+  if (opts.queue == npos) {
+    int const threads = opts.arena != nullptr ? opts.arena->max_concurrency()
+                                              : tbb::this_task_arena::max_concurrency();
+    opts.queue = 3 * static_cast<std::size_t>(std::max(1, opts.limit > 0 ? opts.limit : threads));
+  }
+  return opts;
+}
+
+}  // namespace
+
+class stream_core::state {
+ public:
+  using result_ptr = std::unique_ptr<parked_result>;
+
+  state(options const& opts, stream_consumer& consumer, std::source_location where)
+      : consumer_(consumer), where_(where), group_(with_bound(opts)) {}
+
+  [[nodiscard]] group& in() noexcept { return group_; }
+
+  [[nodiscard]] turn begin_turn(std::size_t number) noexcept {
+    if (group_.is_canceling()) {
+      drop_parked();
+      return turn::never;
+    }
+    spin_mutex::scoped_lock const lock(mutex_);
+    if (is_over_) {
+      return turn::never;
+    }
+    if (number != turn_ || is_taken_) {
+      return turn::later;
+    }
+    is_taken_ = true;
+    return turn::now;
+  }
+
+  void end_turn(std::size_t number, error failure) noexcept {
+    for (;;) {
+      if (failure) {
+        extend::fail_item(group_, std::move(failure), number, where_, {});
+      }
+      std::optional<result_ptr> next = take_next();
+      if (!next) {
+        return;
+      }
+      ++number;
+      failure = {};
+      if (*next != nullptr && !group_.is_canceling()) {
+        failure = consumer_.consume(**next);
+      }
+      next->reset();
+      extend::give_room(group_);
+    }
+  }
+
+  void park(std::size_t number, result_ptr result) noexcept {
+    try {
+      if (!put_or_take_turn(number, result)) {
+        return;
+      }
+    } catch (std::bad_alloc const&) {
+      // The results behind this one could never be handed over.
+      group_.cancel(std::current_exception());
+    }
+    if (group_.is_canceling()) {
+      drop_parked();
+      return;
+    }
+    error failure;
+    if (result != nullptr) {
+      failure = consumer_.consume(*result);
+      result.reset();
+    }
+    end_turn(number, std::move(failure));
+  }
+
+  /// Destroys the parked results of a cancelled stream, and gives their places back. Later results
+  /// are destroyed by their tasks.
+  void drop_parked() noexcept {
+    std::deque<std::optional<result_ptr>> rest;
+    {
+      spin_mutex::scoped_lock const lock(mutex_);
+      is_over_ = true;
+      rest.swap(parked_);
+    }
+    for (std::optional<result_ptr>& one : rest) {
+      if (one) {
+        one.reset();
+        extend::give_room(group_);
+      }
+    }
+  }
+
+  void reset() {
+    group_.reset();
+    turn_ = extend::submitted(group_);
+    is_taken_ = false;
+    is_over_ = false;
+  }
+
+ private:
+  /// Parks `result`, and returns false; or returns true if it is its turn, which the caller has
+  /// taken. Throws `std::bad_alloc`; then nothing has changed.
+  [[nodiscard]] bool put_or_take_turn(std::size_t number, result_ptr& result) {
+    spin_mutex::scoped_lock const lock(mutex_);
+    if (is_over_) {
+      return false;
+    }
+    if (number == turn_ && !is_taken_) {
+      is_taken_ = true;
+      return true;
+    }
+    std::size_t const place = number - turn_ - 1;
+    if (parked_.size() <= place) {
+      parked_.resize(place + 1);
+    }
+    parked_[place].emplace(std::move(result));
+    extend::keep_room(group_);
+    return false;
+  }
+
+  /// The caller's result was handed over. Takes the next result, if it is parked; otherwise gives
+  /// the turn back.
+  [[nodiscard]] std::optional<result_ptr> take_next() noexcept {
+    spin_mutex::scoped_lock const lock(mutex_);
+    ++turn_;
+    std::optional<result_ptr> next;
+    if (!parked_.empty()) {
+      next = std::move(parked_.front());
+      parked_.pop_front();
+    }
+    is_taken_ = next.has_value();
+    return next;
+  }
+
+  stream_consumer& consumer_;
+  std::source_location where_;
+  spin_mutex mutex_;       // guards the members up to the group
+  std::size_t turn_ = 0;   // the number whose result is handed over next, or just now
+  bool is_taken_ = false;  // a task hands results over
+  bool is_over_ = false;   // no further result is handed over
+  std::deque<std::optional<result_ptr>> parked_;  // of `turn_ + 1` and later; null: no result
+  group group_;                                   // the last member: its tasks use the others
+};
+
+stream_core::stream_core(options const& opts, stream_consumer& consumer, std::source_location where)
+    : consumer_(consumer), state_(std::make_unique<state>(opts, consumer, where)) {}
+
+stream_core::~stream_core() = default;
+
+group& stream_core::in() noexcept { return state_->in(); }
+group const& stream_core::in() const noexcept { return state_->in(); }
+
+stream_core::turn stream_core::begin_turn(std::size_t number) noexcept {
+  return state_->begin_turn(number);
+}
+
+void stream_core::end_turn(std::size_t number, error failure) noexcept {
+  state_->end_turn(number, std::move(failure));
+}
+
+void stream_core::park(std::size_t number, std::unique_ptr<parked_result> result) noexcept {
+  state_->park(number, std::move(result));
+}
+
+void stream_core::leave_out(std::size_t number) noexcept {
+  if (state_->in().is_canceling()) {
+    state_->drop_parked();
+  } else if (number != npos) {
+    state_->park(number, nullptr);
+  }
+}
+
+void stream_core::reset() { state_->reset(); }
+
+}  // namespace errgroup::detail
