@@ -197,22 +197,22 @@ class RoundTrips(PgzTest):
         content = noise(BLOCK - 20_000) + 2 * noise(20_000, seed=2)
         self.assertLess(len(self.succeeds(input=content)), BLOCK + 2000)
 
+
+class Sparse(PgzTest):
     def test_one_gigabyte_of_a_hole_with_one_job(self):
-        self.big_hole("1")
+        self.big_hole("-j1", "-1")
 
     def test_one_gigabyte_of_a_hole_with_four_jobs(self):
-        self.big_hole("4")
+        self.big_hole("-j4")
 
-    def big_hole(self, jobs):
+    def big_hole(self, *options):
         with open(self.full("hole"), "wb") as file:
             file.truncate(1 << 30)
-        self.succeeds("-k", "-j", jobs, "hole")
-        self.assertLess(os.path.getsize(self.full("hole.gz")), 2_000_000)
-        compare = subprocess.run(
-            "gzip -dc hole.gz | cmp - hole", shell=True, cwd=self.folder, capture_output=True, timeout=PATIENCE
-        )
+        self.succeeds("-k", *options, "hole")
+        self.assertLess(os.path.getsize(self.full("hole.gz")), 10_000_000)
+        compare = self.run_program("sh", "-c", "gzip -dc hole.gz | cmp - hole")
         self.assertEqual((compare.returncode, compare.stdout + compare.stderr), (0, b""))
-        self.succeeds("-t", "-j", jobs, "hole.gz")
+        self.succeeds("-t", *options, "hole.gz")
 
 
 class Members(PgzTest):
@@ -290,12 +290,19 @@ class Members(PgzTest):
 
     def test_a_flipped_bit_anywhere_is_found(self):
         packed = gzip.compress(text(2000))
+        found = 0
         for place in range(10, len(packed)):
             broken = bytearray(packed)
             broken[place] ^= 1 << place % 8
-            done = self.run_program(PGZ, "-t", input=bytes(broken))
-            self.assertEqual(done.returncode, 1, place)
+            done = self.run_program(PGZ, "-dc", input=bytes(broken))
+            if done.returncode == 0:  # a bit behind the end of the data, in their last byte
+                self.assertEqual(done.stdout, text(2000))
+                self.assertEqual(self.real_gzip("-t", input=bytes(broken)).returncode, 0)
+                continue
+            self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr, rb"\Apgz: stdin: .+\n\Z")
+            found += 1
+        self.assertGreaterEqual(found, len(packed) - 11)
 
     def test_other_formats(self):
         self.as_gzip(b"something else", 1, "stdin: not in gzip format")
@@ -304,7 +311,9 @@ class Members(PgzTest):
         packed[2] = 7
         self.as_gzip(packed, 1, "stdin: unknown method 7 -- not supported")
         packed[2:4] = 8, 0xC0
-        self.as_gzip(packed, 1, "stdin has flags 0xc0 -- not supported")
+        self.assertEqual(
+            self.fails("-t", input=bytes(packed)), ["pgz: stdin: has flags 0xc0 -- not supported"]
+        )
 
     def test_every_field_of_a_header(self):
         deflate = zlib.compressobj(wbits=-15)
@@ -331,8 +340,10 @@ class Files(PgzTest):
             theirs = self.real_gzip("-c", level, "file").stdout
             self.assertEqual(ours[:15], theirs[:15])
             self.assertEqual(ours[10:15], b"file\0")
-        with open(self.full("file"), "rb") as file:
-            self.assertEqual(self.succeeds(stdin=file)[:10], self.real_gzip("-c", "file").stdout[:3] + b"\0" + ours[4:8] + b"\0\3")
+        for program in PGZ, "gzip":  # of standard input: the time of the file, but no name
+            with open(self.full("file"), "rb") as file:
+                packed = self.run_program(program, stdin=file).stdout
+            self.assertEqual(packed[:10], ours[:3] + b"\0" + ours[4:8] + b"\0\3")
 
     def test_mode_times_and_owner_are_those_of_the_input(self):
         self.write("file", text(300_000))
@@ -385,7 +396,8 @@ class Files(PgzTest):
             self.assertEqual(self.read(name), name.encode())
 
     def test_suffixes(self):
-        for packed, plain in [("a-gz", "a"), ("b.z", "b"), ("c_z", "c"), ("d.tgz", "d.tar"), ("e.taz", "e.tar")]:
+        for names in "a-gz a", "b.z b", "c_z c", "d.tgz d.tar", "e.taz e.tar":
+            packed, plain = names.split()
             self.write(packed, gzip.compress(b"abc"))
             self.succeeds("-d", packed)
             self.assertEqual(self.names(), [plain])
@@ -521,7 +533,7 @@ class Problems(PgzTest):
 
     def test_a_broken_file_leaves_no_output(self):
         whole = gzip.compress(text(700_000))
-        for packed in whole[:-1], whole[:100_000], whole[:-8] + bytes(8), b"no gzip at all":
+        for packed in whole[:-1], whole[:50_000], whole[:-8] + bytes(8), b"no gzip at all":
             for jobs in JOBS:
                 self.write("file.gz", packed)
                 self.assertRegex(self.nothing_changes("-dj", jobs, "file.gz")[0], "^pgz: file.gz: ")
@@ -598,8 +610,7 @@ class Problems(PgzTest):
             self.assertIn(b"No space left on device (block 0, write)", process.stderr.read())
 
     def test_a_file_that_grows_meanwhile_is_kept(self):
-        # Decompressed through a pipe that is full, the file is still being read when it grows. Here the
-        # output is a file, so the file is changed while pgz waits for the answer of the user.
+        # pgz has opened the file when it asks the user.
         ours, theirs = pty.openpty()
         self.write("file", b"abc")
         self.write("file.gz", b"old")

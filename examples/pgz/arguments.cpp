@@ -41,7 +41,7 @@ std::optional<int> parse(int argc, char** argv, arguments& args) {
       "Compresses each FILE to FILE.gz, in parallel, for any gzip to read, and removes FILE. With\n"
       "no FILE, or if FILE is -, standard input is compressed to standard output.",
       "pgz [FILE...]");
-  int level = 0;  // CLI11 sets a flag that is not given to 0
+  int level = 0;  // CLI11 sets the variable of a missing flag to 0
   app.allow_extras();
   app.add_flag("-1{1},-2{2},-3{3},-4{4},-5{5},-6{6},-7{7},-8{8},-9{9},--fast{1},--best{9}",
                level)

@@ -12,14 +12,14 @@ struct arguments {
   arguments();
 
   int level = 6;
-  int jobs;  ///< blocks in work at once; one for each processor by default
+  int jobs;  ///< blocks in work at once; by default as many as processors
   bool decompresses = false;
   bool tests = false;  ///< decompresses, and drops the data
   bool keeps_input = false;
   bool forces = false;
   bool writes_to_stdout = false;
   bool tells_stats = false;
-  std::vector<std::string> paths;  ///< empty, or `-` in it: standard input
+  std::vector<std::string> paths;  ///< no path, or the path `-`: standard input
 };
 
 /// Reads the command line into `args`. The exit status if the program is to end at once: after

@@ -8,8 +8,8 @@
 
 namespace pgz {
 
-/// Bytes on the heap that are filled from the front. Unlike a `std::vector`, a buffer does not set
-/// its bytes to zero before they are read or inflated into it.
+/// Bytes on the heap, filled from the front. Unlike a `std::vector`, a buffer does not set its
+/// bytes to zero before the real data arrive.
 class buffer {
  public:
   buffer() noexcept = default;

@@ -5,11 +5,13 @@
 #include "gzip_writer.hpp"
 #include "inflater.hpp"
 #include "plain_writer.hpp"
-#include <errgroup/errgroup.hpp>
+#include <errgroup/pipeline.hpp>
+#include <errgroup/stage.hpp>
 
 #include <zlib.h>  // crc32
 
 #include <cstdint>  // uint32_t
+#include <utility>  // move
 
 namespace pgz {
 

@@ -11,15 +11,15 @@
 
 namespace pgz {
 
-/// How a pipeline runs, and what it has done.
+/// The settings of a pipeline, and its statistics afterwards.
 struct run_settings {
   int jobs = 1;
   std::stop_token stop;
   errgroup::pipeline_stats stats;
 };
 
-/// Writes `in` to `out` as one gzip member: reads blocks, deflates them in parallel, and writes
-/// them in order. At most four blocks for each job are in memory.
+/// Writes `in` to `out` as one gzip member. Blocks are read one after the other, deflated in
+/// parallel and written in order. At most four blocks for each job, and one more, are in memory.
 ///
 /// The origin of an error has the number of the block and the name of the stage.
 [[nodiscard]] errgroup::error compress(input_stream& in, output_stream& out,

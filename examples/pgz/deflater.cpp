@@ -11,7 +11,7 @@ namespace {
 constexpr int raw_window_bits = -15;  // no header of zlib's own, 32 KiB of window
 constexpr int memory_level = 8;       // zlib's default
 
-/// Above deflateBound, for the empty block that Z_SYNC_FLUSH adds.
+/// Z_SYNC_FLUSH adds an empty block, which deflateBound does not count.
 constexpr std::size_t room_for_flush = 16;
 
 void grow(buffer& bytes) {

@@ -39,11 +39,12 @@ struct packed_block {
 
 /// Deflates blocks, each alone, so that the results in a row are one deflate stream.
 ///
-/// A block but the last ends on a whole byte with an empty stored block (Z_SYNC_FLUSH), so the next
-/// block can be deflated before the size of this one is known. The block before is the dictionary:
-/// matches reach back across the border, as they would in a single stream.
+/// Each block except the last ends on a whole byte with an empty stored block (Z_SYNC_FLUSH), so
+/// the results can be written one behind the other. The block before is the dictionary: matches
+/// reach back across the border, as they would in a single stream.
 ///
-/// A deflater has 256 KiB of tables. It is made once for a thread and used for many blocks.
+/// A deflater has 256 KiB of tables, so a lane of the pipeline makes one and uses it for many
+/// blocks.
 class deflater {
  public:
   /// Throws `std::bad_alloc`.

@@ -6,7 +6,7 @@
 namespace pgz {
 namespace {
 
-constexpr int fixed_size = 10;  // of the part of a header that is always there
+constexpr int fixed_size = 10;  // the part of every header; a name may follow
 constexpr unsigned char best_compression = 2;
 constexpr unsigned char fastest_compression = 4;
 constexpr unsigned char made_by_unix = 3;

@@ -24,14 +24,14 @@ enum header_flag : std::uint8_t {
   unknown_flags = 0xe0,
 };
 
-/// What pgz writes into a header.
+/// The variable part of the headers that pgz writes.
 struct member_header {
   std::string name;           ///< without folders; empty for standard input
   std::int64_t modified = 0;  ///< seconds since 1970, 0 if unknown
   int level = 6;              ///< of the compression, from 1 to 9
 };
 
-/// What follows the deflated data of a member.
+/// The checks behind the deflated data of a member.
 struct member_trailer {
   std::uint32_t crc = 0;   ///< of the data before compression
   std::uint32_t size = 0;  ///< of the data before compression, modulo 2^32

@@ -23,7 +23,7 @@ class gzip_writer {
 
  private:
   output_stream& out_;
-  std::vector<unsigned char> header_;  // empty once it is written
+  std::vector<unsigned char> header_;  // empty after the first block
   member_trailer trailer_;             // of the blocks so far
 };
 

@@ -48,7 +48,7 @@ std::optional<plain_block> inflater::next(std::stop_token const& stop) {
   return block;
 }
 
-/// Reads the header of the next member, if there is one.
+/// Reads the header of the next member. False if there is no further member.
 bool inflater::begin_member(std::stop_token const& stop) {
   if (is_first_) {
     if (need_byte(stop) != magic_1 || need_byte(stop) != magic_2) {

@@ -17,7 +17,7 @@ namespace pgz {
 /// A piece of inflated data.
 struct plain_block {
   buffer bytes;
-  std::uint32_t crc = 0;              ///< of the bytes; another stage computes it
+  std::uint32_t crc = 0;              ///< of the bytes; the stage "check" computes the sum
   std::optional<member_trailer> end;  ///< the trailer, if the member ends behind the bytes
   /// The reason why nothing follows the bytes. It travels as a part of the block: an error of the
   /// stage would stop the pipeline, and the data before it, which may be all that is left of a
@@ -37,7 +37,7 @@ class inflater {
   inflater& operator=(inflater const&) = delete;
   ~inflater();
 
-  /// The next block, or nothing behind the last, or behind one with a failure.
+  /// The next block. Nothing after the last block and after a block with a failure.
   [[nodiscard]] std::optional<plain_block> next(std::stop_token const& stop);
 
   /// True if other data than members and zero bytes was found at the end of the file.

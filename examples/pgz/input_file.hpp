@@ -20,8 +20,9 @@ class input_file {
   /// The state of the file when it was opened.
   [[nodiscard]] struct ::stat const& about() const noexcept { return about_; }
 
-  /// Removes the file. Throws `problem`, and leaves the file alone, if it was written to since it
-  /// was opened, or if its name belongs to another file now: the output lacks what was written.
+  /// Removes the file. If the file was changed after the constructor opened it, or if another file
+  /// has its name now, the output lacks data: then `remove` leaves the file alone and throws
+  /// `problem`.
   void remove() const;
 
  private:

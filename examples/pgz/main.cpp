@@ -20,8 +20,9 @@
 namespace pgz {
 namespace {
 
-/// Sees to it that no file opened here becomes standard input, output or error because the caller
-/// closed those: reading and writing there fails, as it would with gzip.
+/// Opens /dev/null in the place of each standard stream that the caller has closed. Without this, a
+/// file that pgz opens would become standard input, output or error. The mode is the wrong one on
+/// purpose: a read from a closed input and a write to a closed output fail, as with gzip.
 void hold_standard_streams() {
   for (int const fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(fd, F_GETFD) == -1) {

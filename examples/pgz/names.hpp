@@ -8,7 +8,7 @@
 namespace pgz {
 
 /// The suffix of `path` that says that the file is compressed: .gz, -gz, .z, -z, _z, .tgz or .taz.
-/// Nothing if there is none, or if it is the whole name.
+/// Nothing if `path` has no such suffix, or if the suffix is the whole name.
 [[nodiscard]] std::optional<std::string> compressed_suffix(std::string const& path);
 
 /// The name of the decompressed file: `list.gz` becomes `list`, `tree.tgz` becomes `tree.tar`.

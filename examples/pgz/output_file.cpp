@@ -28,11 +28,11 @@ std::string temporary_name() {
   return name.data();
 }
 
-/// The place where a file without a name can be found, to be given one.
+/// The path by which `linkat` finds a file without a name.
 std::string place_of(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
-/// Opens a file without a name in `folder`, or one with a name, which is returned in `temporary`.
-/// Returns -1 if neither can be opened.
+/// Opens a file without a name in `folder`; if the file system cannot, a file with a temporary
+/// name, and puts that name into `temporary`. Returns -1 after a failure, with the reason in errno.
 int open_in(int folder, std::string& temporary) {
   int const unnamed = ::openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
   if (unnamed >= 0) {

@@ -9,8 +9,8 @@
 
 namespace pgz {
 
-/// A file that gets its name when it is whole. Until then, an earlier file of that name stays as it
-/// is, and an object that is destroyed leaves nothing behind.
+/// An output that gets its name when the data are whole. Until then, an earlier file of the same
+/// name stays unchanged, and the destructor leaves nothing behind.
 ///
 /// The file has no name at all where the file system can make such a file (O_TMPFILE): then not
 /// even SIGKILL leaves half a file. A file system without O_TMPFILE (NFS, FAT, some of FUSE) gets a
@@ -39,8 +39,8 @@ class output_file {
   /// Waits until the data are on the disk. Some file systems tell only then that the disk is full.
   void sync() const;
 
-  /// Gives the file its name. `replaces`: an existing file of that name makes way at the same
-  /// moment; without it that is a `problem`.
+  /// Gives the file its name. An existing file of that name makes way at the same moment if
+  /// `replaces` is true; otherwise it stays, and `publish` throws `problem`.
   void publish(bool replaces);
 
  private:

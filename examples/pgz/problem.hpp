@@ -24,7 +24,7 @@ class problem : public std::runtime_error {
   int status_;
 };
 
-/// The problem that an output has a name that is taken.
+/// The problem that a file already has the name of the output.
 [[nodiscard]] inline problem already_exists(std::string const& path) {
   return {treesum::printable(path) + " already exists; not overwritten", exit_warning};
 }

@@ -21,7 +21,7 @@ namespace pgz {
 /// `add` may be called from any thread.
 class progress {
  public:
-  /// `total` is the number of bytes that will be read; 0 if it is not known.
+  /// `total` is the size of the input; 0 if the size is not known.
   progress(std::string_view name, std::uint64_t total);
 
   void add(std::uint64_t bytes) noexcept { bytes_.fetch_add(bytes, std::memory_order_relaxed); }

@@ -9,7 +9,7 @@
 namespace pgz {
 
 /// Compresses, decompresses or tests one file, with standard output or the file beside it as the
-/// output. Removes the input at the end unless it is to be kept.
+/// output. Removes the input at the end, without `-k`.
 ///
 /// Returns if a signal came, without output. Throws `problem` if anything else goes wrong; the
 /// input, and an earlier output, are then as before. A `problem` with the status of a warning may
