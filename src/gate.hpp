@@ -199,7 +199,7 @@ class source_gate {
     if (mine != nullptr) {
       put(*mine);
     }
-    if (is_taken_ || is_over_) {
+    if (is_taken_ || is_over()) {
       return nullptr;
     }
     slot* const s = slots_.get();
@@ -222,7 +222,7 @@ class source_gate {
     spin_mutex::scoped_lock const lock(mutex_);
     read_.store(read_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     is_taken_ = false;
-    bool const more = !is_over_ && slots_.has_room();
+    bool const more = !is_over() && slots_.has_room();
     has_work_.store(more, std::memory_order_relaxed);
     return more;
   }
@@ -230,7 +230,7 @@ class source_gate {
   /// The caller has found the end of the input, or the source has failed. `s` is free.
   void end_of_input(slot& s) noexcept {
     spin_mutex::scoped_lock const lock(mutex_);
-    is_over_ = true;
+    is_over_.store(true, std::memory_order_relaxed);
     is_taken_ = false;
     put(s);
   }
@@ -238,7 +238,7 @@ class source_gate {
   /// No lane reads another item.
   void close() noexcept {
     spin_mutex::scoped_lock const lock(mutex_);
-    is_over_ = true;
+    is_over_.store(true, std::memory_order_relaxed);
     has_work_.store(false, std::memory_order_relaxed);
   }
 
@@ -246,7 +246,7 @@ class source_gate {
   [[nodiscard]] bool give_back(slot& s) noexcept {
     spin_mutex::scoped_lock const lock(mutex_);
     put(s);
-    bool const more = !is_taken_ && !is_over_;
+    bool const more = !is_taken_ && !is_over();
     has_work_.store(more, std::memory_order_relaxed);
     return more;
   }
@@ -254,12 +254,14 @@ class source_gate {
   /// True if `begin` would return a slot.
   [[nodiscard]] bool has_work() noexcept {
     spin_mutex::scoped_lock const lock(mutex_);
-    return !is_taken_ && !is_over_ && slots_.has_room();
+    return !is_taken_ && !is_over() && slots_.has_room();
   }
   /// The same without the lock. The answer may be late.
   [[nodiscard]] bool may_have_work() const noexcept {
     return has_work_.load(std::memory_order_relaxed);
   }
+  /// True if no further item will be read.
+  [[nodiscard]] bool is_over() const noexcept { return is_over_.load(std::memory_order_relaxed); }
   /// The number of items that were read.
   [[nodiscard]] std::uint64_t read() const noexcept {
     return read_.load(std::memory_order_relaxed);
@@ -267,7 +269,6 @@ class source_gate {
 
   // --- threads: no lane runs ---
 
-  [[nodiscard]] bool is_over() const noexcept { return is_over_; }
   [[nodiscard]] std::size_t most_used() const noexcept { return most_used_; }
   [[nodiscard]] clock::duration starved() const noexcept { return starved_; }
   [[nodiscard]] slot_store& slots() noexcept { return slots_; }
@@ -283,10 +284,10 @@ class source_gate {
 
   bool const is_timed_;
   atomic<bool> has_work_{false};   // written under the lock
+  atomic<bool> is_over_{false};    // written under the lock
   atomic<std::uint64_t> read_{0};  // written under the lock
   spin_mutex mutex_;               // guards the members below
   bool is_taken_ = false;
-  bool is_over_ = false;
   bool is_starved_ = false;
   std::size_t used_ = 0;
   std::size_t most_used_ = 0;

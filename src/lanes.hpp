@@ -121,6 +121,15 @@ class lane_crew {
 /// How a stage of a pipeline is called.
 enum class passage { parallel, one_at_a_time, in_order };
 
+/// How long a lane waits for work. In pauses of the processor, some 20 to 40 ns each: no clock is
+/// read. A test that explores schedules has other times.
+struct lane_times {
+  int step = 8;                   // between two looks for work
+  int idle = 64;                  // then a lane without work ends; about the cost of sending a lane
+  int watcher = 1024;             // between two looks of the lane that watches
+  std::uint64_t short_item = 16;  // items that take fewer pauses of each lane are short
+};
+
 /// Carries items through the stages.
 ///
 /// The pipeline is the `owner`. It has these functions, none of which throws:
@@ -138,8 +147,12 @@ class lanes {
  public:
   /// `stages`: of the stages behind the source.
   lanes(Owner& owner, std::vector<passage> const& stages, std::size_t most_lanes,
-        std::size_t most_items, slot_store slots, bool is_timed)
-      : owner_(owner), crew_(most_lanes), source_(slots, is_timed), gates_(stages.size()) {
+        std::size_t most_items, slot_store slots, bool is_timed, lane_times const& times = {})
+      : owner_(owner),
+        times_(times),
+        crew_(most_lanes),
+        source_(slots, is_timed),
+        gates_(stages.size()) {
     for (std::size_t i = 0; i != stages.size(); ++i) {
       if (stages[i] != passage::parallel) {
         all_gates_.emplace_back(stages[i] == passage::in_order, most_items);
@@ -187,8 +200,7 @@ class lanes {
       s = me.is_nested ? nullptr : source_.begin(std::exchange(mine, nullptr));
       if (s == nullptr) {
         me.time = {};
-        // A nested lane does not linger: it holds up the stage below it.
-        return !me.is_nested && linger();
+        return wait_for_work(me);
       }
       if (!read(*s, me)) {
         return true;  // there may be items left in the gates
@@ -322,13 +334,18 @@ class lanes {
 
   /// There is no work. Waits for work, for as long as it takes to send a lane. False if the lane
   /// ends.
-  [[nodiscard]] bool linger() noexcept {
+  [[nodiscard]] bool wait_for_work(lane const& me) noexcept {
+    // A nested lane would hold up the stage below it. At the end, and if no other lane is out, no
+    // lane makes work.
+    if (me.is_nested || source_.is_over() || crew_.out() == 1) {
+      return false;
+    }
     std::uint64_t const before = source_.read();
     int waited = 0;
     bool is_light = false;
-    while (waited != patience) {
-      pause(step_of_patience);
-      waited += step_of_patience;
+    while (waited < times_.idle) {
+      linger(times_.step);
+      waited += times_.step;
       is_light = items_are_short(source_.read() - before, waited);
       if (!is_light && may_have_work()) {
         return true;
@@ -346,10 +363,10 @@ class lanes {
     }
     std::uint64_t before = source_.read();
     for (bool is_light = true; is_light && !owner_.is_canceling();) {
-      pause(patience_of_watcher);
+      linger(times_.watcher);
       yield();
       std::uint64_t const now = source_.read();
-      is_light = items_are_short(now - before, patience_of_watcher);
+      is_light = items_are_short(now - before, times_.watcher);
       before = now;
     }
     is_watched_.store(false, std::memory_order_release);
@@ -358,7 +375,7 @@ class lanes {
 
   /// `items` were read during so many pauses.
   [[nodiscard]] bool items_are_short(std::uint64_t items, int pauses) const noexcept {
-    return items * short_item > static_cast<std::uint64_t>(pauses) * crew_.out();
+    return items * times_.short_item > static_cast<std::uint64_t>(pauses) * crew_.out();
   }
 
   [[nodiscard]] bool may_have_work() const noexcept {
@@ -383,15 +400,10 @@ class lanes {
     return has_work ? crew_.begin_again() : nullptr;
   }
 
-  // Times, in pauses of the processor, some 20 to 40 ns each: no clock is read.
-  static constexpr int step_of_patience = 8;
-  static constexpr int patience = 64;  // about the cost of sending a lane
-  static constexpr int patience_of_watcher = 1024;
-  static constexpr std::uint64_t short_item = 16;
-
   static constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
 
   Owner& owner_;
+  lane_times const times_;
   lane_crew crew_;
   source_gate source_;
   std::deque<gate> all_gates_;
