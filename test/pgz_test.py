@@ -523,7 +523,8 @@ class Problems(PgzTest):
 
     def test_an_output_whose_name_is_too_long(self):
         name = "x" * 255
-        self.write(name)
+        with open(self.full(name), "wb") as file:
+            file.truncate(1 << 40)  # it is told at the start, not after an hour
         self.assertEqual(self.nothing_changes(name), [f"pgz: {name}.gz: File name too long"])
 
     def test_an_error_weighs_more_than_a_warning(self):
@@ -589,6 +590,15 @@ class Problems(PgzTest):
             self.assertEqual(
                 self.nothing_changes(stdin=unreadable), ["pgz: stdin: Input/output error (block 0, read)"]
             )
+
+    def test_messages_that_nobody_reads(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.write("file")
+        process = self.start("nope", "file", stderr=writer)
+        os.close(writer)
+        self.assertEqual(process.wait(timeout=PATIENCE), 1)
+        self.assertEqual(self.names(), ["file.gz"])
 
     def test_streams_that_are_closed(self):
         self.write("file", b"abc")
@@ -813,6 +823,20 @@ class Interrupted(PgzTest):
         self.assertEqual(self.interrupt("big", "after"), 130)
         self.assertEqual(self.names(), ["after", "big"])
 
+    def test_an_output_that_appears_meanwhile_stays(self):
+        with open(self.full("big"), "wb") as file:
+            file.truncate(256 << 20)
+        process = self.start("big", stderr=subprocess.PIPE)
+        self.wait_until_it_works(process, amount=1_000_000)
+        process.send_signal(signal.SIGSTOP)
+        self.write("big.gz", b"appeared")
+        process.send_signal(signal.SIGCONT)
+        _, err = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 2)
+        self.assertEqual(err, b"pgz: big.gz already exists; not overwritten\n")
+        self.assertEqual(self.names(), ["big", "big.gz"])
+        self.assertEqual(self.read("big.gz"), b"appeared")
+
     def test_while_it_waits_for_its_input(self):
         for arguments in [], ["-d"]:
             process = self.start(
@@ -923,7 +947,7 @@ class WithoutTmpfile(Interrupted):
 
     def test_an_output_whose_name_is_too_long(self):
         name = "x" * 255
-        self.write(name)
+        self.endless_file(name)
         self.assertEqual(self.fails(name), [f"pgz: {name}.gz: File name too long"])
         self.assertEqual(self.names(), [name])
 
