@@ -116,6 +116,9 @@ def table(context, samples, middle):
     def pair(what, case, target=""):
         ratio(what, f"{case}/errgroup", f"{case}/tbb", target)
 
+    def pair_of_cpu(what, case, target=""):
+        ratio(what, f"{case}/errgroup", f"{case}/tbb", target, "cpu")
+
     pair("10^6 empty tasks from one outside thread", "flat/empty", "<= 0.85")
     absolute("the same, peak memory of a process of its own", "flat/memory", "MB", "<= 10", "peak_bytes")
     ratio("10^6 empty tasks, a queue of 64, to an unbounded raw group", "flat/empty/errgroup_queue", "flat/empty/tbb")
@@ -200,6 +203,34 @@ def table(context, samples, middle):
     absolute("retry() of what succeeds at once", "bulk/retry", "us", "", "ns", 1e-3)
     absolute("retry() of what succeeds the third time, without pauses", "bulk/retry_twice", "us", "", "ns", 1e-3)
     absolute("spawn, wait and get, with a group", "bulk/spawn", "us", "", "ns", 1e-3)
+
+    for slots in (16, 64):
+        pair(f"pipeline of 3 stages, empty, {slots} slots, to parallel_pipeline", f"pipeline/empty_{slots}", "<= 0.5")
+        pair_of_cpu("the same, processor time", f"pipeline/empty_{slots}", "<= 0.4")
+    pair("the same, 64 slots, items that are numbers", "pipeline/plain_64")
+    pair_of_cpu("the same, processor time", "pipeline/plain_64")
+    for slots in (16, 64):
+        pair(f"pipeline of 5 stages, empty, {slots} slots", f"pipeline/deep_{slots}")
+        pair_of_cpu("the same, processor time", f"pipeline/deep_{slots}", "<= 0.5")
+    ratio("pipeline of 3 stages, empty, 64 slots, threads and queues: times slower",
+          "pipeline/empty_64/errgroup", "pipeline/empty_64/std_thread", inverted=True)
+    for case, what, target in (("work_1us", "1 us", "<= 1.0"), ("work_10us", "10 us", "<= 1.02")):
+        pair(f"pipeline of 3 stages, {what} of work", f"pipeline/{case}", target)
+        pair_of_cpu("the same, processor time", f"pipeline/{case}")
+        efficiency("the same, efficiency", f"pipeline/{case}")
+    ratio("pipeline of 3 stages, 1 us of work, statistics: to the same without",
+          "pipeline/stats_1us/errgroup", "pipeline/work_1us/errgroup", "<= 1.1")
+    ratio("the same, processor time", "pipeline/stats_1us/errgroup", "pipeline/work_1us/errgroup", "", "cpu")
+    pair("pipeline of 16 items, made and run", "pipeline/short")
+    pair("pipeline whose item 1,000 throws, the whole run", "pipeline/throw", "<= 1.0")
+    ratio("a stage throws, 1 us of work: to the return of the call, median",
+          "pipeline/latency/errgroup", "pipeline/latency/tbb", "<= 1.0", "p50")
+    ratio("the same, 99th percentile", "pipeline/latency/errgroup", "pipeline/latency/tbb", "", "p99")
+    for case, what in (("stream", "a queue of 3 * threads"), ("stream_64", "a queue of 64")):
+        ratio(f"stream, empty tasks, {what}: to a group with the same options",
+              f"pipeline/{case}/errgroup", f"pipeline/{case}/group", "<= 1.3")
+        ratio("the same, processor time", f"pipeline/{case}/errgroup", f"pipeline/{case}/group", "", "cpu")
+        ratio("the same, to an unbounded group", f"pipeline/{case}/errgroup", "pipeline/stream/unbounded")
     return rows
 
 
@@ -209,7 +240,7 @@ def label(name):
         return "unlimited"
     if case == "many/limited_1k" and contender == "errgroup":
         return "of 1,000"
-    return "without" if case.startswith("error_path/") and contender == "errgroup" else contender
+    return "without" if case.startswith(("error_path/", "pipeline/")) and contender == "errgroup" else contender
 
 
 def number(value, unit=""):
