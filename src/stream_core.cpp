@@ -80,7 +80,7 @@ class stream_core::state {
       }
     } catch (std::bad_alloc const&) {
       // The results behind this one could never be handed over.
-      group_.cancel(std::current_exception());
+      group_.cancel(extend::describe(group_, std::current_exception(), number, where_));
     }
     if (group_.is_canceling()) {
       drop_parked();
@@ -95,17 +95,21 @@ class stream_core::state {
   }
 
   /// Destroys the parked results of a cancelled stream, and gives their places back. Later results
-  /// are destroyed by their tasks.
+  /// are destroyed by their tasks. Needs no memory: the constructor of a `std::deque` may need it.
   void drop_parked() noexcept {
-    std::deque<std::optional<result_ptr>> rest;
-    {
-      spin_mutex::scoped_lock const lock(mutex_);
-      is_over_ = true;
-      rest.swap(parked_);
-    }
-    for (std::optional<result_ptr>& one : rest) {
-      if (one) {
-        one.reset();
+    for (;;) {
+      std::optional<result_ptr> dropped;
+      {
+        spin_mutex::scoped_lock const lock(mutex_);
+        is_over_ = true;
+        if (parked_.empty()) {
+          return;
+        }
+        dropped = std::move(parked_.front());
+        parked_.pop_front();
+      }
+      if (dropped) {
+        dropped->reset();
         extend::give_room(group_);
       }
     }
