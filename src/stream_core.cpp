@@ -47,11 +47,7 @@ class stream_core::state {
     if (is_over_) {
       return turn::never;
     }
-    if (number != turn_ || is_taken_) {
-      return turn::later;
-    }
-    is_taken_ = true;
-    return turn::now;
+    return number == turn_ ? turn::now : turn::later;
   }
 
   void end_turn(std::size_t number, error failure) noexcept {
@@ -80,7 +76,7 @@ class stream_core::state {
       }
     } catch (std::bad_alloc const&) {
       // The results behind this one could never be handed over.
-      group_.cancel(std::current_exception());
+      group_.cancel(extend::describe(group_, std::current_exception(), number, where_));
     }
     if (group_.is_canceling()) {
       drop_parked();
@@ -95,17 +91,21 @@ class stream_core::state {
   }
 
   /// Destroys the parked results of a cancelled stream, and gives their places back. Later results
-  /// are destroyed by their tasks.
+  /// are destroyed by their tasks. Needs no memory: the constructor of a `std::deque` may need it.
   void drop_parked() noexcept {
-    std::deque<std::optional<result_ptr>> rest;
-    {
-      spin_mutex::scoped_lock const lock(mutex_);
-      is_over_ = true;
-      rest.swap(parked_);
-    }
-    for (std::optional<result_ptr>& one : rest) {
-      if (one) {
-        one.reset();
+    for (;;) {
+      std::optional<result_ptr> dropped;
+      {
+        spin_mutex::scoped_lock const lock(mutex_);
+        is_over_ = true;
+        if (parked_.empty()) {
+          return;
+        }
+        dropped = std::move(parked_.front());
+        parked_.pop_front();
+      }
+      if (dropped) {
+        dropped->reset();
         extend::give_room(group_);
       }
     }
@@ -114,20 +114,18 @@ class stream_core::state {
   void reset() {
     group_.reset();
     turn_ = extend::submitted(group_);
-    is_taken_ = false;
     is_over_ = false;
   }
 
  private:
-  /// Parks `result`, and returns false; or returns true if it is its turn, which the caller has
-  /// taken. Throws `std::bad_alloc`; then nothing has changed.
+  /// Parks `result`, and returns false; or returns true if it is its turn. Throws `std::bad_alloc`;
+  /// then nothing has changed.
   [[nodiscard]] bool put_or_take_turn(std::size_t number, result_ptr& result) {
     spin_mutex::scoped_lock const lock(mutex_);
     if (is_over_) {
       return false;
     }
-    if (number == turn_ && !is_taken_) {
-      is_taken_ = true;
+    if (number == turn_) {
       return true;
     }
     std::size_t const place = number - turn_ - 1;
@@ -139,8 +137,8 @@ class stream_core::state {
     return false;
   }
 
-  /// The caller's result was handed over. Takes the next result, if it is parked; otherwise gives
-  /// the turn back.
+  /// The caller's result was handed over: it is the turn of the next result, which is returned if
+  /// it is parked.
   [[nodiscard]] std::optional<result_ptr> take_next() noexcept {
     spin_mutex::scoped_lock const lock(mutex_);
     ++turn_;
@@ -149,16 +147,16 @@ class stream_core::state {
       next = std::move(parked_.front());
       parked_.pop_front();
     }
-    is_taken_ = next.has_value();
     return next;
   }
 
   stream_consumer& consumer_;
   std::source_location where_;
-  spin_mutex mutex_;       // guards the members up to the group
-  std::size_t turn_ = 0;   // the number whose result is handed over next, or just now
-  bool is_taken_ = false;  // a task hands results over
-  bool is_over_ = false;   // no further result is handed over
+  spin_mutex mutex_;  // guards the members up to the group
+  // The number whose result is handed over next, or now. Only the task of that number, or the task
+  // that has taken its parked result, hands results over.
+  std::size_t turn_ = 0;
+  bool is_over_ = false;                          // no further result is handed over
   std::deque<std::optional<result_ptr>> parked_;  // of `turn_ + 1` and later; null: no result
   group group_;                                   // the last member: its tasks use the others
 };

@@ -3,8 +3,8 @@
 #include "checksum_list.hpp"
 #include "interrupt.hpp"
 #include "line_reader.hpp"
+#include "ordered_jobs.hpp"
 #include "path_error.hpp"
-#include "pipeline.hpp"
 #include "progress.hpp"
 #include "tree_walk.hpp"
 
@@ -28,15 +28,16 @@ namespace {
 constexpr int exit_usage = 2;
 
 struct arguments {
-  pipeline::settings how = {.jobs = tbb::info::default_concurrency(), .keep_going = false};
+  ordered_jobs::settings how = {.jobs = tbb::info::default_concurrency(), .keep_going = false};
   bool follow_links = false;
   std::string list;  // with --check
   std::vector<std::string> paths;
 };
 
-/// Calls `file(path)` for each file of the trees, and tells `work` of what cannot be looked at.
+/// Calls `file(path)` for each file of the trees, and tells `work` the files and directories that
+/// cannot be read.
 template <class File>
-void for_each_file(arguments const& args, std::optional<file_id> left_out, pipeline& work,
+void for_each_file(arguments const& args, std::optional<file_id> left_out, ordered_jobs& work,
                    File file) {
   for (std::string const& root : args.paths) {
     if (root == "-") {  // to sha256sum, in a list too, this is standard input
@@ -59,19 +60,18 @@ void for_each_file(arguments const& args, std::optional<file_id> left_out, pipel
 }
 
 /// Writes the sum of each file.
-void sum_trees(arguments const& args, pipeline& work) {
+void sum_trees(arguments const& args, ordered_jobs& work) {
   for_each_file(args, regular_file_id(STDOUT_FILENO), work, [&](std::string path) {
-    work.add([path = std::move(path)](file_hasher& hasher,
-                                      std::stop_token const& stop) -> std::optional<std::string> {
+    work.add([path = std::move(path)](file_hasher& hasher, std::stop_token const& stop) {
       auto const sum = hasher.sum(path, stop);
-      return sum ? std::optional(list_line(*sum, path)) : std::nullopt;
+      return sum ? list_line(*sum, path) : std::string();
     });
   });
 }
 
 /// Compares each file in the list with its sum there, and then each file of the trees with the
 /// list. Lines that are empty or begin with a `#` are comments, as to sha256sum.
-void check_list(arguments const& args, interrupt const& interrupted, pipeline& work) {
+void check_list(arguments const& args, interrupt const& interrupted, ordered_jobs& work) {
   line_reader list(args.list, interrupted);
   std::unordered_set<std::string> listed;  // filled only if there are trees
   bool anything = false;
@@ -93,13 +93,9 @@ void check_list(arguments const& args, interrupt const& interrupted, pipeline& w
     if (!args.paths.empty()) {
       listed.insert(entry->path);
     }
-    work.add([entry = *std::move(entry)](
-                 file_hasher& hasher, std::stop_token const& stop) -> std::optional<std::string> {
+    work.add([entry = *std::move(entry)](file_hasher& hasher, std::stop_token const& stop) {
       auto const sum = hasher.sum(entry.path, stop);
-      if (!sum) {
-        return std::nullopt;
-      }
-      if (*sum != entry.sum) {
+      if (sum && *sum != entry.sum) {
         throw path_error(entry.path, "differs from the list");
       }
       return std::string();
@@ -131,7 +127,7 @@ int tell_success(progress& done) {
 int run(arguments const& args) {
   interrupt const interrupted;
   progress done;
-  pipeline work(args.how, interrupted, done);
+  ordered_jobs work(args.how, interrupted, done);
   if (args.list.empty()) {
     sum_trees(args, work);
     return work.finish();

@@ -20,8 +20,8 @@
 #include <source_location>  // source_location
 #include <stop_token>       // stop_callback, stop_token
 #include <string_view>      // string_view
-#include <type_traits>      // decay_t, invoke_result_t, is_object_v, is_void_v, remove_cvref_t
-#include <utility>          // exchange, forward, in_place, in_place_t, move
+#include <type_traits>      // decay_t, invoke_result_t, is_object_v, is_same_v, is_void_v, ...
+#include <utility>          // exchange, forward, move
 
 namespace errgroup {
 namespace detail {
@@ -30,8 +30,7 @@ namespace detail {
 template <class T>
 class parked final : public parked_result {
  public:
-  template <class V>
-  explicit parked(std::in_place_t, V&& v) : value(std::forward<V>(v)) {}
+  explicit parked(T&& v) : value(std::move(v)) {}
 
   T value;
 };
@@ -124,39 +123,34 @@ class stream_task : public extend::numbered_call {
     return {};
   }
 
+  // A result that the task does not return as a `T` is converted first, and an object that the task
+  // refers to is copied: an exception of that is the task's failure, and the turn is not taken yet.
   template <class V>
   void deliver(V&& value) {
+    if constexpr (std::is_same_v<V, T>) {
+      hand_over(std::move(value));
+    } else {
+      T converted(std::forward<V>(value));
+      hand_over(std::move(converted));
+    }
+  }
+
+  void hand_over(T&& value) {
     switch (core_->begin_turn(number)) {
       case stream_core::turn::now: {
         stream_core& core = *std::exchange(core_, nullptr);
-        core.end_turn(number, consume(core, std::forward<V>(value)));
+        auto& consumer = static_cast<consumer_of<T>&>(core.consumer());
+        core.end_turn(number, consumer.consume(std::move(value)));
         break;
       }
       case stream_core::turn::later: {
-        auto mine = std::make_unique<parked<T>>(std::in_place, std::forward<V>(value));
+        auto mine = std::make_unique<parked<T>>(std::move(value));
         std::exchange(core_, nullptr)->park(number, std::move(mine));
         break;
       }
       case stream_core::turn::never:
         core_ = nullptr;
         break;
-    }
-  }
-
-  template <class V>
-  static error consume(stream_core& core, V&& value) noexcept {
-    auto& consumer = static_cast<consumer_of<T>&>(core.consumer());
-    if constexpr (std::is_same_v<std::remove_cvref_t<V>, T> && !std::is_const_v<V>) {
-      return consumer.consume(std::move(value));
-    } else {
-      error failed;
-      report<void>(
-          [&] {
-            T converted(std::forward<V>(value));
-            failed = consumer.consume(std::move(converted));
-          },
-          [&failed](error e) noexcept { failed = std::move(e); });
-      return failed;
     }
   }
 
@@ -234,8 +228,10 @@ constexpr void require_consumer() {
 /// `run` from outside helps, waits for room, and returns when the stream is cancelled. `run` in a
 /// task of the stream does not wait: if there is no room, it runs waiting tasks, the new one last,
 /// in the calling thread. Their results wait for the result of the calling task; so there are more
-/// results then, by as many as the task submits. Without `options::queue`, it is three times the
-/// limit; without a limit, the limit is the concurrency of the arena.
+/// results then, by as many as the task submits. (If another thread runs the body of an algorithm
+/// for the task, `run` there counts as a call from outside, and may wait for ever, unless the
+/// stream has a limit and no arena: see `extend::is_inside`.) Without `options::queue`, it is three
+/// times the limit; without a limit, the limit is the concurrency of the arena.
 ///
 /// Threads: as a group. Results are moved, never copied, and need no default constructor.
 ///
