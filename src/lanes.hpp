@@ -200,7 +200,7 @@ class lanes {
       s = me.is_nested ? nullptr : source_.begin(std::exchange(mine, nullptr));
       if (s == nullptr) {
         me.time = {};
-        return wait_for_work();
+        return !me.is_nested && wait_for_work();
       }
       if (!read(*s, me)) {
         return true;  // there may be items left in the gates
@@ -333,7 +333,8 @@ class lanes {
   }
 
   /// There is no work. Waits for work, for as long as it takes to send a lane. False if the lane
-  /// ends.
+  /// ends. A nested lane does not wait: the stage further down its thread's stack waits for it, and
+  /// it must not read the source.
   [[nodiscard]] bool wait_for_work() noexcept {
     std::uint64_t const before = source_.read();
     int waited = 0;
