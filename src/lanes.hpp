@@ -132,14 +132,15 @@ struct lane_times {
 
 /// Carries items through the stages.
 ///
-/// The pipeline is the `owner`. It has these functions, none of which throws:
+/// The pipeline is the `owner`. It has these functions, none of which throws. The lanes keep
+/// `slot.is_full`.
 ///
 ///   send()                a task will call `work`, in a thread of the owner's choice. False if
 ///                         there is no memory for the task
 ///   is_canceling()        the lanes end, and leave the items where they are
-///   read(slot, lane)      calls the source. `passed`: there is an item in the slot
+///   read(slot, lane)      calls the source. `passed`: there is an item in the slot now
 ///   call(slot, lane)      calls the stage `slot.stage` with the item. `passed`: the stage's result
-///                         is in the slot, or the stage is the last. Otherwise the slot is empty
+///                         is in the slot, or the stage is the last. Otherwise the item is gone
 ///   destroy(slot)         destroys the item
 ///   goes_on()             a failed item is left out, and the lanes go on
 template <class Owner>
@@ -227,6 +228,7 @@ class lanes {
     switch (owner_.read(s, me)) {
       case step::passed:
         s.stage = 0;
+        s.is_full = true;
         if (source_.end()) {
           send();
         }

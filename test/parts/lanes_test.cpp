@@ -159,7 +159,6 @@ class world {
     }
     check(!s.is_full, "the source gets a slot with an item");
     std::construct_at(item_of(s), item{s.number, 0});
-    s.is_full = true;
     fates_.push_back(fate::under_way);
     ++items_;
     check(items_ <= plan_.slots, "more items than slots");
@@ -195,9 +194,6 @@ class world {
       end_item(s, fate::left_out);
     } else if (i.stage == plan_.stages.size()) {
       end_item(s, fate::finished);
-    }
-    if (what != step::passed) {
-      s.is_full = false;
     }
     if (what == step::failed && !plan_.goes_on) {
       is_cancelled_ = true;  // as `fail_item` of a group does
