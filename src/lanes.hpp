@@ -293,7 +293,7 @@ class lanes {
       return false;
     }
     if (s.is_full) {
-      if (s.number > last_.load(std::memory_order_acquire)) [[unlikely]] {
+      if (s.number > last_.load(std::memory_order_relaxed)) [[unlikely]] {
         owner_.destroy(s);
         s.is_full = false;
       } else {
@@ -314,10 +314,12 @@ class lanes {
     return true;
   }
 
-  /// The items behind `number` are left out.
+  /// The items behind `number` are left out. relaxed: such an item comes into a stage in order
+  /// after the item `number`, and the gate's lock makes this store visible to its lane. In other
+  /// stages an item behind `number` may still be on its way.
   void end_input_behind(std::uint64_t number) noexcept {
     std::uint64_t last = last_.load(std::memory_order_relaxed);
-    while (number < last && !last_.compare_exchange_weak(last, number, std::memory_order_acq_rel)) {
+    while (number < last && !last_.compare_exchange_weak(last, number, std::memory_order_relaxed)) {
     }
     source_.close();
   }
@@ -328,6 +330,9 @@ class lanes {
     }
   }
 
+  /// Sends a lane for work that this lane leaves behind. relaxed: before a lane that has watched
+  /// ends, it looks at the gates under their locks. If this load comes too early for the lowered
+  /// flag, that look finds the work.
   void send() noexcept {
     if (!is_watched_.load(std::memory_order_relaxed) && crew_.send() && !owner_.send()) {
       crew_.take_back();  // the work stays: this lane looks for work before it ends
@@ -367,11 +372,11 @@ class lanes {
       is_light = items_are_short(now - before, times_.watcher);
       before = now;
     }
-    is_watched_.store(false, std::memory_order_release);
+    is_watched_.store(false, std::memory_order_relaxed);
     return true;
   }
 
-  /// `items` were read during so many pauses.
+  /// True if `items` that were read during so many pauses are short.
   [[nodiscard]] bool items_are_short(std::uint64_t items, int pauses) const noexcept {
     return items * times_.short_item > static_cast<std::uint64_t>(pauses) * crew_.out();
   }
