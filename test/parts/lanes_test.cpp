@@ -58,6 +58,13 @@ struct event {
   step what;
 };
 
+/// A call of a stage that returns when another item has come to its end.
+struct long_call {
+  std::size_t stage;
+  std::uint64_t item;
+  std::uint64_t until;
+};
+
 /// What a scenario is about.
 struct plan {
   std::vector<passage> stages;
@@ -66,6 +73,7 @@ struct plan {
   std::size_t lanes = 2;
   lane_times times = no_patience;
   std::vector<event> events{};
+  std::vector<long_call> long_calls{};
   bool goes_on = true;
   bool cancels = false;        // a thread cancels the pipeline, at any time
   bool nests = false;          // a call of a stage runs the lanes that were sent and wait
@@ -186,6 +194,11 @@ class world {
     while (plan_.nests && sent_ != 0) {
       run_lane(true);
     }
+    for (long_call const& c : plan_.long_calls) {
+      if (c.stage == stage && c.item == s.number) {
+        wait_for_end_of(c.until);
+      }
+    }
     is_inside_[stage] = false;
     end_call(me);
     step const what = result(stage, s.number);
@@ -263,6 +276,10 @@ class world {
   }
   static item* item_of(slot const& s) { return static_cast<item*>(s.item); }
 
+  void wait_for_end_of(std::uint64_t item) {
+    explored::detail::engine::current()->block(
+        [this, item] { return item < fates_.size() && fates_[item] != fate::under_way; });
+  }
   static void point() { explored::detail::engine::current()->point(); }
 
   void run_lane(bool is_nested) {
@@ -825,6 +842,29 @@ TEST(Lanes, Work_for_which_no_lane_can_be_sent_is_done_by_the_lanes_that_are_out
           {.stages = stages, .items = 3, .slots = 3, .lanes = 2, .failing_sends = failing});
       EXPECT_TRUE(seen.send_failed);
     }
+  }
+}
+
+// If no lane is on its way to the work that a lane leaves behind, these are deadlocks.
+TEST(Lanes, While_a_lane_is_in_a_long_call_another_lane_does_the_work_that_it_has_left) {
+  for (std::vector<passage> const& stages :
+       std::vector<std::vector<passage>>{{parallel},
+                                         {one_at_a_time, parallel},
+                                         {in_order, parallel},
+                                         {one_at_a_time, in_order, parallel}}) {
+    std::size_t const last = stages.size() - 1;
+    for (lane_times const& times : {no_patience, looks(1), watches}) {
+      (void)expect_right(
+          {.stages = stages, .slots = 2, .times = times, .long_calls = {{last, 0, 1}}});
+      (void)expect_right(
+          {.stages = stages, .items = 3, .slots = 3, .times = times, .long_calls = {{last, 0, 2}}});
+    }
+    (void)expect_right({.stages = stages,
+                        .items = 3,
+                        .slots = 3,
+                        .lanes = 3,
+                        .long_calls = {{last, 0, 2}, {last, 1, 2}}},
+                       {one_switch});
   }
 }
 
