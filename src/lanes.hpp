@@ -132,14 +132,15 @@ struct lane_times {
 
 /// Carries items through the stages.
 ///
-/// The pipeline is the `owner`. It has these functions, none of which throws:
+/// The pipeline is the `owner`. It has these functions, none of which throws. The lanes keep
+/// `slot.is_full`.
 ///
 ///   send()                a task will call `work`, in a thread of the owner's choice. False if
 ///                         there is no memory for the task
 ///   is_canceling()        the lanes end, and leave the items where they are
-///   read(slot, lane)      calls the source. `passed`: there is an item in the slot
+///   read(slot, lane)      calls the source. `passed`: there is an item in the slot now
 ///   call(slot, lane)      calls the stage `slot.stage` with the item. `passed`: the stage's result
-///                         is in the slot, or the stage is the last. Otherwise the slot is empty
+///                         is in the slot, or the stage is the last. Otherwise the item is gone
 ///   destroy(slot)         destroys the item
 ///   goes_on()             a failed item is left out, and the lanes go on
 template <class Owner>
@@ -227,6 +228,7 @@ class lanes {
     switch (owner_.read(s, me)) {
       case step::passed:
         s.stage = 0;
+        s.is_full = true;
         if (source_.end()) {
           send();
         }
@@ -291,7 +293,7 @@ class lanes {
       return false;
     }
     if (s.is_full) {
-      if (s.number > last_.load(std::memory_order_acquire)) [[unlikely]] {
+      if (s.number > last_.load(std::memory_order_relaxed)) [[unlikely]] {
         owner_.destroy(s);
         s.is_full = false;
       } else {
@@ -312,10 +314,12 @@ class lanes {
     return true;
   }
 
-  /// The items behind `number` are left out.
+  /// The items behind `number` are left out. relaxed: such an item comes into a stage in order
+  /// after the item `number`, and the gate's lock makes this store visible to its lane. In other
+  /// stages an item behind `number` may still be on its way.
   void end_input_behind(std::uint64_t number) noexcept {
     std::uint64_t last = last_.load(std::memory_order_relaxed);
-    while (number < last && !last_.compare_exchange_weak(last, number, std::memory_order_acq_rel)) {
+    while (number < last && !last_.compare_exchange_weak(last, number, std::memory_order_relaxed)) {
     }
     source_.close();
   }
@@ -326,6 +330,9 @@ class lanes {
     }
   }
 
+  /// Sends a lane for work that this lane leaves behind. relaxed: before a lane that has watched
+  /// ends, it looks at the gates under their locks. If this load comes too early for the lowered
+  /// flag, that look finds the work.
   void send() noexcept {
     if (!is_watched_.load(std::memory_order_relaxed) && crew_.send() && !owner_.send()) {
       crew_.take_back();  // the work stays: this lane looks for work before it ends
@@ -369,11 +376,11 @@ class lanes {
       is_light = items_are_short(now - before, times_.watcher);
       before = now;
     }
-    is_watched_.store(false, std::memory_order_release);
+    is_watched_.store(false, std::memory_order_relaxed);
     return true;
   }
 
-  /// `items` were read during so many pauses.
+  /// True if `items` that were read during so many pauses are short.
   [[nodiscard]] bool items_are_short(std::uint64_t items, int pauses) const noexcept {
     return items * times_.short_item > static_cast<std::uint64_t>(pauses) * crew_.out();
   }

@@ -195,9 +195,7 @@ class pipeline_run::state {
     if (stats_.totals != nullptr) [[unlikely]] {
       return timed_call(*stages_[stage], stage, s, me, call);
     }
-    step const done = stages_[stage]->run(s, call);
-    s.is_full = done == step::passed;
-    return done;
+    return stages_[stage]->run(s, call);
   }
 
   // Reads the clock once for each call, at its end, unless the lane has waited before the call.
@@ -210,7 +208,6 @@ class pipeline_run::state {
       count.waiting += begin - s.since;
     }
     step const done = body.run(s, call);
-    s.is_full = done == step::passed;
     me.time = s.since = real_time();
     count.inside += me.time - begin;
     ++count.calls;

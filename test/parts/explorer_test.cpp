@@ -130,6 +130,34 @@ TEST(Explorer, A_loop_of_yields_ends_when_another_thread_has_changed_something) 
   }));
 }
 
+TEST(Explorer, A_thread_begins_when_its_condition_holds) {
+  auto const scenario_of = [](bool sets_it) {
+    return [sets_it](scenario& s) {
+      struct state {
+        explored::atomic<int> n{0};
+        bool may_begin = false;
+      };
+      auto shared = std::make_shared<state>();
+      s.thread(
+          [shared] {
+            check(shared->n.load() != 0, "it has begun too early");
+            shared->n.store(2);
+          },
+          [shared] { return shared->may_begin; });
+      s.thread([shared, sets_it] {
+        shared->n.store(1);
+        shared->may_begin = sets_it;
+        (void)shared->n.load();
+      });
+      s.at_end([shared] { check(shared->n.load() == 2, "it has not begun"); });
+    };
+  };
+  auto const found = explore(scenario_of(true));
+  EXPECT_TRUE(found) << found.what;
+  EXPECT_GT(found.runs, 1U);
+  EXPECT_EQ(explore(scenario_of(false)).what, "a deadlock of threads 0 (waits)");
+}
+
 TEST(Explorer, Finds_an_access_after_the_end) {
   auto const found = explore([](scenario& s) {
     struct state {

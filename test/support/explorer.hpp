@@ -213,7 +213,11 @@ class engine {
     }
   }
 
-  std::vector<std::function<void()>> bodies;
+  struct thread {
+    std::function<void()> body;
+    std::function<bool()> may_begin;
+  };
+  std::vector<thread> threads;
   std::vector<std::function<void()>> at_end;
 
  private:
@@ -338,6 +342,7 @@ class engine {
 
   static void enter() {
     engine& e = *current();
+    e.running().may_go_on = nullptr;
     e.running().body();
     e.end_thread();
     std::abort();
@@ -346,7 +351,7 @@ class engine {
   /// Destroys what the threads of the last run shared, which goes with their functions.
   void forget_last_run() {
     running_ = none;
-    bodies.clear();
+    threads.clear();
     at_end.clear();
     for (fiber& f : fibers_) {
       stacks_.push_back(std::move(f.stack));
@@ -402,8 +407,11 @@ class scenario {
  public:
   explicit scenario(detail::engine& e) : engine_(e) {}
 
-  /// A thread that runs beside the others. At most eight.
-  void thread(std::function<void()> body) { engine_.bodies.push_back(std::move(body)); }
+  /// A thread that runs beside the others. At most eight. It begins when `may_begin` holds; empty:
+  /// at any time.
+  void thread(std::function<void()> body, std::function<bool()> may_begin = {}) {
+    engine_.threads.push_back({std::move(body), std::move(may_begin)});
+  }
   /// Called when all threads have ended: for checks, and to destroy what they shared.
   void at_end(std::function<void()> f) { engine_.at_end.push_back(std::move(f)); }
 
@@ -432,9 +440,10 @@ inline void detail::engine::run(std::function<void(scenario&)> const& set_up) {
   if (!failure_.empty()) {
     return;
   }
-  for (auto& body : bodies) {
+  for (thread& t : threads) {
     fiber& f = fibers_.emplace_back();
-    f.body = std::move(body);
+    f.body = std::move(t.body);
+    f.may_go_on = std::move(t.may_begin);
     if (stacks_.empty()) {
       f.stack = std::make_unique<char[]>(stack_size);
     } else {
