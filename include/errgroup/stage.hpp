@@ -153,8 +153,9 @@ namespace errgroup::stage {
 ///   the input. One call is made at a time, by any thread, and none after the end or a failure. A
 ///   call may block; to be woken when the pipeline is cancelled, it takes the token.
 /// - A range. If its elements are lvalues, the items are references to them, and the next stage is
-///   called with a `T&`. Otherwise the elements are moved out of the range. A container that is
-///   given as a temporary gives its elements away. The iterators are used by one thread at a time.
+///   called with a `T&`; lvalues of a range that can be read once are copied. Otherwise the
+///   elements are moved out of the range. A container that is given as a temporary gives its
+///   elements away. The iterators are used by one thread at a time.
 template <class F>
 [[nodiscard]] auto source(F&& f, std::source_location where = std::source_location::current()) {
   return detail::make_stage<stage_kind::source>({}, std::forward<F>(f), where);

@@ -54,7 +54,10 @@ if(status EQUAL 0)
 endif()
 # Only what the compiler itself says counts: it also quotes the source, and a message must not be
 # found in its own expectation, nor in a static_assert that did not fail.
-string(REGEX MATCHALL "[^\n]*: (fatal error|error|warning|note): [^\n]*" said "${output}")
+# What it instantiates is said in a note by Clang, and in a line of its own by GCC.
+string(REGEX MATCHALL "[^\n]*: (fatal error: |error: |warning: |note: |In instantiation of )[^\n]*" said
+       "${output}"
+)
 
 file(STRINGS "${SOURCE}" unwanted REGEX "^// never: ")
 foreach(line IN LISTS unwanted)

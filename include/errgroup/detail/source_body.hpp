@@ -13,7 +13,7 @@
 #include <cstddef>      // size_t
 #include <functional>   // reference_wrapper
 #include <optional>     // optional
-#include <ranges>       // begin, end, input_range, iterator_t, range_reference_t, view
+#include <ranges>       // begin, end, forward_range, input_range, iterator_t, view, ...
 #include <stop_token>   // stop_token
 #include <type_traits>  // conditional_t, is_lvalue_reference_v, is_void_v, remove_reference_t, ...
 #include <utility>      // forward, in_place, move
@@ -46,7 +46,10 @@ class call_reader {
 template <class R, bool Owned>
 class range_reader {
   using reference = std::ranges::range_reference_t<R>;
-  static constexpr bool stays = std::is_lvalue_reference_v<reference> && !Owned;
+  // The iterator of a range that can be read once may keep its element in itself, and change it
+  // when it goes on.
+  static constexpr bool stays =
+      std::is_lvalue_reference_v<reference> && std::ranges::forward_range<R> && !Owned;
 
  public:
   using returned = reference;
@@ -66,10 +69,10 @@ class range_reader {
     if (*at_ == std::ranges::end(range_)) {
       return step::dropped;
     }
-    if constexpr (stays || !std::is_lvalue_reference_v<reference>) {
-      put(**at_);
-    } else {
+    if constexpr (Owned && std::is_lvalue_reference_v<reference>) {
       put(std::move(**at_));
+    } else {
+      put(**at_);
     }
     return step::passed;
   }

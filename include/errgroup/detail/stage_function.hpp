@@ -157,19 +157,22 @@ class stage_function {
   callable& f_;
 };
 
-template <class Make, class F, bool Const>
-class stage_function<stateful<Make, F>, Const> {
-  using maker =
-      std::conditional_t<Const, std::remove_reference_t<Make> const, std::remove_reference_t<Make>>;
-  using callable =
-      std::conditional_t<Const, std::remove_reference_t<F> const, std::remove_reference_t<F>>;
+template <class Stateful, bool Const>
+  requires is_stateful<std::remove_const_t<Stateful>>
+class stage_function<Stateful, Const> {
+  template <class T>
+  using called_as =
+      std::conditional_t<Const || (std::is_const_v<Stateful> && !std::is_reference_v<T>),
+                         std::remove_reference_t<T> const, std::remove_reference_t<T>>;
+  using maker = called_as<decltype(Stateful::make)>;
+  using callable = called_as<decltype(Stateful::f)>;
   static_assert(std::invocable<maker&>,
                 "errgroup: the first argument of stage::with_state makes a state: it is called "
                 "without arguments, in a parallel stage as a const object");
   using state = std::remove_cvref_t<std::invoke_result_t<maker&>>;
 
  public:
-  explicit stage_function(stateful<Make, F>& f) noexcept : make_(f.make), f_(f.f) {}
+  explicit stage_function(Stateful& f) noexcept : make_(f.make), f_(f.f) {}
 
   template <class... A>
   static constexpr bool takes = stage_takes<callable, state&, A...>;
@@ -206,9 +209,11 @@ struct emitted_among<stage::emitter<U>, Rest...> {
   using type = U;
 };
 template <class R, class... A>
-struct emitted_by<R (*)(A...)> : emitted_among<std::remove_cvref_t<A>...> {};
+struct emitted_by<R(A...)> : emitted_among<std::remove_cvref_t<A>...> {};
 template <class R, class... A>
-struct emitted_by<R (*)(A...) noexcept> : emitted_among<std::remove_cvref_t<A>...> {};
+struct emitted_by<R(A...) noexcept> : emitted_among<std::remove_cvref_t<A>...> {};
+template <class F>
+struct emitted_by<F*> : emitted_by<F> {};
 template <class R, class C, class... A>
 struct emitted_by<R (C::*)(A...)> : emitted_among<std::remove_cvref_t<A>...> {};
 template <class R, class C, class... A>
@@ -227,8 +232,8 @@ template <class F, class Part>
 consteval auto find_part() {
   if constexpr (!std::is_void_v<Part>) {
     return std::type_identity<Part>();
-  } else if constexpr (requires { typename emitted_by<F>::type; }) {
-    return std::type_identity<typename emitted_by<F>::type>();
+  } else if constexpr (requires { typename emitted_by<std::remove_cv_t<F>>::type; }) {
+    return std::type_identity<typename emitted_by<std::remove_cv_t<F>>::type>();
   } else {
     return std::type_identity<void>();
   }
