@@ -11,8 +11,8 @@
 #include <atomic>     // memory_order
 #include <cstddef>    // size_t
 #include <cstdint>    // uint64_t
-#include <deque>      // deque
 #include <limits>     // numeric_limits
+#include <memory>     // make_unique, unique_ptr
 #include <utility>    // exchange
 #include <vector>     // vector
 
@@ -156,8 +156,8 @@ class lanes {
         gates_(stages.size()) {
     for (std::size_t i = 0; i != stages.size(); ++i) {
       if (stages[i] != passage::parallel) {
-        all_gates_.emplace_back(stages[i] == passage::in_order, most_items);
-        gates_[i] = &all_gates_.back();
+        all_gates_.push_back(std::make_unique<gate>(stages[i] == passage::in_order, most_items));
+        gates_[i] = all_gates_.back().get();
         if (stages[i] == passage::in_order) {
           last_in_order_ = i + 1;
         }
@@ -214,8 +214,8 @@ class lanes {
   /// Takes an item that may go through a gate, the furthest first.
   [[nodiscard]] slot* take_waiting() noexcept {
     for (std::size_t i = all_gates_.size(); i-- != 0;) {
-      if (all_gates_[i].may_have_work()) {
-        if (slot* const s = all_gates_[i].take()) {
+      if (all_gates_[i]->may_have_work()) {
+        if (slot* const s = all_gates_[i]->take()) {
           return s;
         }
       }
@@ -387,8 +387,8 @@ class lanes {
 
   [[nodiscard]] bool may_have_work() const noexcept {
     bool found = source_.may_have_work();
-    for (gate const& g : all_gates_) {
-      found = found || g.may_have_work();
+    for (auto const& g : all_gates_) {
+      found = found || g->may_have_work();
     }
     return found;
   }
@@ -401,8 +401,8 @@ class lanes {
       return nullptr;
     }
     bool has_work = !is_nested && source_.has_work();
-    for (gate& g : all_gates_) {
-      has_work = has_work || g.has_work();
+    for (auto const& g : all_gates_) {
+      has_work = has_work || g->has_work();
     }
     return has_work ? crew_.begin_again() : nullptr;
   }
@@ -413,7 +413,7 @@ class lanes {
   lane_times const times_;
   lane_crew crew_;
   source_gate source_;
-  std::deque<gate> all_gates_;
+  std::vector<std::unique_ptr<gate>> all_gates_;
   std::vector<gate*> gates_;  // by stage; null for a parallel stage
   atomic<bool> is_watched_{false};
   std::size_t last_in_order_ = 0;     // the number of stages up to the last stage in order
