@@ -203,7 +203,7 @@ class Sparse(PgzTest):
         self.big_hole("-j1", "-1")
 
     def test_one_gigabyte_of_a_hole_with_four_jobs(self):
-        self.big_hole("-j4")
+        self.big_hole("-j4", "-1")
 
     def big_hole(self, *options):
         with open(self.full("hole"), "wb") as file:
