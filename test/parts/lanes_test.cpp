@@ -102,6 +102,7 @@ class world {
         memory_(std::make_unique<std::max_align_t[]>(p.slots * stride / sizeof(std::max_align_t))),
         is_waiting_(p.lanes + 1, true),
         is_in_call_(p.lanes, false),
+        has_called_late_(p.lanes, false),
         lanes_(*this, p.stages, p.lanes, p.slots, slots(), p.is_timed, p.times) {
     lanes_.begin();
     sent_ = 1;
@@ -257,6 +258,11 @@ class world {
     check(left_out == count(fate::left_out) + count(fate::cut_off),
           "the items that are left out are counted wrongly");
     check_calls();
+    std::size_t free = 0;
+    while (lanes_.source().slots().get() != nullptr) {
+      ++free;
+    }
+    check(free == plan_.slots, "a slot was lost");
   }
 
  private:
@@ -293,6 +299,11 @@ class world {
     check(me.number < plan_.lanes, "a lane has the number of none");
     check(!is_in_call_[me.number], "two lanes have one number");
     is_in_call_[me.number] = true;
+    if (is_cancelled_) {
+      // The cancellation may come between the lane's look and the call.
+      check(!has_called_late_[me.number], "a lane goes on after the cancellation");
+      has_called_late_[me.number] = true;
+    }
   }
   void end_call(lane const& me) { is_in_call_[me.number] = false; }
 
@@ -399,8 +410,9 @@ class world {
   std::size_t sent_ = 0;     // lanes that have not begun
   std::size_t running_ = 0;  // lanes
   std::unique_ptr<std::max_align_t[]> memory_;
-  std::vector<bool> is_waiting_;  // of each thread
-  std::vector<bool> is_in_call_;  // of each lane
+  std::vector<bool> is_waiting_;       // of each thread
+  std::vector<bool> is_in_call_;       // of each lane
+  std::vector<bool> has_called_late_;  // of each lane: after the cancellation
   lanes<world> lanes_;
 };
 
