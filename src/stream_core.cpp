@@ -39,15 +39,14 @@ class stream_core::state {
   [[nodiscard]] group& in() noexcept { return group_; }
 
   [[nodiscard]] turn begin_turn(std::size_t number) noexcept {
+    bool const is_next = is_turn_of(number);
+    // After the lock: if the consumer has failed for the result before, the group is cancelled
+    // here.
     if (group_.is_canceling()) {
       drop_parked();
       return turn::never;
     }
-    spin_mutex::scoped_lock const lock(mutex_);
-    if (is_over_) {
-      return turn::never;
-    }
-    return number == turn_ ? turn::now : turn::later;
+    return is_next ? turn::now : turn::later;
   }
 
   void end_turn(std::size_t number, error failure) noexcept {
@@ -118,6 +117,11 @@ class stream_core::state {
   }
 
  private:
+  [[nodiscard]] bool is_turn_of(std::size_t number) noexcept {
+    spin_mutex::scoped_lock const lock(mutex_);
+    return number == turn_;
+  }
+
   /// Parks `result`, and returns false; or returns true if it is its turn. Throws `std::bad_alloc`;
   /// then nothing has changed.
   [[nodiscard]] bool put_or_take_turn(std::size_t number, result_ptr& result) {

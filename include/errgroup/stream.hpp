@@ -20,7 +20,7 @@
 #include <source_location>  // source_location
 #include <stop_token>       // stop_callback, stop_token
 #include <string_view>      // string_view
-#include <type_traits>      // decay_t, invoke_result_t, is_object_v, is_same_v, is_void_v, ...
+#include <type_traits>      // conditional_t, decay_t, invoke_result_t, is_object_v, is_same_v, ...
 #include <utility>          // exchange, forward, move
 
 namespace errgroup {
@@ -179,8 +179,9 @@ void require_stream_task(std::remove_reference_t<F> const& f) {
                 "errgroup: a task is called with nothing, or with a std::stop_token if it takes "
                 "one; capture what else it needs");
   if constexpr (takes_token<D> || takes_nothing<D>) {
-    using V = value_of<typename task_call<D>::result>;
-    static_assert(std::constructible_from<T, non_void<V>>,
+    using R = typename task_call<D>::result;
+    using V = std::conditional_t<task_result<R>, value_of<R>, R>;
+    static_assert(std::constructible_from<T, V>,
                   "errgroup: a task of an errgroup::stream<T> returns a T, or an errgroup::result "
                   "or an expected of any kind with a T");
   }
