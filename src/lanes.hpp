@@ -187,7 +187,7 @@ class lanes {
       s = me.is_nested ? nullptr : source_.begin(std::exchange(mine, nullptr));
       if (s == nullptr) {
         me.time = {};
-        return linger();
+        return linger(me);
       }
       if (!read(*s, me)) {
         return true;  // there may be items left in the gates
@@ -321,7 +321,7 @@ class lanes {
 
   /// There is no work. Waits for work, for as long as it takes to send a lane. False if the lane
   /// ends.
-  [[nodiscard]] bool linger() noexcept {
+  [[nodiscard]] bool linger(lane const& me) noexcept {
     std::uint64_t const before = source_.read();
     int waited = 0;
     bool is_light = false;
@@ -329,7 +329,7 @@ class lanes {
       pause(step_of_patience);
       waited += step_of_patience;
       is_light = items_are_short(source_.read() - before, waited);
-      if (!is_light && may_have_work()) {
+      if (!is_light && may_have_work(me)) {
         return true;
       }
     }
@@ -360,8 +360,9 @@ class lanes {
     return items * short_item > static_cast<std::uint64_t>(pauses) * crew_.out();
   }
 
-  [[nodiscard]] bool may_have_work() const noexcept {
-    bool found = source_.may_have_work();
+  /// A nested lane that stayed for the source would keep the stage underneath from going on.
+  [[nodiscard]] bool may_have_work(lane const& me) const noexcept {
+    bool found = !me.is_nested && source_.may_have_work();
     for (gate const& g : all_gates_) {
       found = found || g.may_have_work();
     }
