@@ -39,7 +39,7 @@ class emitter {
 
   explicit emitter(void* to, void (*put)(void*, U&&)) noexcept : to_(to), put_(put) {}
 
-  void operator()(U part) const { put_(to_, std::move(part)); }
+  void operator()(U made) const { put_(to_, std::move(made)); }
 
  private:
   void* to_;
