@@ -76,6 +76,9 @@ TEST_F(PipelineKinds, no_more_of_any_stage_ends_the_input_as_a_success) {
               EXPECT_FALSE(e) << e;
               EXPECT_EQ(line.items_written(), 10);
               EXPECT_EQ(line.live_items(), 0);
+              if (opts.limit == 1) {
+                EXPECT_EQ(line.calls(at::read), 11) << "the source is not called again";
+              }
               // Stages in order up to the stage that ended the input have got its item.
               EXPECT_EQ(line.written(), up_to(where == at::write ? 11 : 10));
               bool const has_come = where == at::order || where == at::split || where == at::write;
@@ -115,10 +118,10 @@ TEST_F(PipelineKinds, items_that_are_parked_behind_the_end_of_the_input_are_dest
 }
 
 TEST_F(PipelineKinds, of_two_ends_of_the_input_the_first_item_counts) {
-  // Items 3 and 4 end the input. One of them is in the parallel stage until item 2 has come to the
-  // end; item 2 is in a later stage until the other lane has left the parallel stage.
+  // Items 3 and 5 end the input, while item 4 waits for its turn in the last stage. Item 2 is there
+  // until one of the two has left the parallel stage; then the other leaves, too.
   watchdog const guard("a pipeline that is ended twice");
-  for (int const first : {3, 4}) {
+  for (int const first : {3, 5}) {
     with_workers(2, [first] {
       support::gate both("both items to be in the stage");
       support::gate gone("the other item to have ended the input");
@@ -126,7 +129,7 @@ TEST_F(PipelineKinds, of_two_ends_of_the_input_the_first_item_counts) {
       std::vector<int> v;
       error const e = pipeline({.limit = 3}, stage::source(numbers(1000)),
                                stage::parallel([&](int n) -> result<int> {
-                                 if (n != 3 && n != 4) {
+                                 if (n != 3 && n != 5) {
                                    return n;
                                  }
                                  if (++inside == 2) {
@@ -146,6 +149,7 @@ TEST_F(PipelineKinds, of_two_ends_of_the_input_the_first_item_counts) {
                                    both.wait();
                                    support::dawdle(100);
                                    gone.open();
+                                   support::dawdle(100);
                                  }
                                }));
       EXPECT_FALSE(e) << e;

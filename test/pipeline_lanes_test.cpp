@@ -19,9 +19,11 @@
 #include <tbb/parallel_for.h>    // parallel_for
 #include <tbb/task_arena.h>      // task_arena
 
+#include <algorithm>     // find, is_sorted
 #include <atomic>        // atomic
 #include <cstddef>       // size_t
 #include <system_error>  // error_code
+#include <thread>        // thread
 #include <vector>        // vector
 
 namespace {
@@ -55,12 +57,17 @@ TEST_F(PipelineLanes, R4_a_lane_leaves_its_item_at_a_taken_stage_and_reads_on) {
       at const before = slow == at::queue ? at::work : slow == at::order ? at::queue : at::split;
       support::gate all("all items to come before the slow stage");
       std::atomic<int> come{0};
+      std::vector<int> seen;
       assembly line(3 * most, [&](at s, int number, auto const&) {
         if (s == before && ++come == most) {
           all.open();
         }
-        if (s == slow && number == 0) {
-          all.wait();
+        if (s == slow) {
+          seen.push_back(number);
+          if (number == 0) {
+            all.wait();
+            support::let_others_work();
+          }
         }
         return std::error_code();
       });
@@ -69,6 +76,9 @@ TEST_F(PipelineLanes, R4_a_lane_leaves_its_item_at_a_taken_stage_and_reads_on) {
       expect_end(line, e, 0);
       EXPECT_EQ(line.items_written(), 3 * most);
       EXPECT_EQ(line.stats().most_items, most + 0U);
+      // One lane has parked the items behind item 0, in the order of their numbers.
+      auto const parked = std::ranges::find(seen, 0) + 1;
+      EXPECT_TRUE(std::is_sorted(parked, parked + most - 2));
     });
   }
 }
@@ -156,6 +166,47 @@ TEST_F(PipelineLanes, R4_a_stage_that_waits_does_not_call_the_source_underneath)
       expect_end(line, e, 0);
     });
   }
+}
+
+TEST_F(PipelineLanes,
+       R4_a_lane_underneath_a_stage_that_waits_ends_although_there_are_items_to_read) {
+  // The only free thread waits in a stage, for a task that runs in the other thread. The lane that
+  // was sent to the source comes to the waiting thread, where it must not read.
+  watchdog const guard("a stage that waits on the only free thread");
+  with_workers(1, [] {
+    support::gate taken("a worker to take the task");
+    support::gate inside("item 0 to be in the stage");
+    support::gate release("the task to be released");
+    group others;
+    others.run([&] {
+      taken.open();
+      release.wait();
+    });
+    taken.wait();
+    std::thread outside([&] {
+      inside.wait();
+      support::dawdle(1000);
+      release.open();
+    });
+    std::thread::id const here = std::this_thread::get_id();
+    bool is_waiting = false;  // this thread, in the stage
+    assembly line(20, [&](at s, int number, auto const&) {
+      if (s == at::read && std::this_thread::get_id() == here) {
+        EXPECT_FALSE(is_waiting);
+      }
+      if (s == at::work && number == 0) {
+        is_waiting = true;
+        inside.open();
+        EXPECT_FALSE(others.wait());
+        is_waiting = false;
+      }
+      return std::error_code();
+    });
+    error const e = line.run({});
+    EXPECT_FALSE(e) << e;
+    expect_end(line, e, 0);
+    outside.join();
+  });
 }
 
 TEST_F(PipelineLanes, R4_a_pipeline_runs_in_a_task_of_a_group_with_one_slot) {

@@ -282,9 +282,9 @@ class world {
   }
   static item* item_of(slot const& s) { return static_cast<item*>(s.item); }
 
-  void wait_for_end_of(std::uint64_t item) {
+  void wait_for_end_of(std::uint64_t number) {
     explored::detail::engine::current()->block(
-        [this, item] { return item < fates_.size() && fates_[item] != fate::under_way; });
+        [this, number] { return number < fates_.size() && fates_[number] != fate::under_way; });
   }
   static void point() { explored::detail::engine::current()->point(); }
 
