@@ -147,9 +147,9 @@ TEST_F(PipelineKinds, of_two_ends_of_the_input_the_first_item_counts) {
                                    // The lane of item `first` leaves the stage, and has nothing
                                    // else to do.
                                    both.wait();
-                                   support::dawdle(100);
+                                   support::dawdle();
                                    gone.open();
-                                   support::dawdle(100);
+                                   support::dawdle();
                                  }
                                }));
       EXPECT_FALSE(e) << e;
@@ -467,12 +467,12 @@ TEST_F(PipelineKinds, a_state_is_made_for_each_lane_at_most_and_destroyed_at_the
             return n;
           });
       std::vector<int> v;
-      auto source = stage::source(numbers(200));
+      auto source = stage::source(numbers(40));
       auto last = stage::in_order([&](int n) { v.push_back(n); });
       EXPECT_FALSE(pipeline({.limit = limit}, source, stage::parallel(work), last));
       EXPECT_EQ(made, limit) << "as many lanes as there are have met in the stage";
       EXPECT_EQ(census.now(), 0);
-      EXPECT_EQ(v, up_to(200));
+      EXPECT_EQ(v, up_to(40));
     }
   });
 }
