@@ -57,14 +57,19 @@ TEST_F(PipelineLanes, R4_a_lane_leaves_its_item_at_a_taken_stage_and_reads_on) {
       at const before = slow == at::queue ? at::work : slow == at::order ? at::queue : at::split;
       support::gate all("all items to come before the slow stage");
       std::atomic<int> come{0};
+      support::gate first("item 0 to be in the slow stage");
       std::vector<int> seen;
       assembly line(3 * most, [&](at s, int number, auto const&) {
+        if (s == at::work && number == 1) {
+          first.wait();
+        }
         if (s == before && ++come == most) {
           all.open();
         }
         if (s == slow) {
           seen.push_back(number);
           if (number == 0) {
+            first.open();
             all.wait();
             support::dawdle();
           }
