@@ -247,6 +247,7 @@ TEST_F(PipelineKinds, a_source_fails_or_ends_within_a_batch) {
     error const e = pipeline({.limit = 1}, source, last);
     EXPECT_EQ(e.code(), fails ? failure() : std::error_code());
     EXPECT_EQ(e.origin().index, fails ? 1U : errgroup::npos);
+    EXPECT_EQ(e.skipped(), 0U) << "the batch in which the source failed is no item";
     EXPECT_EQ(v, up_to(fails ? 5 : 8));
     // Again: a source in batches that has ended begins anew.
     n = 0;

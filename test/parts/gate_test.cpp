@@ -9,9 +9,10 @@
 
 #include <gtest/gtest.h>
 
-#include <array>    // array
-#include <cstddef>  // byte, size_t
-#include <vector>   // vector
+#include <array>       // array
+#include <cstddef>     // byte, size_t
+#include <functional>  // function
+#include <vector>      // vector
 
 namespace {
 
@@ -79,7 +80,12 @@ struct owner {
     ++sent;
     return true;
   }
-  [[nodiscard]] static bool is_canceling() { return false; }
+  [[nodiscard]] bool is_canceling() {
+    if (on_look) {
+      on_look(++looks);
+    }
+    return false;
+  }
   [[nodiscard]] static bool goes_on() { return false; }
   step read(slot& s, lane& /*me*/) {
     s.is_full = read_so_far != items;
@@ -91,6 +97,8 @@ struct owner {
   }
   static void destroy(slot& s) { s.is_full = false; }
 
+  std::function<void(int)> on_look;  // called when a lane asks whether it is cancelled
+  int looks = 0;
   int items;
   int refused;
   int sent = 0;
@@ -113,6 +121,37 @@ TEST(Lanes, R7_a_lane_for_which_there_was_no_memory_is_sent_later) {
     EXPECT_EQ(l.crew().out(), refused == 100 ? 0U : 1U);
     EXPECT_EQ(l.crew().most_out(), 2U);
   }
+}
+
+TEST(Lanes, R5_a_lane_that_ends_looks_again_for_work_that_came_meanwhile) {
+  owner o(20, 0);
+  std::vector<std::byte> memory(8 * 64);
+  lanes<owner> l(o, {passage::parallel}, 1, 8, slot_store(memory.data(), 8, 64, 56), false);
+  // Another lane has the source. It reads an item when this lane has found no work, and has just
+  // ended.
+  ASSERT_NE(l.source().begin(nullptr), nullptr);
+  o.on_look = [&](int looks) {
+    if (looks == 2) {
+      EXPECT_EQ(l.crew().out(), 0U);
+      EXPECT_TRUE(l.source().end());
+    }
+  };
+  l.begin();
+  l.work(false);
+  EXPECT_EQ(o.order.size(), 20U);
+  EXPECT_EQ(l.crew().out(), 0U);
+}
+
+TEST(Lanes, R4_a_lane_underneath_another_ends_although_the_source_may_be_read) {
+  owner o(20, 0);
+  std::vector<std::byte> memory(8 * 64);
+  lanes<owner> l(o, {passage::parallel}, 1, 8, slot_store(memory.data(), 8, 64, 56), false);
+  ASSERT_NE(l.source().begin(nullptr), nullptr);
+  ASSERT_TRUE(l.source().end());
+  l.begin();
+  l.work(true);
+  EXPECT_EQ(o.read_so_far, 0);
+  EXPECT_EQ(l.crew().out(), 0U);
 }
 
 }  // namespace
