@@ -35,10 +35,11 @@ class gate {
   [[nodiscard]] bool is_in_order() const noexcept { return in_order_; }
 
   /// The caller comes with `s`. True: the caller holds the gate, and takes `s` through. False: `s`
-  /// stays here, and belongs to the gate.
+  /// stays here, and belongs to the gate. If the gate is free then, the caller looks for work.
   [[nodiscard]] bool enter(slot& s) noexcept {
     spin_mutex::scoped_lock const lock(mutex_);
-    if (!is_taken_ && (!in_order_ || s.number == turn_)) {
+    // The gate may be free although items wait: `s` does not overtake them.
+    if (!is_taken_ && (in_order_ ? s.number == turn_ : first_ == nullptr)) {
       is_taken_ = true;
       has_work_.store(false, std::memory_order_relaxed);
       return true;

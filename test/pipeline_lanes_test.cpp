@@ -57,16 +57,21 @@ TEST_F(PipelineLanes, R4_a_lane_leaves_its_item_at_a_taken_stage_and_reads_on) {
       at const before = slow == at::queue ? at::work : slow == at::order ? at::queue : at::split;
       support::gate all("all items to come before the slow stage");
       std::atomic<int> come{0};
+      support::gate first("item 0 to be in the slow stage");
       std::vector<int> seen;
       assembly line(3 * most, [&](at s, int number, auto const&) {
+        if (s == at::work && number == 1) {
+          first.wait();
+        }
         if (s == before && ++come == most) {
           all.open();
         }
         if (s == slow) {
           seen.push_back(number);
           if (number == 0) {
+            first.open();
             all.wait();
-            support::let_others_work();
+            support::dawdle();
           }
         }
         return std::error_code();
@@ -185,7 +190,7 @@ TEST_F(PipelineLanes,
     taken.wait();
     std::thread outside([&] {
       inside.wait();
-      support::dawdle(1000);
+      support::dawdle(200);
       release.open();
     });
     std::thread::id const here = std::this_thread::get_id();
@@ -378,7 +383,7 @@ TEST_F(PipelineLanes, R5_a_lane_that_frees_a_slot_and_goes_on_sends_a_lane_to_th
       }
       if (s == at::write && number == 0) {
         parked.wait();
-        support::let_others_work();
+        support::dawdle();
       }
       if (s == at::write && number == 1) {
         again.wait();
@@ -396,9 +401,9 @@ TEST_F(PipelineLanes, R5_at_most_limit_lanes_are_out) {
   with_workers(3, [] {
     for (int const limit : {1, 2, 3}) {
       support::highest inside;
-      assembly line(200, [&](auto, int, auto const&) {
+      assembly line(100, [&](auto, int number, auto const&) {
         inside.up();
-        support::dawdle(1);
+        support::dawdle(number % 8 == 0 ? 1 : 0);
         inside.down();
         return std::error_code();
       });
@@ -430,8 +435,8 @@ TEST_F(PipelineLanes, R5_at_most_limit_and_queue_items_exist) {
   with_workers(3, [] {
     for (int const limit : {1, 2, 4}) {
       for (int const queue : {0, 1, 5}) {
-        assembly line(300, [](at, int number, auto const&) {
-          support::dawdle(number % 3);
+        assembly line(100, [](at s, int number, auto const&) {
+          support::dawdle(s == at::work && number % 4 == 0 ? 1 : 0);
           return std::error_code();
         });
         error const e = line.run({.limit = limit, .queue = static_cast<std::size_t>(queue)});
@@ -439,7 +444,7 @@ TEST_F(PipelineLanes, R5_at_most_limit_and_queue_items_exist) {
         EXPECT_LE(line.most_items(), limit + queue);
         expect_end(line, e, 0);
       }
-      assembly line(300);
+      assembly line(100);
       EXPECT_FALSE(line.run({.limit = limit}));
       EXPECT_LE(line.most_items(), 4 * limit) << "the queue is three times the limit";
     }

@@ -21,12 +21,14 @@
 #include <cstddef>       // size_t
 #include <cstdint>       // uintptr_t
 #include <functional>    // function
+#include <iterator>      // istream_iterator
 #include <list>          // list
 #include <memory>        // make_unique, unique_ptr
 #include <mutex>         // mutex, scoped_lock
 #include <optional>      // nullopt, optional
-#include <ranges>        // filter, iota, transform
+#include <ranges>        // filter, iota, subrange, transform
 #include <span>          // span
+#include <sstream>       // istringstream
 #include <stop_token>    // stop_token
 #include <string>        // string
 #include <system_error>  // errc, error_code, make_error_code, system_error
@@ -131,6 +133,18 @@ TEST_F(PipelineStages, a_container_that_is_given_away_gives_its_elements_away) {
                         })));
   EXPECT_EQ(got, up_to(10));
   EXPECT_EQ(census.now(), 0) << "the elements were moved out of the container";
+}
+
+TEST_F(PipelineStages, the_elements_of_a_range_that_can_be_read_once_are_copied) {
+  // The iterator has the element in itself, and reads the next one into it.
+  std::istringstream in("0 1 2 3 4 5 6 7 8 9");
+  std::ranges::subrange range{std::istream_iterator<int>(in), std::istream_iterator<int>()};
+  std::vector<int> v;
+  EXPECT_FALSE(pipeline(stage::source(range, stage::batches(4)), stage::in_order([&](auto&& b) {
+                          static_assert(std::is_same_v<decltype(b), std::vector<int>&&>);
+                          v.insert(v.end(), b.begin(), b.end());
+                        })));
+  EXPECT_EQ(v, up_to(10));
 }
 
 TEST_F(PipelineStages, elements_that_a_view_makes_are_items) {

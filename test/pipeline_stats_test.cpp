@@ -134,19 +134,19 @@ TEST_F(PipelineStats, each_run_begins_from_nothing) {
 }
 
 TEST_F(PipelineStats, the_most_items_and_the_most_that_waited) {
-  // Item 0 is in a stage until all others that there is room for are parked before it.
+  // Every eighth item is in a stage until all others that there is room for are parked before it.
   watchdog const guard("a pipeline with everything parked");
   with_workers(1, [] {
     constexpr int most = 8;
-    support::gate parked("all items to be parked");
+    constexpr int rounds = 5;
     std::atomic<int> queued{0};
-    assembly line(100, [&](at s, int number, auto const&) {
-      if (s == at::queue && ++queued == most) {
-        parked.open();
+    assembly line(most * rounds, [&](at s, int number, auto const&) {
+      if (s == at::queue) {
+        ++queued;
       }
-      if (s == at::order && number == 0) {
-        parked.wait();
-        support::let_others_work();
+      if (s == at::order && number % most == 0) {
+        support::await([&] { return queued == number + most; }, "all items to be parked");
+        support::dawdle();
       }
       return std::error_code();
     });
