@@ -534,6 +534,7 @@ TEST(Gate, One_at_a_time_lets_the_items_through_as_they_come) {
     slot zero = numbered(0);
     slot one = numbered(1);
     slot two = numbered(2);
+    two.next = &one;  // from the list of the free slots
     EXPECT_TRUE(g.enter(two));
     EXPECT_FALSE(g.enter(one));
     EXPECT_FALSE(g.enter(zero));
@@ -589,6 +590,13 @@ TEST(Gate, An_item_may_come_before_the_items_that_wait_if_they_have_no_order) {
     EXPECT_TRUE(g.leave());
     EXPECT_TRUE(g.enter(two));
     EXPECT_FALSE(g.may_have_work());
+    EXPECT_EQ(g.next(), &one);
+    EXPECT_FALSE(g.enter(zero));
+    EXPECT_TRUE(g.leave());
+    EXPECT_EQ(g.take(), &zero);
+    EXPECT_FALSE(g.enter(one)) << "the gate is taken";
+    EXPECT_FALSE(g.enter(two));
+    EXPECT_EQ(g.take(), nullptr);
     EXPECT_EQ(g.next(), &one);
   });
 }
@@ -845,6 +853,7 @@ TEST(Lanes, While_items_are_short_one_lane_watches) {
     (void)expect_right({.stages = stages, .items = 3, .times = watches});
   }
   (void)expect_right({.stages = {one_at_a_time}, .items = 4, .slots = 3, .times = watches});
+  (void)expect_right({.stages = {parallel}, .items = 3, .times = watches}, {three_switches});
 }
 
 TEST(Lanes, While_items_are_short_one_of_three_lanes_watches) {
