@@ -324,8 +324,8 @@ class lanes {
     source_.close();
   }
 
-  void give_back(slot*& s) noexcept {
-    if (s != nullptr && source_.give_back(*std::exchange(s, nullptr))) {
+  void give_back(slot* s) noexcept {
+    if (s != nullptr && source_.give_back(*s)) {
       send();
     }
   }

@@ -58,11 +58,12 @@ struct event {
   step what;
 };
 
-/// A call of a stage that returns when another item has come to its end.
+/// A call of a stage that returns when another item was read, or has come to its end.
 struct long_call {
   std::size_t stage;
   std::uint64_t item;
   std::uint64_t until;
+  bool until_read = false;
 };
 
 /// What a scenario is about.
@@ -197,7 +198,7 @@ class world {
     }
     for (long_call const& c : plan_.long_calls) {
       if (c.stage == stage && c.item == s.number) {
-        wait_for_end_of(c.until);
+        wait_for(c.until, c.until_read);
       }
     }
     is_inside_[stage] = false;
@@ -211,6 +212,7 @@ class world {
     }
     if (what == step::failed && !plan_.goes_on) {
       is_cancelled_ = true;  // as `fail_item` of a group does
+      ++failed_;
     }
     return what;
   }
@@ -246,7 +248,8 @@ class world {
     }
     check(finished == count(fate::finished), "the items that are finished are counted wrongly");
     if (is_cancelled_) {
-      check(left_out <= count(fate::left_out) + count(fate::cut_off),
+      // Holes that are under way are not counted.
+      check(failed_ <= left_out && left_out <= count(fate::left_out) + count(fate::cut_off),
             "the items that are left out are counted wrongly");
       check_rest();
       return;
@@ -282,9 +285,10 @@ class world {
   }
   static item* item_of(slot const& s) { return static_cast<item*>(s.item); }
 
-  void wait_for_end_of(std::uint64_t number) {
-    explored::detail::engine::current()->block(
-        [this, number] { return number < fates_.size() && fates_[number] != fate::under_way; });
+  void wait_for(std::uint64_t item, bool read) {
+    explored::detail::engine::current()->block([this, item, read] {
+      return item < fates_.size() && (read || fates_[item] != fate::under_way);
+    });
   }
   static void point() { explored::detail::engine::current()->point(); }
 
@@ -372,6 +376,8 @@ class world {
     }
     check(last == none ? expected.size() == fates_.size() : last < fates_.size(),
           "the source was not read far enough");
+    check(plan_.lanes != 1 || last == none || last + 1 == fates_.size(),
+          "the source was read behind the end of the input");
     for (std::size_t i = 0; i != plan_.stages.size(); ++i) {
       std::vector<std::uint64_t> called = calls_[i];
       std::sort(called.begin(), called.end());
@@ -404,6 +410,7 @@ class world {
   std::vector<bool> is_inside_;                    // of each stage: a lane is in a call
   std::vector<std::vector<std::uint64_t>> calls_;  // of each stage: the items it was called with
   std::vector<fate> fates_;                        // of each item that was read
+  std::size_t failed_ = 0;                         // items, if the pipeline does not go on then
   std::size_t items_ = 0;                          // that exist
   int steps_ = 0;
   unsigned sends_ = 0;
@@ -527,6 +534,7 @@ TEST(Gate, One_at_a_time_lets_the_items_through_as_they_come) {
     slot zero = numbered(0);
     slot one = numbered(1);
     slot two = numbered(2);
+    two.next = &one;  // from the list of the free slots
     EXPECT_TRUE(g.enter(two));
     EXPECT_FALSE(g.enter(one));
     EXPECT_FALSE(g.enter(zero));
@@ -582,6 +590,13 @@ TEST(Gate, An_item_may_come_before_the_items_that_wait_if_they_have_no_order) {
     EXPECT_TRUE(g.leave());
     EXPECT_TRUE(g.enter(two));
     EXPECT_FALSE(g.may_have_work());
+    EXPECT_EQ(g.next(), &one);
+    EXPECT_FALSE(g.enter(zero));
+    EXPECT_TRUE(g.leave());
+    EXPECT_EQ(g.take(), &zero);
+    EXPECT_FALSE(g.enter(one)) << "the gate is taken";
+    EXPECT_FALSE(g.enter(two));
+    EXPECT_EQ(g.take(), nullptr);
     EXPECT_EQ(g.next(), &one);
   });
 }
@@ -838,6 +853,7 @@ TEST(Lanes, While_items_are_short_one_lane_watches) {
     (void)expect_right({.stages = stages, .items = 3, .times = watches});
   }
   (void)expect_right({.stages = {one_at_a_time}, .items = 4, .slots = 3, .times = watches});
+  (void)expect_right({.stages = {parallel}, .items = 3, .times = watches}, {three_switches});
 }
 
 TEST(Lanes, While_items_are_short_one_of_three_lanes_watches) {
@@ -878,6 +894,10 @@ TEST(Lanes, While_a_lane_is_in_a_long_call_another_lane_does_the_work_that_it_ha
                         .long_calls = {{last, 0, 2}, {last, 1, 2}}},
                        {one_switch});
   }
+}
+
+TEST(Lanes, While_a_lane_is_in_a_long_call_another_lane_reads_into_the_slot_that_it_gave_back) {
+  (void)expect_right({.stages = {in_order}, .items = 3, .long_calls = {{0, 1, 2, true}}});
 }
 
 TEST(Lanes, The_time_in_which_no_slot_is_free_is_measured) {
@@ -950,12 +970,14 @@ TEST(Lanes, The_end_of_the_input_in_the_last_stage) {
 }
 
 TEST(Lanes, The_first_of_two_ends_of_the_input_counts) {
-  for (std::vector<passage> const& stages :
-       std::vector<std::vector<passage>>{{parallel, in_order}, {one_at_a_time, in_order}}) {
-    (void)expect_right({.stages = stages,
-                        .items = 4,
-                        .slots = 3,
-                        .events = {{0, 2, step::ended}, {0, 1, step::ended}}});
+  std::vector<event> const ends{{0, 2, step::ended}, {0, 0, step::ended}};
+  (void)expect_right({.stages = {parallel, in_order}, .items = 3, .slots = 3, .events = ends},
+                     {three_switches});
+}
+
+TEST(Lanes, After_the_end_of_the_input_a_single_lane_reads_no_item) {
+  for (std::vector<passage> const& stages : all_kinds) {
+    (void)expect_right({.stages = stages, .items = 4, .lanes = 1, .events = {{0, 1, step::ended}}});
   }
 }
 
