@@ -483,6 +483,48 @@ TEST_F(Stream, S4_run_from_outside_waits_for_room_which_parked_results_take) {
   });
 }
 
+TEST_F(Stream, S4_a_result_keeps_its_place_until_the_consumer_has_returned) {
+  watchdog const guard("a result in the consumer's hands");
+  with_workers(3, [] {
+    for (int const busy : {0, 1, 2}) {
+      SCOPED_TRACE(busy);
+      gate first("the first task to be let go");
+      gate called("the consumer to be called");
+      gate back("the consumer to return");
+      std::atomic<int> ended{0};
+      stream<int> out{{.limit = 2, .queue = 1}, [&](int n) {
+                        if (n == busy) {
+                          called.open();
+                          back.wait();
+                        }
+                      }};
+      for (int i = 0; i != 3; ++i) {
+        out.run([&, i] {
+          ++ended;
+          if (i == 0) {
+            first.wait();
+          }
+          return i;
+        });
+      }
+      await([&] { return ended == 3; }, "the tasks");
+      dawdle();
+      EXPECT_FALSE(out.try_run([] { return 3; }));
+      first.open();
+      called.wait();
+      dawdle();
+      // The first task hands over the results of all.
+      int room = 0;
+      while (out.try_run([] { return 4; })) {
+        ++room;
+      }
+      EXPECT_LE(room, busy == 0 ? 0 : busy - 1);
+      back.open();
+      EXPECT_FALSE(out.wait());
+    }
+  });
+}
+
 TEST_F(Stream, S4_each_result_handed_over_makes_room_for_one) {
   watchdog const guard("a full stream, result by result");
   with_workers(3, [] {
@@ -1608,7 +1650,10 @@ TEST_F(Stream, E2_without_memory_to_park_a_result_the_stream_fails_and_ends) {
   watchdog const guard("a stream without memory for a parked result");
   with_workers(2, [] {
     for (on_error const policy : {on_error::cancel, on_error::keep_going}) {
-      for (bool const and_after : {false, true}) {
+      for (int const what : {0, 1, 2, 3, 4, 5}) {
+        bool const and_after = what % 2 == 0;
+        // Parking some of these needs memory for the list of parked results.
+        int const bad = what < 2 ? 32 : what < 4 ? 33 : 34;
         bool more = true;
         for (long n = 0; more; ++n) {
           SCOPED_TRACE(testing::Message() << "allocation " << n << ", and after " << and_after);
@@ -1648,7 +1693,7 @@ TEST_F(Stream, E2_without_memory_to_park_a_result_the_stream_fails_and_ends) {
           for (int i = 1; i != 100; ++i) {
             out.run([&, i, f = std::make_unique<failing>(failed, n, and_after)] {
               ++ended;
-              if (i == 50) {
+              if (i == bad) {
                 go_deep();
                 f->begin();
               }
@@ -1663,7 +1708,7 @@ TEST_F(Stream, E2_without_memory_to_park_a_result_the_stream_fails_and_ends) {
           if (e) {
             EXPECT_NE(e.get_if<std::bad_alloc>(), nullptr) << e;
             if (!and_after) {  // there was memory for the origin
-              EXPECT_EQ(e.origin().index, 50U) << e;
+              EXPECT_EQ(e.origin().index, static_cast<std::size_t>(bad)) << e;
             }
           } else {
             EXPECT_EQ(got, numbers(100));
