@@ -352,6 +352,66 @@ TEST_F(Stream, S3_a_task_is_handed_its_turn_while_later_ones_run) {
   });
 }
 
+/// A result that waits for a gate when it is moved for the first time: on its way to be parked.
+class slow_to_park {
+ public:
+  slow_to_park(int n, gate* parks, gate* parked) : n_(n), parks_(parks), parked_(parked) {}
+  slow_to_park(slow_to_park&& other) noexcept : n_(other.n_), parks_(nullptr), parked_(nullptr) {
+    if (other.parks_ != nullptr) {
+      std::exchange(other.parks_, nullptr)->open();
+      other.parked_->wait();
+    }
+  }
+  slow_to_park(slow_to_park const&) = delete;
+  slow_to_park& operator=(slow_to_park const&) = delete;
+  slow_to_park& operator=(slow_to_park&&) = delete;
+  ~slow_to_park() = default;
+
+  [[nodiscard]] int get() const { return n_; }
+
+ private:
+  counted alive_;
+  int n_;
+  gate* parks_;
+  gate* parked_;
+};
+
+TEST_F(Stream, S3_a_result_whose_turn_comes_while_it_is_parked) {
+  watchdog const guard("a result that is parked too late");
+  with_workers(3, [] {
+    for (int const way : {0, 1, 2}) {
+      SCOPED_TRACE(way);
+      gate parks("the second result to be parked");
+      gate parked("the turn of the second result");
+      std::vector<int> got;
+      std::atomic<bool> first_is_over{false};
+      struct opens {
+        std::atomic<bool>& flag;
+        ~opens() { flag = true; }
+      };
+      std::optional<stream<slow_to_park>> out;
+      out.emplace(options{.limit = 2, .queue = 4}, [&](slow_to_park&& one) -> std::error_code {
+        got.push_back(one.get());
+        return way == 1 && one.get() == 0 ? cause() : std::error_code();
+      });
+      out->run([&, over = std::make_unique<opens>(first_is_over)] {
+        parks.wait();
+        if (way == 2) {
+          out->cancel(cause());
+        }
+        return slow_to_park(0, nullptr, nullptr);
+      });
+      out->run([&] { return slow_to_park(1, &parks, &parked); });
+      // The first task has handed over its result, or has dropped the parked results.
+      await([&] { return first_is_over.load(); }, "the first task");
+      parked.open();
+      EXPECT_EQ(out->wait(), way == 0 ? std::error_code() : cause());
+      EXPECT_EQ(got, numbers(2 - way));
+      EXPECT_EQ(counted::live(), 0);
+    }
+  });
+}
+
 TEST_F(Stream, S3_no_task_waits_for_its_turn_nor_for_the_consumer) {
   watchdog const guard("tasks behind a busy consumer");
   with_workers(3, [] {

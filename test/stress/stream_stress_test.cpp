@@ -259,6 +259,33 @@ TEST_F(StreamStress, C1_every_end_at_every_moment) {
   RecordProperty("streams that failed", seen[1]);
 }
 
+TEST_F(StreamStress, E1_the_next_result_arrives_while_the_consumer_fails) {
+  watchdog const guard("results that arrive while the consumer fails");
+  with_workers(2, [&] {
+    for (int round = 0; round != 3 * rounds; ++round) {
+      std::atomic<int> arrived{0};
+      int calls = 0;
+      int const moment = below(60);
+      stream<int> out{{.limit = 2, .queue = 2}, [&](int) {
+                        ++calls;
+                        spend(moment);
+                        return cause();
+                      }};
+      for (int i = 0; i != 2; ++i) {
+        out.run([&, i] {
+          ++arrived;
+          for (int tries = 0; arrived != 2 && tries != 10'000; ++tries) {
+          }
+          spend(i * ((moment + round) % 80));
+          return i;
+        });
+      }
+      ASSERT_EQ(out.wait(), cause());
+      ASSERT_EQ(calls, 1);
+    }
+  });
+}
+
 // The same stream again: what one round leaves behind must not reach the next.
 TEST_F(StreamStress, W5_one_stream_that_is_cancelled_and_reset_again_and_again) {
   watchdog const guard("a stream that is reset");
