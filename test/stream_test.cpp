@@ -69,7 +69,7 @@ using testing::ElementsAreArray;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-/// A stream whose results are destroyed, all of them, when a test ends.
+/// Expects at the end of each test that all results and callables are destroyed.
 class Stream : public support::no_leaks {};
 
 std::error_code cause() { return std::make_error_code(std::errc::no_space_on_device); }
@@ -86,7 +86,7 @@ void work(int seed) {
   dawdle(n < 4 ? static_cast<int>(2 * n) : 0);
 }
 
-/// The consumer of most tests. Only one call at a time may change it.
+/// The consumer of most tests. Expects one call at a time.
 struct numbers_in_order {
   void operator()(just_moved&& one) {
     EXPECT_FALSE(busy.exchange(true)) << "two calls of the consumer at once";
@@ -470,8 +470,8 @@ TEST_F(Stream, S4_at_most_limit_plus_queue_results_exist) {
   });
 }
 
-/// A stream that is full: its first task waits for a gate, and the results of the others are
-/// parked. `parked` is the number of the latter.
+/// A full stream: its first task waits for a gate, and the results of the next `parked` tasks are
+/// parked.
 class full_stream {
  public:
   explicit full_stream(options const& opts, int parked)
@@ -1595,7 +1595,7 @@ TEST_F(Stream, R2_tasks_may_take_a_stop_token_and_may_be_move_only) {
   EXPECT_EQ(got, 111'111);
 }
 
-// --- what is refused -------------------------------------------------------------------------
+// --- bad arguments ---------------------------------------------------------------------------
 
 template <class F>
 std::string told_by(F const& f) {
