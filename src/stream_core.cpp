@@ -9,7 +9,7 @@
 #include <cstddef>    // size_t
 #include <deque>      // deque
 #include <exception>  // current_exception
-#include <memory>     // make_unique, unique_ptr
+#include <memory>     // unique_ptr
 #include <new>        // bad_alloc
 #include <optional>   // optional
 #include <utility>    // exchange, move
@@ -166,9 +166,9 @@ class stream_core::state {
 };
 
 stream_core::stream_core(options const& opts, stream_consumer& consumer, std::source_location where)
-    : consumer_(consumer), state_(std::make_unique<state>(opts, consumer, where)) {}
+    : consumer_(consumer), state_(new state(opts, consumer, where)) {}
 
-stream_core::~stream_core() = default;
+stream_core::~stream_core() { delete state_; }
 
 group& stream_core::in() noexcept { return state_->in(); }
 group const& stream_core::in() const noexcept { return state_->in(); }

@@ -7,9 +7,9 @@
 namespace treesum {
 namespace {
 
-// How many files wait for a thread, or have a result that waits for the result of an earlier file.
-// Then the thread that walks works, too. It may be busy with a large file for a while: meanwhile
-// the other threads take from these files.
+// The number of files that wait for a thread, or whose result waits for the result of an earlier
+// file. At this number, the thread that walks works, too. It may be busy with a large file for a
+// while; meanwhile the other threads have these files.
 constexpr std::size_t waiting_files = 64 * 1024;
 
 }  // namespace
@@ -46,7 +46,7 @@ int ordered_jobs::finish() {
   return err || has_problem_ ? 1 : 0;
 }
 
-// The consumer of the stream. If standard output takes no more lines, that ends the stream.
+// The consumer of the stream. A failure of standard output ends the stream.
 std::error_code ordered_jobs::write(result const& next) {
   if (next.is_problem) {
     has_problem_ = true;

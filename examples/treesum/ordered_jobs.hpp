@@ -31,8 +31,8 @@ class ordered_jobs {
   ordered_jobs(settings const& how, interrupt const& stop, progress& done);
 
   /// Runs `job(hasher, stop)` as a task. It returns a line for standard output, newline included,
-  /// or an empty string. If it throws, that is a problem, told by its `what()`. Lines and problems
-  /// appear in the order of the jobs. If `stop` was requested, the returned text is dropped.
+  /// or an empty string. An exception is a problem, told by its `what()`. Lines and problems appear
+  /// in the order of the jobs. If `stop` was requested, the returned text is dropped.
   template <class Job>
   void add(Job job) {
     results_.run([this, job = std::move(job)](std::stop_token const& stop) -> result {
@@ -47,7 +47,7 @@ class ordered_jobs {
     });
   }
 
-  /// A problem found without a job. It takes its turn, so that earlier jobs are still done.
+  /// A problem found without a job. It takes its turn behind the earlier jobs.
   void add_problem(path_error problem);
 
   /// True if further jobs would be dropped.

@@ -87,7 +87,7 @@ class stream_core {
   class state;
 
   stream_consumer& consumer_;
-  std::unique_ptr<state> state_;
+  state* state_;  // no unique_ptr: tasks use it during the destructor, where libc++ sets it to null
 };
 
 }  // namespace errgroup::detail
