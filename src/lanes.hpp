@@ -197,6 +197,9 @@ class lanes {
     bool const in_gate = s != nullptr;
     if (in_gate) {
       give_back(mine);
+      if (may_have_work()) {
+        send();  // for work that was left behind while a lane watched
+      }
     } else {
       s = me.is_nested ? nullptr : source_.begin(std::exchange(mine, nullptr));
       if (s == nullptr) {
@@ -330,9 +333,9 @@ class lanes {
     }
   }
 
-  /// Sends a lane for work that this lane leaves behind. relaxed: before a lane that has watched
-  /// ends, it looks at the gates under their locks. If this load comes too early for the lowered
-  /// flag, that look finds the work.
+  /// Sends a lane for work that this lane leaves behind. relaxed: a lane that has watched lowers
+  /// the flag, and then looks at the gates under their locks. If this load comes too early for the
+  /// lowered flag, that look finds the work.
   void send() noexcept {
     if (!is_watched_.load(std::memory_order_relaxed) && crew_.send() && !owner_.send()) {
       crew_.take_back();  // the work stays: this lane looks for work before it ends
@@ -377,6 +380,11 @@ class lanes {
       before = now;
     }
     is_watched_.store(false, std::memory_order_relaxed);
+    // The work for which no lane was sent meanwhile. This lane may be about to read, and the source
+    // may block.
+    if (has_work()) {
+      send();
+    }
     return true;
   }
 
@@ -385,6 +393,7 @@ class lanes {
     return items * times_.short_item > static_cast<std::uint64_t>(pauses) * crew_.out();
   }
 
+  /// As `has_work`, without the locks. The answer may be late.
   [[nodiscard]] bool may_have_work() const noexcept {
     bool found = source_.may_have_work();
     for (auto const& g : all_gates_) {
@@ -400,12 +409,20 @@ class lanes {
     if (owner_.is_canceling()) {
       return nullptr;
     }
-    bool has_work = !is_nested && source_.has_work();
-    for (auto const& g : all_gates_) {
-      has_work = has_work || g->has_work();
-    }
-    return has_work ? crew_.begin_again() : nullptr;
+    bool const is_needed = is_nested ? has_waiting() : has_work();
+    return is_needed ? crew_.begin_again() : nullptr;
   }
+
+  /// True if an item may go through a gate. Looks at each gate under its lock.
+  [[nodiscard]] bool has_waiting() noexcept {
+    bool found = false;
+    for (auto const& g : all_gates_) {
+      found = found || g->has_work();
+    }
+    return found;
+  }
+  /// The same, or if an item may be read.
+  [[nodiscard]] bool has_work() noexcept { return source_.has_work() || has_waiting(); }
 
   static constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
 

@@ -12,7 +12,8 @@
 #include <limits>      // numeric_limits
 #include <memory>      // make_unique
 #include <new>         // align_val_t, bad_array_new_length
-#include <stop_token>  // stop_token
+#include <optional>    // optional
+#include <stop_token>  // stop_callback, stop_source, stop_token
 #include <utility>     // move
 #include <vector>      // vector
 
@@ -120,8 +121,12 @@ class pipeline_run::state {
         lanes_(*this, passages(stages), most_lanes_, most_items(opts, most_lanes_), memory_.slots(),
                stats.totals != nullptr),
         group_(for_group(opts)) {
+    if (stages_.front()->takes_token()) {
+      input_.emplace();
+      stop_input_.emplace(group_.get_stop_token(), stops{*input_});
+    }
     for (stage_body* const s : stages_) {
-      s->prepare(most_lanes_, s->takes_token() ? group_.get_stop_token() : std::stop_token());
+      s->prepare(most_lanes_, token_for(*s));
     }
     if (stats.totals != nullptr) {
       counts_.resize(most_lanes_ * stages_.size());
@@ -174,6 +179,21 @@ class pipeline_run::state {
   }
 
  private:
+  /// A callback of the group's token.
+  struct stops {
+    std::stop_source& source;
+
+    void operator()() const noexcept { source.request_stop(); }
+  };
+
+  /// The token of the source is stopped also if a stage ends the input.
+  [[nodiscard]] std::stop_token token_for(stage_body const& s) const {
+    if (!s.takes_token()) {
+      return {};
+    }
+    return &s == stages_.front() ? input_->get_token() : group_.get_stop_token();
+  }
+
   static std::vector<passage> passages(std::span<stage_body* const> stages) {
     std::vector<passage> all;
     for (stage_body const* const s : stages.subspan(1)) {
@@ -193,9 +213,17 @@ class pipeline_run::state {
   [[nodiscard]] step call(std::size_t stage, slot& s, lane& me) noexcept {
     stage_call call(*this, stage, s.number, me.number, leaves_exceptions_);
     if (stats_.totals != nullptr) [[unlikely]] {
-      return timed_call(*stages_[stage], stage, s, me, call);
+      return ended_input(timed_call(*stages_[stage], stage, s, me, call));
     }
-    return stages_[stage]->run(s, call);
+    return ended_input(stages_[stage]->run(s, call));
+  }
+
+  // A source that blocks is woken when a stage ends the input.
+  step ended_input(step done) noexcept {
+    if (done == step::ended && input_) [[unlikely]] {
+      input_->request_stop();
+    }
+    return done;
   }
 
   // Reads the clock once for each call, at its end, unless the lane has waited before the call.
@@ -258,7 +286,9 @@ class pipeline_run::state {
   bool leaves_exceptions_;
   statistics stats_;
   std::size_t most_lanes_;
-  std::vector<stage_count> counts_;  // of each lane, of each stage
+  std::vector<stage_count> counts_;        // of each lane, of each stage
+  std::optional<std::stop_source> input_;  // if the source takes a token
+  std::optional<std::stop_callback<stops>> stop_input_;
   slot_memory memory_;
   lanes<state> lanes_;
   group group_;  // the last member: its tasks use the others

@@ -22,6 +22,7 @@
 #include <functional>    // function
 #include <memory>        // make_unique, unique_ptr
 #include <optional>      // nullopt, optional
+#include <stop_token>    // stop_callback, stop_token
 #include <string>        // string, to_string
 #include <system_error>  // error_code, make_error_code, system_error
 #include <type_traits>   // is_same_v
@@ -231,30 +232,78 @@ TEST_F(PipelineKinds, a_batch_is_one_item_in_the_origin_and_for_the_bound) {
 }
 
 TEST_F(PipelineKinds, a_source_fails_or_ends_within_a_batch) {
-  for (bool const fails : {false, true}) {
-    int n = 0;
-    std::vector<int> v;
-    auto source = stage::source(
-        [&]() -> result<std::optional<int>> {
-          if (n == 8) {
-            return fails ? error(failure()) : error(no_more);
-          }
-          return std::optional<int>(n++);
-        },
-        stage::batches(5));
-    auto last =
-        stage::in_order([&](std::vector<int> const& b) { v.insert(v.end(), b.begin(), b.end()); });
-    error const e = pipeline({.limit = 1}, source, last);
-    EXPECT_EQ(e.code(), fails ? failure() : std::error_code());
-    EXPECT_EQ(e.origin().index, fails ? 1U : errgroup::npos);
-    EXPECT_EQ(e.skipped(), 0U) << "the batch in which the source failed is no item";
-    EXPECT_EQ(v, up_to(fails ? 5 : 8));
-    // Again: a source in batches that has ended begins anew.
-    n = 0;
-    v.clear();
-    (void)pipeline({.limit = 1}, source, last).code();
-    EXPECT_EQ(v, up_to(fails ? 5 : 8));
+  for (on_error const policy : {on_error::cancel, on_error::keep_going}) {
+    for (bool const fails : {false, true}) {
+      int n = 0;
+      std::vector<int> v;
+      auto source = stage::source(
+          [&]() -> result<std::optional<int>> {
+            if (n == 8) {
+              return fails ? error(failure()) : error(no_more);
+            }
+            return std::optional<int>(n++);
+          },
+          stage::batches(5));
+      auto last = stage::in_order(
+          [&](std::vector<int> const& b) { v.insert(v.end(), b.begin(), b.end()); });
+      bool const is_cut = fails && policy == on_error::cancel;
+      error const e = pipeline({.limit = 1, .policy = policy}, source, last);
+      EXPECT_EQ(e.code(), fails ? failure() : std::error_code());
+      EXPECT_EQ(e.origin().index, fails ? 1U : errgroup::npos);
+      EXPECT_EQ(e.skipped(), is_cut ? 1U : 0U) << "the batch that was begun";
+      EXPECT_EQ(v, up_to(is_cut ? 5 : 8));
+      // Again: a source in batches that has ended begins anew.
+      n = 0;
+      v.clear();
+      (void)pipeline({.limit = 1, .policy = policy}, source, last).code();
+      EXPECT_EQ(v, up_to(is_cut ? 5 : 8));
+    }
   }
+}
+
+TEST_F(PipelineKinds, an_exception_of_the_source_leaves_the_items_of_its_batch_to_keep_going) {
+  int n = 0;
+  std::vector<int> v;
+  error const e = pipeline(
+      {.limit = 1, .policy = on_error::keep_going},
+      stage::source(
+          [&]() -> std::optional<int> {
+            if (n == 8) {
+              throw std::system_error(failure());
+            }
+            return n++;
+          },
+          stage::batches(5)),
+      stage::in_order([&](std::vector<int> const& b) { v.insert(v.end(), b.begin(), b.end()); }));
+  EXPECT_EQ(e.code(), failure());
+  EXPECT_EQ(v, up_to(8));
+}
+
+TEST_F(PipelineKinds, no_more_wakes_a_source_that_blocks_by_its_token) {
+  watchdog const guard("a source that is woken by no_more");
+  with_workers(2, [] {
+    int n = 0;
+    support::gate asks("the source to block");
+    error const e =
+        pipeline({.limit = 2}, stage::source([&](std::stop_token token) -> std::optional<int> {
+                   if (n < 2) {
+                     return n++;
+                   }
+                   support::gate woken("the source's token to be stopped");
+                   std::stop_callback const wakes(token, [&woken] { woken.open(); });
+                   asks.open();
+                   woken.wait();
+                   return std::nullopt;
+                 }),
+                 stage::in_order([&](int i) -> error {
+                   if (i == 1) {
+                     asks.wait();
+                     return no_more;
+                   }
+                   return {};
+                 }));
+    EXPECT_FALSE(e) << e;
+  });
 }
 
 // --- many ------------------------------------------------------------------------------------

@@ -151,7 +151,8 @@ namespace errgroup::stage {
 /// - A callable: `f()`, or `f(std::stop_token)`, returns a `std::optional<T>`, or an
 ///   `errgroup::result` or an expected of any kind with such an optional. An empty optional ends
 ///   the input. One call is made at a time, by any thread, and none after the end or a failure. A
-///   call may block; to be woken when the pipeline is cancelled, it takes the token.
+///   call may block. To be woken it takes the token, which is stopped when the pipeline is
+///   cancelled, and when a stage ends the input with `errgroup::no_more`.
 /// - A range. If its elements are lvalues, the items are references to them, and the next stage is
 ///   called with a `T&`; lvalues of a range that can be read once are copied. Otherwise the
 ///   elements are moved out of the range. A container that is given as a temporary gives its

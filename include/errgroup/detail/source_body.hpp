@@ -174,20 +174,19 @@ class source_body final : public stage_body {
     }
     batch items;
     items.reserve(most_);
-    while (items.size() != most_) {
-      step const done = reader_.next(call, token_, [&items](auto&& value) {
+    auto one = [&] {
+      return reader_.next(call, token_, [&items](auto&& value) {
         items.emplace_back(std::forward<decltype(value)>(value));
       });
-      if (done == step::failed) {
-        return done;
-      }
-      if (done != step::passed) {
-        has_ended_ = true;
-        break;
-      }
+    };
+    step done = step::passed;
+    while (items.size() != most_ && done == step::passed) {
+      // Guarded: with `keep_going`, the items that were read before a failure are a batch.
+      done = guarded_step(call, one);
     }
+    has_ended_ = done != step::passed;
     if (items.empty()) {
-      return step::dropped;
+      return done;
     }
     out::put(s, std::in_place, std::move(items));
     return step::passed;
