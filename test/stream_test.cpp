@@ -231,7 +231,6 @@ TEST_F(Stream, S1_tasks_that_a_task_submits_have_their_order) {
     with_all_options([](options const& opts) {
       std::vector<int> first;
       std::vector<int> last;
-      std::atomic<int> pending{0};
       stream<int> out(opts, [&](int n) { (n < 100 ? first : last).push_back(n); });
       out.run([&] {
         for (int i = 1; i != 40; ++i) {

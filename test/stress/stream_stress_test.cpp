@@ -306,7 +306,7 @@ TEST_F(StreamStress, W5_one_stream_that_is_cancelled_and_reset_again_and_again) 
             });
           }
           for (int i = 0; i != 8; ++i) {
-            out.run([&out, i, moment, round]() -> result<just_moved> {
+            out.run([i, moment, round]() -> result<just_moved> {
               spend((i * 7919 + moment) % 2000);
               if (round % 3 == 1 && i == moment % 8) {
                 return cause();
