@@ -584,6 +584,45 @@ TEST_F(Stream, S4_a_result_keeps_its_place_until_the_consumer_has_returned) {
   });
 }
 
+TEST_F(Stream, S4_a_result_makes_room_while_the_next_is_in_the_consumer) {
+  watchdog const guard("a submitter beside a chain of results");
+  with_workers(3, [] {
+    gate begins("the first task to begin");
+    gate first("the first task to be let go");
+    gate accepted("run to return when a result was handed over");
+    std::atomic<int> ended{0};
+    stream<int> out{{.limit = 2, .queue = 1}, [&](int n) {
+                      if (n == 2) {
+                        accepted.wait();
+                      }
+                    }};
+    out.run([&] {
+      begins.open();
+      first.wait();
+      return 0;
+    });
+    begins.wait();
+    for (int i = 1; i != 3; ++i) {
+      out.run([&, i] {
+        ++ended;
+        return i;
+      });
+    }
+    await([&] { return ended == 2; }, "the other tasks");
+    gate comes("the submitter to come");
+    std::thread submitter([&] {
+      comes.open();
+      out.run([] { return 3; });
+      accepted.open();
+    });
+    comes.wait();
+    support::let_others_work();  // the submitter sleeps
+    first.open();
+    submitter.join();
+    EXPECT_FALSE(out.wait());
+  });
+}
+
 TEST_F(Stream, S4_each_result_handed_over_makes_room_for_one) {
   watchdog const guard("a full stream, result by result");
   with_workers(3, [] {
