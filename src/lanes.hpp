@@ -286,7 +286,14 @@ class lanes {
   }
 
   void finish(slot& s, lane& me) noexcept {
-    ++(s.is_full ? me.finished : me.left_out);
+    if (s.is_full) {
+      ++me.finished;
+      s.is_full = false;
+    }
+  }
+  /// The item in `s` is gone: dropped, failed, or cut off.
+  void leave_out(slot& s, lane& me) noexcept {
+    ++me.left_out;
     s.is_full = false;
   }
 
@@ -298,13 +305,12 @@ class lanes {
     if (s.is_full) {
       if (s.number > last_.load(std::memory_order_relaxed)) [[unlikely]] {
         owner_.destroy(s);
-        s.is_full = false;
+        leave_out(s, me);
       } else {
         step const done = owner_.call(s, me);
         if (done != step::passed) [[unlikely]] {
-          s.is_full = false;
+          leave_out(s, me);
           if (done == step::failed && !owner_.goes_on()) {
-            ++me.left_out;
             return false;
           }
           if (done == step::ended) {

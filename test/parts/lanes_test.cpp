@@ -285,9 +285,9 @@ class world {
   }
   static item* item_of(slot const& s) { return static_cast<item*>(s.item); }
 
-  void wait_for(std::uint64_t item, bool read) {
-    explored::detail::engine::current()->block([this, item, read] {
-      return item < fates_.size() && (read || fates_[item] != fate::under_way);
+  void wait_for(std::uint64_t number, bool read) {
+    explored::detail::engine::current()->block([this, number, read] {
+      return number < fates_.size() && (read || fates_[number] != fate::under_way);
     });
   }
   static void point() { explored::detail::engine::current()->point(); }

@@ -174,7 +174,7 @@ class source_body final : public stage_body {
     }
     batch items;
     items.reserve(most_);
-    auto one = [&] {
+    auto read_one = [&] {
       return reader_.next(call, token_, [&items](auto&& value) {
         items.emplace_back(std::forward<decltype(value)>(value));
       });
@@ -182,7 +182,7 @@ class source_body final : public stage_body {
     step done = step::passed;
     while (items.size() != most_ && done == step::passed) {
       // Guarded: with `keep_going`, the items that were read before a failure are a batch.
-      done = guarded_step(call, one);
+      done = guarded_step(call, read_one);
     }
     has_ended_ = done != step::passed;
     if (items.empty()) {
