@@ -1252,7 +1252,7 @@ TEST_F(Stream, W1_when_wait_returns_every_result_was_handed_over) {
   });
 }
 
-TEST_F(Stream, W5_a_stream_goes_on_after_a_wait) {
+TEST_F(Stream, S7_a_stream_goes_on_after_a_wait) {
   watchdog const guard("a stream that is waited for again and again");
   with_workers(3, [] {
     with_all_options([](options const& opts) {
@@ -1274,7 +1274,7 @@ TEST_F(Stream, W5_a_stream_goes_on_after_a_wait) {
   });
 }
 
-TEST_F(Stream, W5_reset_is_a_fresh_start_after_each_kind_of_end) {
+TEST_F(Stream, S7_reset_is_a_fresh_start_after_each_kind_of_end) {
   watchdog const guard("a stream that is reset");
   with_workers(3, [] {
     with_all_options([](options const& opts) {
@@ -1318,7 +1318,7 @@ TEST_F(Stream, W5_reset_is_a_fresh_start_after_each_kind_of_end) {
   });
 }
 
-TEST_F(Stream, W5_reset_with_unfinished_tasks_is_refused_and_changes_nothing) {
+TEST_F(Stream, S7_reset_with_unfinished_tasks_is_refused_and_changes_nothing) {
   watchdog const guard("a reset too early");
   with_workers(3, [] {
     full_stream full({.limit = 2, .queue = 2}, 3);
@@ -1329,7 +1329,7 @@ TEST_F(Stream, W5_reset_with_unfinished_tasks_is_refused_and_changes_nothing) {
   });
 }
 
-TEST_F(Stream, W6_a_stream_that_was_not_waited_for_drops_parked_results) {
+TEST_F(Stream, S7_a_stream_that_was_not_waited_for_drops_parked_results) {
   watchdog const guard("the destructor of a stream");
   with_workers(3, [] {
     for (int round = 0; round != 50; ++round) {
@@ -1357,7 +1357,7 @@ TEST_F(Stream, W6_a_stream_that_was_not_waited_for_drops_parked_results) {
   });
 }
 
-TEST_F(Stream, W6_a_stream_without_a_task_ends) {
+TEST_F(Stream, S7_a_stream_without_a_task_ends) {
   watchdog const guard("a stream without tasks");
   {
     stream<int> const unused({}, [](int) {});
@@ -1437,7 +1437,7 @@ TEST_F(Stream, C3_a_deadline_ends_a_stream) {
 
 // --- results of every kind -------------------------------------------------------------------
 
-TEST_F(Stream, R1_results_are_moved_and_need_nothing_else) {
+TEST_F(Stream, S6_results_are_moved_and_need_nothing_else) {
   watchdog const guard("results that can only be moved");
   with_workers(2, [] {
     std::vector<std::unique_ptr<int>> got;
@@ -1463,7 +1463,7 @@ TEST_F(Stream, R1_results_are_moved_and_need_nothing_else) {
   });
 }
 
-TEST_F(Stream, R1_no_result_is_copied) {
+TEST_F(Stream, S6_no_result_is_copied) {
   watchdog const guard("results that count their copies");
   with_workers(2, [] {
     support::rather_copied::copies = 0;
@@ -1484,7 +1484,7 @@ TEST_F(Stream, R1_no_result_is_copied) {
   });
 }
 
-TEST_F(Stream, R1_a_task_that_returns_a_reference_keeps_its_object) {
+TEST_F(Stream, S6_a_task_that_returns_a_reference_keeps_its_object) {
   watchdog const guard("tasks that return references");
   with_workers(2, [] {
     std::string const text(100, 'x');
@@ -1628,7 +1628,7 @@ TEST_F(Stream, E2_a_result_that_cannot_be_made_is_a_failure_of_its_task) {
   });
 }
 
-TEST_F(Stream, R2_tasks_may_take_a_stop_token_and_may_be_move_only) {
+TEST_F(Stream, S6_tasks_may_take_a_stop_token_and_may_be_move_only) {
   watchdog const guard("tasks of several types");
   int got = 0;
   stream<int> out({}, [&](int n) { got += n; });

@@ -141,7 +141,8 @@ struct task_origin {
   /// an algorithm, the path begins at that group.
   std::string path = {};
   /// True for an item of a pipeline: `index` is the number of the item, and `where` the place of
-  /// the stage.
+  /// the stage. Also true if the consumer of a stream failed: the number of the result, and the
+  /// place of the stream.
   bool is_item = false;
 };
 

@@ -234,6 +234,9 @@ constexpr void require_consumer() {
 /// stream has a limit and no arena: see `extend::is_inside`.) Without `options::queue`, it is three
 /// times the limit; without a limit, the limit is the concurrency of the arena.
 ///
+/// A thread that calls `run` or `wait` may run tasks and the consumer meanwhile. So do not hold a
+/// lock that tasks or the consumer take.
+///
 /// Threads: as a group. Results are moved, never copied, and need no default constructor.
 ///
 /// Cost: as a task of a group with a bounded queue, and a lock; an allocation for a result that has
