@@ -125,6 +125,10 @@ class pipeline_run::state {
     }
     if (stats.totals != nullptr) {
       counts_.resize(most_lanes_ * stages_.size());
+      for (std::size_t i = 0; i != stages_.size(); ++i) {
+        stats.stages[i].name = stages_[i]->name();  // needs memory, which `fill` must not
+        stats.stages[i].kind = stages_[i]->kind();
+      }
     }
   }
 
@@ -235,8 +239,6 @@ class pipeline_run::state {
     all.items = source.read();
     for (std::size_t i = 0; i != stages_.size(); ++i) {
       stage_stats& to = stats_.stages[i];
-      to.name = stages_[i]->name();
-      to.kind = stages_[i]->kind();
       for (std::size_t l = 0; l != most_lanes_; ++l) {
         stage_count const& from = counts_[l * stages_.size() + i];
         to.calls += from.calls;

@@ -51,7 +51,8 @@ struct batch_size {
 
 /// On a source: its items come as `std::vector<T>` of up to `n`. For items so short that carrying
 /// each alone costs more than the work on it. A batch is one item: for the bound, for the order and
-/// in an error's origin. A source that blocks delays a batch until it is full.
+/// in an error's origin. A source that blocks delays a batch until it is full. If the source fails,
+/// what it gave before is the last batch, and the error has that batch's number.
 [[ERRGROUP_NODISCARD_MADE]] constexpr batch_size batches(std::size_t n) noexcept { return {n}; }
 
 }  // namespace errgroup::stage
