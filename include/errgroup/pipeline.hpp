@@ -121,8 +121,8 @@ error run_pipeline(options const& opts, pipeline_stats* stats, S&... stages) {
 /// A stage that returns `errgroup::no_more` ends the input, as a success: the items before its item
 /// go on. The item, and the items behind it that were read already, are destroyed when they come to
 /// a stage, and are not counted as skipped. A stage in order gets exactly the items before the item
-/// that has ended the input. A call of the source that is under way is not interrupted, and its stop
-/// token is not told: `pipeline` waits for it.
+/// that has ended the input. A call of the source that is under way is not interrupted, and its
+/// stop token is not told: `pipeline` waits for it.
 ///
 /// When it returns, nothing runs, and every item is destroyed. The stages may be run again.
 ///
