@@ -61,8 +61,14 @@ std::size_t most_items(options const& opts, std::size_t lanes) {
   return limit + queue;
 }
 
-options for_group(options opts) {
+// The group has a limit in any case. Without a limit, the group would put a lane into the deque of
+// the thread that sends it. If the next stage waited, this thread would take the lane before an
+// idle thread could, and such a lane reads no item.
+options for_group(options opts, std::size_t lanes) {
   opts.queue = npos;  // of the group's tasks, which are lanes
+  if (opts.limit == unlimited && opts.arena == nullptr) {
+    opts.limit = static_cast<int>(lanes);
+  }
   return opts;
 }
 
@@ -120,7 +126,7 @@ class pipeline_run::state {
         memory_(most_items(opts, most_lanes_), item_size, item_align),
         lanes_(*this, passages(stages), most_lanes_, most_items(opts, most_lanes_), memory_.slots(),
                stats.totals != nullptr),
-        group_(for_group(opts)) {
+        group_(for_group(opts, most_lanes_)) {
     if (stages_.front()->takes_token()) {
       input_.emplace();
       stop_input_.emplace(group_.get_stop_token(), stops{*input_});
@@ -130,6 +136,10 @@ class pipeline_run::state {
     }
     if (stats.totals != nullptr) {
       counts_.resize(most_lanes_ * stages_.size());
+      for (std::size_t i = 0; i != stages_.size(); ++i) {
+        stats.stages[i].name = stages_[i]->name();  // needs memory, which `fill` must not
+        stats.stages[i].kind = stages_[i]->kind();
+      }
     }
   }
 
@@ -263,8 +273,6 @@ class pipeline_run::state {
     all.items = source.read();
     for (std::size_t i = 0; i != stages_.size(); ++i) {
       stage_stats& to = stats_.stages[i];
-      to.name = stages_[i]->name();
-      to.kind = stages_[i]->kind();
       for (std::size_t l = 0; l != most_lanes_; ++l) {
         stage_count const& from = counts_[l * stages_.size() + i];
         to.calls += from.calls;

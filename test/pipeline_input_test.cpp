@@ -22,6 +22,7 @@
 #include <optional>      // optional
 #include <stdexcept>     // invalid_argument, runtime_error
 #include <string>        // string
+#include <string_view>   // string_view
 #include <system_error>  // error_code, system_error
 #include <utility>       // move
 #include <vector>        // vector
@@ -188,6 +189,34 @@ TEST_F(PipelineInput, R7_without_memory_it_fails_before_the_source_is_called) {
       EXPECT_EQ(sum, 190) << "allocation " << n;
     }
     is_over = !has_failed;
+  }
+}
+
+TEST_F(PipelineInput, R7_memory_for_the_statistics_is_found_before_the_source_is_called) {
+  char const* const name = "a name that is too long for the small buffer of a string";
+  errgroup::pipeline_stats stats;
+  auto const run = [&](int& calls) {
+    auto source = stage::source(name, [&]() -> std::optional<int> {
+      return ++calls == 20 ? std::optional<int>() : std::optional<int>(calls);
+    });
+    auto last = stage::in_order(name, [](int) {});
+    return [&stats, source, last]() mutable { return pipeline({.limit = 2}, stats, source, last); };
+  };
+  int warm = 0;
+  EXPECT_FALSE(run(warm)());  // oneTBB needs memory when it begins
+  bool is_over = false;
+  for (long n = 0; !is_over; ++n) {
+    ASSERT_LT(n, 1000);
+    int calls = 0;
+    auto one = run(calls);
+    support::failing_new const failing(n);
+    try {
+      EXPECT_FALSE(one());
+      EXPECT_EQ(stats.stages[1].name, std::string_view(name));
+    } catch (std::bad_alloc const&) {
+      EXPECT_EQ(calls, 0) << "allocation " << n;
+    }
+    is_over = !support::failing_new::has_failed();
   }
 }
 

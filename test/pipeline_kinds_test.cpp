@@ -22,6 +22,7 @@
 #include <functional>    // function
 #include <memory>        // make_unique, unique_ptr
 #include <optional>      // nullopt, optional
+#include <stdexcept>     // runtime_error
 #include <stop_token>    // stop_callback, stop_token
 #include <string>        // string, to_string
 #include <system_error>  // error_code, make_error_code, system_error
@@ -261,24 +262,6 @@ TEST_F(PipelineKinds, a_source_fails_or_ends_within_a_batch) {
   }
 }
 
-TEST_F(PipelineKinds, an_exception_of_the_source_leaves_the_items_of_its_batch_to_keep_going) {
-  int n = 0;
-  std::vector<int> v;
-  error const e = pipeline(
-      {.limit = 1, .policy = on_error::keep_going},
-      stage::source(
-          [&]() -> std::optional<int> {
-            if (n == 8) {
-              throw std::system_error(failure());
-            }
-            return n++;
-          },
-          stage::batches(5)),
-      stage::in_order([&](std::vector<int> const& b) { v.insert(v.end(), b.begin(), b.end()); }));
-  EXPECT_EQ(e.code(), failure());
-  EXPECT_EQ(v, up_to(8));
-}
-
 TEST_F(PipelineKinds, no_more_wakes_a_source_that_blocks_by_its_token) {
   watchdog const guard("a source that is woken by no_more");
   with_workers(2, [] {
@@ -304,6 +287,37 @@ TEST_F(PipelineKinds, no_more_wakes_a_source_that_blocks_by_its_token) {
                  }));
     EXPECT_FALSE(e) << e;
   });
+}
+
+TEST_F(PipelineKinds, what_a_failed_source_gave_before_is_the_last_batch) {
+  for (bool const throws : {false, true}) {
+    for (int const end : {5, 8, 10}) {
+      int n = 0;
+      std::vector<int> v;
+      errgroup::pipeline_stats stats;
+      error const e = pipeline(
+          {.limit = 2, .policy = on_error::keep_going, .errors = errgroup::keep::all}, stats,
+          stage::source(
+              [&]() -> result<std::optional<int>> {
+                if (n == end && throws) {
+                  throw std::runtime_error("torn");
+                }
+                if (n == end) {
+                  return error(failure());
+                }
+                return std::optional<int>(n++);
+              },
+              stage::batches(5)),
+          stage::in_order(
+              [&](std::vector<int> const& b) { v.insert(v.end(), b.begin(), b.end()); }));
+      EXPECT_TRUE(e);
+      EXPECT_EQ(e.others().size(), 0U);
+      EXPECT_EQ(e.origin().index, static_cast<std::size_t>(end / 5));
+      EXPECT_EQ(e.skipped(), 0U);
+      EXPECT_EQ(v, up_to(end));
+      EXPECT_EQ(stats.stages[0].failed, 1U);
+    }
+  }
 }
 
 // --- many ------------------------------------------------------------------------------------

@@ -52,9 +52,9 @@ error with_bodies(std::tuple<S&...> const& stages, std::array<stage_body*, sizeo
 template <class... S>
 constexpr void require_stages() {
   static_assert((is_stage<std::remove_cvref_t<S>> && ...),
-                "errgroup: the arguments of pipeline are its options, if any, a pipeline_stats, if "
-                "any, and its stages: errgroup::stage::source(...), parallel(...), serial(...), "
-                "in_order(...), many(...)");
+                "errgroup: the arguments of pipeline are its options, if any, a pipeline_stats "
+                "behind the options, if any, and its stages: errgroup::stage::source(...), "
+                "parallel(...), serial(...), in_order(...), many(...)");
   static_assert((!std::is_const_v<std::remove_reference_t<S>> && ...),
                 "errgroup: a stage that is kept for several runs must not be const: it calls its "
                 "callable as it is");
@@ -104,11 +104,12 @@ error run_pipeline(options const& opts, pipeline_stats* stats, S&... stages) {
 /// The first stage is a `stage::source`. Each stage gets what the stage before it returns.
 /// stage.hpp lists the kinds of stages; docs/pipelines.md has recipes.
 ///
-/// `options::limit` is the number of lanes: tasks that carry items through the stages. Without a
-/// limit it is the concurrency of the arena. `options::queue` is the number of items that may be
-/// read in addition, three times the limit if it is not given: at most `limit + queue` items exist
-/// at once. The other options are those of a group. The stages run as tasks of that group: they
-/// may use groups, algorithms and other pipelines, and the pipeline may be called in a task.
+/// Lanes are tasks that carry items through the stages. There are at most `options::limit`, and at
+/// most as many as the arena has threads. Without a limit, the limit is the concurrency of the
+/// arena. `options::queue` is the number of items that may be read in addition, three times the
+/// limit if it is not given: at most `limit + queue` items exist at once. The other options are
+/// those of a group. The stages run as tasks of that group: they may use groups, algorithms and
+/// other pipelines, and the pipeline may be called in a task.
 ///
 /// The first failure of a stage, returned or thrown, is the error, and cancels the pipeline: no
 /// stage is called with another item. `error::origin` tells the number of the item, counted from 0
@@ -119,7 +120,9 @@ error run_pipeline(options const& opts, pipeline_stats* stats, S&... stages) {
 ///
 /// A stage that returns `errgroup::no_more` ends the input, as a success: the items before its item
 /// go on. The item, and the items behind it that were read already, are destroyed when they come to
-/// a stage, and are not counted as skipped. A stage in order gets exactly the items before it.
+/// a stage, and are not counted as skipped. A stage in order gets exactly the items before the item
+/// that has ended the input. The stop token of the source is stopped, so that a source that blocks
+/// can return.
 ///
 /// When it returns, nothing runs, and every item is destroyed. The stages may be run again.
 ///

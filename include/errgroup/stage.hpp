@@ -21,7 +21,7 @@
 ///
 /// Each function here makes a stage of a callable. A callable that is given as an lvalue is
 /// borrowed: it has to outlive the pipeline's run. A temporary is moved into the stage. A stage may
-/// be run any number of times, one run after the other.
+/// be run any number of times, one run after the other, and stands in a pipeline once.
 ///
 /// A name before the callable is optional, and copied. It stands in the origin of an error
 /// (`error::origin`) and in the statistics. `where` is the place of the stage.
@@ -30,8 +30,8 @@
 namespace errgroup::stage {
 
 /// Passes on the parts of an item, in a stage made by `many`. `emit(part)` moves or converts `part`
-/// to a `U`. Valid during the call that got it. Throws `std::bad_alloc`, and exceptions of the
-/// move.
+/// to a `U`. Valid during the call that got it, and used by one thread at a time. Throws
+/// `std::bad_alloc`, and exceptions of the move.
 template <class U>
 class emitter {
  public:
@@ -51,7 +51,8 @@ struct batch_size {
 
 /// On a source: its items come as `std::vector<T>` of up to `n`. For items so short that carrying
 /// each alone costs more than the work on it. A batch is one item: for the bound, for the order and
-/// in an error's origin. A source that blocks delays a batch until it is full.
+/// in an error's origin. A source that blocks delays a batch until it is full. If the source fails,
+/// what it gave before is the last batch, and the error has that batch's number.
 [[ERRGROUP_NODISCARD_MADE]] constexpr batch_size batches(std::size_t n) noexcept { return {n}; }
 
 }  // namespace errgroup::stage
@@ -156,7 +157,8 @@ namespace errgroup::stage {
 /// - A range. If its elements are lvalues, the items are references to them, and the next stage is
 ///   called with a `T&`; lvalues of a range that can be read once are copied. Otherwise the
 ///   elements are moved out of the range. A container that is given as a temporary gives its
-///   elements away. The iterators are used by one thread at a time.
+///   elements away: a second run of the stage gets what the moves have left. The iterators are used
+///   by one thread at a time.
 template <class F>
 [[nodiscard]] auto source(F&& f, std::source_location where = std::source_location::current()) {
   return detail::make_stage<stage_kind::source>({}, std::forward<F>(f), where);

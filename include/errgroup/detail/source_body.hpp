@@ -168,25 +168,22 @@ class source_body final : public stage_body {
     }
   }
 
+  // Each call of the source is guarded alone: what was read before a failure is the last batch.
   step read_batch(slot& s, stage_call& call) {
-    if (has_ended_) {
-      return step::dropped;
-    }
     batch items;
-    items.reserve(most_);
-    auto read_one = [&] {
-      return reader_.next(call, token_, [&items](auto&& value) {
-        items.emplace_back(std::forward<decltype(value)>(value));
-      });
-    };
-    step done = step::passed;
-    while (items.size() != most_ && done == step::passed) {
-      // Guarded: with `keep_going`, the items that were read before a failure are a batch.
-      done = guarded_step(call, read_one);
+    if (last_ == step::passed) {
+      items.reserve(most_);
     }
-    has_ended_ = done != step::passed;
+    while (last_ == step::passed && items.size() != most_) {
+      auto read = [&] {
+        return reader_.next(call, token_, [&items](auto&& value) {
+          items.emplace_back(std::forward<decltype(value)>(value));
+        });
+      };
+      last_ = guarded_step(call, read);
+    }
     if (items.empty()) {
-      return done;
+      return last_;
     }
     out::put(s, std::in_place, std::move(items));
     return step::passed;
@@ -195,7 +192,7 @@ class source_body final : public stage_body {
   reader reader_;
   std::stop_token token_;
   std::size_t most_ = 0;
-  bool has_ended_ = false;
+  step last_ = step::passed;  // what has become of the last call for a batch
 };
 
 }  // namespace errgroup::detail
