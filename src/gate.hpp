@@ -18,9 +18,8 @@
 // The gates of a pipeline: the places where one lane at a time goes on.
 //
 // No lane waits for a gate. A lane that finds the gate taken leaves its item there, and looks for
-// other work. The lane that holds the gate looks for such items before it gives the gate back. If
-// it gives the gate back although an item may go through, it tells so, and its caller sees to it
-// that a lane comes (lanes.hpp).
+// other work. A lane that gives the gate back learns whether an item may go through, and then sends
+// a lane for that item (lanes.hpp). At the last stage, the lane takes that item itself.
 
 namespace errgroup::detail::inline ERRGROUP_PART {
 

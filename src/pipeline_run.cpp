@@ -61,14 +61,8 @@ std::size_t most_items(options const& opts, std::size_t lanes) {
   return limit + queue;
 }
 
-// The group has a limit in any case. Without a limit, the group would put a lane into the deque of
-// the thread that sends it. If the next stage waited, this thread would take the lane before an
-// idle thread could, and such a lane reads no item.
-options for_group(options opts, std::size_t lanes) {
+options for_group(options opts) {
   opts.queue = npos;  // of the group's tasks, which are lanes
-  if (opts.limit == unlimited && opts.arena == nullptr) {
-    opts.limit = static_cast<int>(lanes);
-  }
   return opts;
 }
 
@@ -126,7 +120,7 @@ class pipeline_run::state {
         memory_(most_items(opts, most_lanes_), item_size, item_align),
         lanes_(*this, passages(stages), most_lanes_, most_items(opts, most_lanes_), memory_.slots(),
                stats.totals != nullptr),
-        group_(for_group(opts, most_lanes_)) {
+        group_(for_group(opts)) {
     if (stages_.front()->takes_token()) {
       input_.emplace();
       stop_input_.emplace(group_.get_stop_token(), stops{*input_});

@@ -129,7 +129,8 @@ error run_pipeline(options const& opts, pipeline_stats* stats, S&... stages) {
 /// No thread waits for a stage that is called with one item at a time. A lane that comes to such a
 /// stage while another lane is in it leaves its item there. If a stage waits in oneTBB or in a
 /// group, its thread may run another lane meanwhile; that lane does not call the source, which
-/// might block.
+/// might block. Without a limit and an arena, this may be the only lane that was sent: then no item
+/// is read until the stage returns. Give a limit if stages wait for long.
 ///
 /// Throws: `std::invalid_argument` for invalid options, an empty function, and without stages;
 ///     `std::bad_alloc`.
