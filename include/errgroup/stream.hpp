@@ -219,9 +219,9 @@ constexpr void require_consumer() {
 /// the group.
 ///
 /// The consumer is called as soon as it is a result's turn, by the thread that has the result or
-/// one before it, as a part of its task. It may return what a task may return (`errgroup::no_more`
-/// is a failure here); a failure of the
-/// consumer is an error of the stream, with the number of the result as `error::origin().index`.
+/// one before it, as a part of its task. It may return what a task may return; `errgroup::no_more`
+/// is a failure here. A failure of the consumer is an error of the stream, with the number of the
+/// result as `error::origin().index`.
 /// After the first failure, whether of a task or of the consumer, the consumer is not called again:
 /// it has got a prefix of the results without a gap. With `on_error::keep_going`, a task that fails
 /// has no result, and the results behind it follow.

@@ -579,7 +579,7 @@ TEST(Gate, A_lane_that_leaves_says_whether_it_leaves_work) {
   }
 }
 
-TEST(Gate, An_item_may_come_before_the_items_that_wait_if_they_have_no_order) {
+TEST(Gate, An_item_does_not_overtake_the_items_that_wait) {
   alone([] {
     gate g(false, 3);
     slot zero = numbered(0);
@@ -588,9 +588,11 @@ TEST(Gate, An_item_may_come_before_the_items_that_wait_if_they_have_no_order) {
     EXPECT_TRUE(g.enter(zero));
     EXPECT_FALSE(g.enter(one));
     EXPECT_TRUE(g.leave());
-    EXPECT_TRUE(g.enter(two));
+    EXPECT_FALSE(g.enter(two)) << "the gate is free, but an item waits";
+    EXPECT_TRUE(g.may_have_work());
+    EXPECT_EQ(g.take(), &one);
     EXPECT_FALSE(g.may_have_work());
-    EXPECT_EQ(g.next(), &one);
+    EXPECT_EQ(g.next(), &two);
     EXPECT_FALSE(g.enter(zero));
     EXPECT_TRUE(g.leave());
     EXPECT_EQ(g.take(), &zero);
