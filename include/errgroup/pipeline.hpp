@@ -118,11 +118,11 @@ error run_pipeline(options const& opts, pipeline_stats* stats, S&... stages) {
 /// that failed or were dropped. With `on_error::keep_going`, a failed item is left out, and the
 /// others go on; a failed source ends the input.
 ///
-/// A stage that returns `errgroup::no_more` ends the input, as a success: the items before its item
-/// go on. The item, and the items behind it that were read already, are destroyed when they come to
-/// a stage, and are not counted as skipped. A stage in order gets exactly the items before the item
-/// that has ended the input. The stop token of the source is stopped, so that a source that blocks
-/// can return.
+/// A stage that returns or throws `errgroup::no_more` ends the input, as a success: the items
+/// before its item go on. The item, and the items behind it that were read already, are destroyed
+/// when they come to a stage, and are not counted as skipped. A stage in order gets exactly the
+/// items before the item that has ended the input. The stop token of the source is stopped, so that
+/// a source that blocks can return.
 ///
 /// When it returns, nothing runs, and every item is destroyed. The stages may be run again.
 ///
