@@ -128,7 +128,7 @@ class stream_task : public extend::numbered_call {
   template <class V>
   void deliver(V&& value) {
     if constexpr (std::is_same_v<V, T>) {
-      hand_over(std::move(value));
+      hand_over(std::forward<V>(value));
     } else {
       T converted(std::forward<V>(value));
       hand_over(std::move(converted));
