@@ -3,6 +3,7 @@
 
 #include <algorithm>  // max
 #include <array>      // array
+#include <cmath>      // lround
 #include <cstddef>    // size_t
 #include <cstdio>     // snprintf
 #include <ostream>    // ostream
@@ -115,7 +116,7 @@ void write_stats(std::ostream& out, pipeline_totals const& all,
         all.elapsed.count() > 0 ? 100 * seconds(s.inside) / seconds(all.elapsed) : 0;
     line(name_of(s, i), kind_in_words(s.kind), std::to_string(s.calls), std::to_string(s.dropped),
          std::to_string(s.failed), time_in_words(s.inside),
-         std::to_string(static_cast<int>(share + 0.5)) + "%", time_in_words(s.waiting),
+         std::to_string(std::lround(share)) + "%", time_in_words(s.waiting),
          std::to_string(s.most_waiting));
   }
   stage_stats const* const slowest = find_bottleneck(all, stages);
