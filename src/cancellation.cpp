@@ -3,12 +3,11 @@
 
 #include <tbb/task.h>  // current_context
 
-#include <memory>    // make_unique
-#include <mutex>     // scoped_lock
-#include <new>       // bad_alloc, nothrow
-#include <optional>  // optional
-#include <string>    // string
-#include <utility>   // move
+#include <memory>   // make_unique
+#include <mutex>    // scoped_lock
+#include <new>      // bad_alloc, nothrow
+#include <string>   // string
+#include <utility>  // move
 
 // The first error of a group, and the cancellation that follows from it. The order within a
 // cancellation: publish the error (`record`), stop the group and the groups below

@@ -8,6 +8,7 @@
 #include <errgroup/exception_group.hpp>
 
 #include <concepts>      // constructible_from, convertible_to, derived_from, invocable, same_as
+#include <cstddef>       // size_t
 #include <exception>     // current_exception, exception_ptr, make_exception_ptr
 #include <optional>      // optional
 #include <stop_token>    // stop_token
@@ -120,6 +121,11 @@ error to_error(R&& result) {
     return result.has_value() ? error() : kept_whole(std::forward<R>(result).error());
   }
 }
+
+/// A callable that gets the index of its task: see `extend::numbered_call`.
+struct numbered_call {
+  std::size_t number = npos;
+};
 
 // A callable is called as an lvalue, which is how it is kept. If it can only be called as an
 // rvalue, it is called as an rvalue. It is called once in either case.

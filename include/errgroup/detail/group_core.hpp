@@ -17,16 +17,13 @@
 
 #include <tbb/task.h>        // current_context
 #include <tbb/task_group.h>  // task_group_context, task_handle
-#include <tbb/version.h>     // TBB_INTERFACE_VERSION
 
 #include <atomic>           // atomic
 #include <cstddef>          // size_t
 #include <cstdint>          // uint32_t, uint64_t
-#include <memory>           // destroy_at
 #include <source_location>  // source_location
 #include <stop_token>       // stop_source, stop_token
 #include <string>           // string
-#include <utility>          // forward, move
 
 namespace errgroup::detail {
 

@@ -15,9 +15,8 @@
 #include <errgroup/error.hpp>
 #include <errgroup/task.hpp>
 
-#include <tbb/task.h>        // current_context
-#include <tbb/task_group.h>  // task_handle
-#include <tbb/version.h>     // TBB_INTERFACE_VERSION
+#include <tbb/task.h>     // current_context
+#include <tbb/version.h>  // TBB_INTERFACE_VERSION
 
 #include <atomic>           // memory_order
 #include <concepts>         // derived_from
@@ -41,11 +40,6 @@ void require_callable(std::remove_reference_t<F> const& f) {
     refuse_null();
   }
 }
-
-/// A callable that gets the index of its task: see extend.hpp.
-struct numbered_call {
-  std::size_t number = npos;
-};
 
 /// A callable, and the place of its submission.
 template <class F>
