@@ -1631,7 +1631,7 @@ TEST_F(Stream, E2_a_result_that_cannot_be_made_is_a_failure_of_its_task) {
 TEST_F(Stream, S6_tasks_may_take_a_stop_token_and_may_be_move_only) {
   watchdog const guard("tasks of several types");
   int got = 0;
-  stream<int> out({}, [&](int n) { got += n; });
+  stream<int> out({.queue = 8}, [&](int n) { got += n; });
   out.run([](std::stop_token const& stop) { return stop.stop_possible() ? 1 : 0; });
   out.run(support::move_only([] { return 10; }));
   out.run("named", support::move_only([] { return 100; }));
