@@ -1,5 +1,6 @@
 #include "arguments.hpp"
 
+#include "../support/paths_among.hpp"
 #include "../treesum/path_error.hpp"
 #include "problem.hpp"
 
@@ -13,24 +14,6 @@ namespace pgz {
 namespace {
 
 constexpr int most_jobs = 1024;
-
-/// The paths among the words that CLI11 did not know, in their order.
-///
-/// CLI11 can gather paths itself, but takes `[a,b]` for a list of two and `{}` for an empty list.
-std::vector<std::string> paths_among(std::vector<std::string> const& rest) {
-  std::vector<std::string> paths;
-  bool options_are_over = false;
-  for (std::string const& word : rest) {
-    if (options_are_over || word == "-" || !word.starts_with('-')) {
-      paths.push_back(word);
-    } else if (word == "--") {
-      options_are_over = true;
-    } else {
-      throw CLI::ExtrasError({word});
-    }
-  }
-  return paths;
-}
 
 }  // namespace
 

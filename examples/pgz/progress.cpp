@@ -1,32 +1,18 @@
 #include "progress.hpp"
 
+#include "../support/readable.hpp"
 #include "../treesum/path_error.hpp"
 
 #include <unistd.h>  // isatty
 
 #include <algorithm>  // max, min
-#include <array>      // array
 #include <cstddef>    // size_t
-#include <cstdio>     // fputs, snprintf
+#include <cstdio>     // fputs
 
 namespace pgz {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// `bytes` to three digits: "5.69 GB".
-std::string readable(double bytes) {
-  constexpr std::array units = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-  std::size_t unit = 0;
-  while (bytes >= 999.5 && unit + 1 < units.size()) {
-    bytes /= 1000;
-    ++unit;
-  }
-  std::array<char, 32> text;
-  int const decimals = unit == 0 || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2;
-  std::snprintf(text.data(), text.size(), "%.*f %s", decimals, bytes, units[unit]);
-  return text.data();
-}
 
 /// The end of `name`, so short that the whole line fits in 80 columns. A longer line would be
 /// broken in two, and could not be rewritten.

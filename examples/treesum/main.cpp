@@ -1,5 +1,6 @@
 // treesum: SHA-256 sums of whole trees, in parallel, as sha256sum writes them.
 
+#include "../support/paths_among.hpp"
 #include "checksum_list.hpp"
 #include "interrupt.hpp"
 #include "line_reader.hpp"
@@ -149,25 +150,6 @@ void hold_standard_streams() {
       (void)::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);  // the lowest: fd
     }
   }
-}
-
-/// The paths among what CLI11 did not know, in their order.
-///
-/// CLI11 can gather them itself, but takes `[a,b]` for a list of two, and `{}` for an empty one;
-/// to a program that takes any file, those are names like others.
-std::vector<std::string> paths_among(std::vector<std::string> const& rest) {
-  std::vector<std::string> paths;
-  bool options_are_over = false;
-  for (std::string const& word : rest) {
-    if (options_are_over || word == "-" || !word.starts_with('-')) {
-      paths.push_back(word);
-    } else if (word == "--") {
-      options_are_over = true;
-    } else {
-      throw CLI::ExtrasError({word});
-    }
-  }
-  return paths;
 }
 
 /// The arguments, or the status with which to exit at once.

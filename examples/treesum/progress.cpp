@@ -1,30 +1,17 @@
 #include "progress.hpp"
 
+#include "../support/readable.hpp"
+
 #include <unistd.h>  // isatty
 
 #include <algorithm>   // max
-#include <array>       // array
-#include <cstdio>      // fputs, fprintf, snprintf
+#include <cstdio>      // fputs, fprintf
 #include <stop_token>  // stop_token
 
 namespace treesum {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// `bytes` to three digits: "5.69 GB".
-std::string readable(double bytes) {
-  constexpr std::array units = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-  std::size_t unit = 0;
-  while (bytes >= 999.5 && unit + 1 < units.size()) {
-    bytes /= 1000;
-    ++unit;
-  }
-  std::array<char, 32> text;
-  int const decimals = unit == 0 || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2;
-  std::snprintf(text.data(), text.size(), "%.*f %s", decimals, bytes, units[unit]);
-  return text.data();
-}
 
 }  // namespace
 
