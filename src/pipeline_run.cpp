@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "bound.hpp"
 #include "lanes.hpp"
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/detail/pipeline_run.hpp>
 #include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
-
-#include <tbb/task_arena.h>  // max_concurrency
 
 #include <algorithm>   // max, min
 #include <cstddef>     // byte, max_align_t, size_t
@@ -46,15 +45,11 @@ struct lane_frame {
 thread_local lane_frame* lane_frame::top = nullptr;
 
 /// As many lanes as the limit allows, and as the arena has threads for.
-std::size_t lanes_for(options const& opts) {
-  int const threads = std::max(1, opts.arena != nullptr ? opts.arena->max_concurrency()
-                                                        : tbb::this_task_arena::max_concurrency());
-  return static_cast<std::size_t>(opts.limit > 0 ? std::min(opts.limit, threads) : threads);
-}
+std::size_t lanes_for(options const& opts) { return std::min(limit_for(opts), threads_for(opts)); }
 
-std::size_t most_items(options const& opts, std::size_t lanes) {
-  std::size_t const limit = opts.limit > 0 ? static_cast<std::size_t>(opts.limit) : lanes;
-  std::size_t const queue = opts.queue != npos ? opts.queue : 3 * limit;
+std::size_t most_items(options const& opts) {
+  std::size_t const limit = limit_for(opts);
+  std::size_t const queue = queue_for(opts);
   if (queue > std::numeric_limits<std::size_t>::max() - limit) {
     throw std::bad_array_new_length();
   }
@@ -117,8 +112,8 @@ class pipeline_run::state {
         leaves_exceptions_(opts.exceptions == on_exception::terminate),
         stats_(stats),
         most_lanes_(lanes_for(opts)),
-        memory_(most_items(opts, most_lanes_), item_size, item_align),
-        lanes_(*this, passages(stages), most_lanes_, most_items(opts, most_lanes_), memory_.slots(),
+        memory_(most_items(opts), item_size, item_align),
+        lanes_(*this, passages(stages), most_lanes_, most_items(opts), memory_.slots(),
                stats.totals != nullptr),
         group_(for_group(opts)) {
     if (stages_.front()->takes_token()) {

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "bound.hpp"
 #include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/detail/stream_core.hpp>
 #include <errgroup/extend.hpp>
 
-#include <tbb/task_arena.h>  // max_concurrency
-
-#include <algorithm>  // max
 #include <cstddef>    // size_t
 #include <deque>      // deque
 #include <exception>  // current_exception
@@ -17,13 +15,8 @@
 namespace errgroup::detail {
 namespace {
 
-// As of a pipeline: three times the limit, unless it is given.
 options with_bound(options opts) {
-  if (opts.queue == npos) {
-    int const threads = opts.arena != nullptr ? opts.arena->max_concurrency()
-                                              : tbb::this_task_arena::max_concurrency();
-    opts.queue = 3 * static_cast<std::size_t>(std::max(1, opts.limit > 0 ? opts.limit : threads));
-  }
+  opts.queue = queue_for(opts);
   return opts;
 }
 
