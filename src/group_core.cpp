@@ -238,9 +238,9 @@ void group_core::begin_reset() noexcept {
   }
 }
 
-bool group_core::is_joined(task_queue const& q) noexcept {
-  return q.pushed.load(std::memory_order_acquire) ==
-         q.current.joined.load(std::memory_order_relaxed);
+bool group_core::is_joined() const noexcept {
+  task_queue const* const q = queue_.load(std::memory_order_acquire);
+  return spawns_.is_joined() && (q == nullptr || q->is_joined());
 }
 
 void group_core::refuse_period() {

@@ -107,7 +107,7 @@ class session {
     over_ = true;
     idle_ = q.is_idle();
     if (idle_ && kind_ == waiter) {
-      q.current.joined.store(q.pushed.load(std::memory_order_relaxed), std::memory_order_relaxed);
+      q.join();
     }
     if (call) {
       // The session has not sent its request, because the context let no task in. No other thread

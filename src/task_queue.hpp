@@ -236,6 +236,16 @@ struct alignas(64) task_queue {
     }
   }
 
+  /// The caller has waited for all tasks, and holds the lock. The queue is idle.
+  void join() noexcept {
+    current.joined.store(pushed.load(std::memory_order_relaxed), std::memory_order_release);
+  }
+  /// True if a thread has waited for all tasks. Then the caller sees what the tasks wrote, too.
+  /// Threads: any, also without the lock.
+  [[nodiscard]] bool is_joined() const noexcept {
+    return pushed.load(std::memory_order_acquire) == current.joined.load(std::memory_order_acquire);
+  }
+
   /// A free queue begins to serve a group. Nobody else knows this life of it yet.
   void begin_life(queue_owner& of) noexcept {
     current.owner = &of;

@@ -106,7 +106,7 @@ class group_core::worker {
       }
       g_.spawns_.join(spawned);
     }
-    q.current.joined.store(q.pushed.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    q.join();
     return true;
   }
   [[nodiscard]] bool takes_part(task_queue const& q) const noexcept {

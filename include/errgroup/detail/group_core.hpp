@@ -78,21 +78,22 @@ class spawn_count {
   [[nodiscard]] bool any() const noexcept { return any_.load(std::memory_order_acquire); }
   void note_any() noexcept { any_.store(true, std::memory_order_relaxed); }
 
-  /// A task is counted after it was submitted, so a wait that starts after `all` includes it.
+  /// True if all tasks were waited for. Then what they wrote is visible to the caller. (A task is
+  /// counted after it was submitted, so a wait that starts after `all` includes it.)
   [[nodiscard]] bool is_joined() const noexcept {
-    return all() == joined_.load(std::memory_order_relaxed);
+    return all() == joined_.load(std::memory_order_acquire);
   }
   /// `spawned` tasks were waited for.
   void join(std::uint64_t spawned) noexcept {
     std::uint64_t joined = joined_.load(std::memory_order_relaxed);
     while (joined < spawned &&
-           !joined_.compare_exchange_weak(joined, spawned, std::memory_order_relaxed)) {
+           !joined_.compare_exchange_weak(joined, spawned, std::memory_order_release)) {
       // another waiter has joined other tasks
     }
   }
   /// As `join`, if the calling thread alone has spawned tasks and waits.
   void join_alone() noexcept {
-    joined_.store(by_maker_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    joined_.store(by_maker_.load(std::memory_order_relaxed), std::memory_order_release);
   }
 
  private:
@@ -399,11 +400,7 @@ class group_core final : public cancel_node, public queue_owner {
   void end(thread_state& self) noexcept;
   void tidy_up() noexcept;
   void start_timeout();
-  [[nodiscard]] bool is_joined() const noexcept {
-    task_queue const* const q = queue_.load(std::memory_order_acquire);
-    return spawns_.is_joined() && (q == nullptr || is_joined(*q));
-  }
-  [[nodiscard]] static bool is_joined(task_queue const& q) noexcept;
+  [[nodiscard]] bool is_joined() const noexcept;
   [[nodiscard]] bool is_isolated() const noexcept {
     return (state.load(std::memory_order_relaxed) & isolated) != 0;
   }
