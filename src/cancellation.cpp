@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "group_parts.hpp"
+#include "observation.hpp"
 
 #include <tbb/task.h>  // current_context
 
@@ -17,6 +17,7 @@
 namespace errgroup::detail {
 
 void group_core::fail(error e, submission const& from) noexcept {
+  note_failure(e, from);
   error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
   bool late = first_.is_taken() && (goes_on() || is_stopped());
   if ((!late || all != nullptr) && is_canceled_unseen()) {
@@ -121,6 +122,9 @@ bool group_core::record(error const& e, bool stop_too) noexcept {
   if (!is_first && stop_too) {
     note_cause(e);
   }
+  if (is_first && is_observed()) {
+    extras_->observed->tell_first_error();
+  }
   if (stop_too) {
     stop_all();
   }
@@ -176,16 +180,16 @@ error group_core::outcome() noexcept {
   if (extras_ && extras_->all) {
     extras_->all->give_others(e);
   }
-  error_access::set_skipped(e, skipped_.load(std::memory_order_relaxed));
+  error_access::set_skipped(e, losses_.skipped.load(std::memory_order_relaxed));
   return e;
 }
 
 void group_core::skip(std::size_t n) noexcept {
-  skipped_.fetch_add(n, std::memory_order_relaxed);
   if (!is_stopped()) {
     // oneTBB dropped the task: its context was cancelled.
     record(errc::canceled, true);
   }
+  count_skipped(n);
 }
 
 void group_core::cancel(error cause) noexcept {
@@ -253,6 +257,9 @@ bool group_core::is_busy() const noexcept { return !is_joined(); }
 void group_core::interrupt() noexcept {
   note_event();
   engine_.context.cancel_group_execution();
+  if (is_observed()) {
+    extras_->observed->tell_cancelled();
+  }
   // seq_cst, with make_queue(): either this load finds the queue, or make_queue() finds the group
   // stopped.
   if (task_queue* const q = queue_.load(std::memory_order_seq_cst)) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "error_list.hpp"
+#include "place_text.hpp"
 #include <errgroup/error.hpp>
 
 #include <algorithm>  // replace
@@ -308,11 +309,6 @@ void error::read_stack(detail::frame_sink sink, void* to) const {
 
 namespace {
 
-std::string_view file_of(std::source_location const& where) noexcept {
-  std::string_view const path = where.file_name();
-  return path.substr(path.rfind('/') + 1);
-}
-
 // (task 17, run at decoder.cpp:42), or (pack/write, item 17, stage at pack.cpp:41)
 void append_place(std::string& text, task_origin const& origin) {
   char const* before = " (";
@@ -324,8 +320,9 @@ void append_place(std::string& text, task_origin const& origin) {
     part().append(origin.is_item ? "item " : "task ").append(std::to_string(origin.index));
   }
   if (origin.where.line() != 0) {
-    part().append(origin.is_item ? "stage at " : "run at ").append(file_of(origin.where));
-    text.append(":").append(std::to_string(origin.where.line()));
+    part()
+        .append(origin.is_item ? "stage at " : "run at ")
+        .append(detail::place_text(origin.where));
   }
   text += *before == ',' ? ")" : "";
 }

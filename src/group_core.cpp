@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "group_time.hpp"
+#include "observation.hpp"
 #include "queue_pool.hpp"
 #include <errgroup/lost_error.hpp>
 
@@ -16,7 +17,8 @@
 
 namespace errgroup::detail {
 
-group_core::group_core(options const& opts) : group_core(!opts.detached) {
+group_core::group_core(options const& opts, std::source_location where)
+    : group_core(!opts.detached) {
   if (opts.limit == 0) {
     throw std::invalid_argument(
         "errgroup::options::limit is 0: a group with no slot could never run a task; give it 1 or "
@@ -54,11 +56,13 @@ group_core::group_core(options const& opts) : group_core(!opts.detached) {
   }
   if (!counts_tasks && opts.policy == on_error::cancel && opts.errors == keep::first &&
       opts.name.empty() && !opts.stop.stop_possible() && !opts.timeout) {
+    begin_observed(where);
     attach_to_task();
     return;
   }
   extras_ = new extras(opts);
   note_event();
+  begin_observed(where, opts.limit);
   if (opts.errors == keep::all) {
     extras_->all.emplace(opts.max_errors);
   }
@@ -101,6 +105,7 @@ group_core::~group_core() noexcept {
     if (is_inside(self)) {
       die("a group was destroyed inside one of its own tasks, which it would have to wait for");
     }
+    observed_wait const seen(*this, wait_kind::destructor);
     stop_all();
     join();
   }
@@ -129,6 +134,10 @@ group_core::~group_core() noexcept {
     forget_errors(errors);
   }
   delete t;
+  if (is_observed()) {
+    extras_->observed->end();
+    delete extras_->observed;
+  }
   delete extras_;
 }
 
@@ -183,7 +192,11 @@ void group_core::reset() {
     q->closed = false;
   }
   forget_errors(errors);
-  skipped_.store(0, std::memory_order_relaxed);
+  losses_.skipped.store(0, std::memory_order_relaxed);
+  losses_.failed.store(0, std::memory_order_relaxed);
+  if (is_observed()) {
+    extras_->observed->reset();
+  }
   if (token_link* link = token_.load(std::memory_order_acquire)) {
     lock_type once(cold_);
     std::swap(link->source, fresh);

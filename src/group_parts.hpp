@@ -48,6 +48,8 @@ struct group_core::extras {
 
   std::stop_token stop;
   std::optional<std::stop_callback<stopper>> on_stop;
+
+  observation* observed = nullptr;  // if an observer was set when the group was made
 };
 
 /// Errors that `reset` or the destructor takes out of a group.

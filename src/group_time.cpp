@@ -34,6 +34,7 @@ group_core::times& group_core::timetable() {
 // Keeps a task until it is due. Drops the task if the queue is closed.
 void group_core::defer(thread_state& self, node* n, clock::time_point due) {
   task_queue& q = *queue_.load(std::memory_order_acquire);
+  number_observed(*n);
   wake_list awake;
   auto admit = [&](timed_task& task) noexcept {
     if (q.closed) {
@@ -70,6 +71,7 @@ void group_core::defer(thread_state& self, node* n, clock::time_point due) {
 // Submits a task that is due already. In a bounded queue the task needs room, as in submit().
 void group_core::submit_due(thread_state& self, node* n, clock::time_point due) {
   task_queue& q = *queue_.load(std::memory_order_acquire);
+  number_observed(*n);
   std::vector<timed_task> spare;
   lock_type lock;
   try {
@@ -115,7 +117,7 @@ void group_core::append_due(task_queue& q, lock_type& lock, timed_task const& ta
   for (timed_task const& e : rest) {
     drop(*e.task);
   }
-  skipped_.fetch_add(rest.size(), std::memory_order_relaxed);
+  count_skipped(rest.size());
   wake_list awake;
   lock_type lock(q.lock);
   q.due.later -= rest.size();

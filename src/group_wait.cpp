@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "observation.hpp"
 #include "worker.hpp"
 
 #include <tbb/task.h>  // current_context
@@ -120,7 +121,7 @@ void group_core::await_waiters(thread_state const& self) const noexcept {
 // submitted tasks.
 group_core::short_wait group_core::wait_at_home() {
   thread_state const& self = this_thread();
-  if (!is_at_home(self) || !is_private()) [[unlikely]] {
+  if (!is_at_home(self) || !is_private() || is_observed()) [[unlikely]] {
     return short_wait::refused;
   }
   waiters_.enter(true);
@@ -154,6 +155,7 @@ error group_core::wait_on(short_wait so_far) {
     return errc::would_deadlock;
   }
   waiting here(*this, self);
+  observed_wait const seen(*this, wait_kind::end);
   join();
   return outcome();
 }
@@ -169,6 +171,7 @@ void group_core::notice_cancellation() noexcept {
 error group_core::run_here_and_wait(thread_state& self,
                                     tbb::task_handle (*make)(group_core&, void*), void* task) {
   waiting here(*this, self);
+  observed_wait const seen(*this, wait_kind::end);
   if (is_unbound()) {
     bind_unless_at_home(self, tbb::task::current_context());
   }
@@ -204,7 +207,10 @@ void group_core::join() noexcept {
 }
 
 void group_core::join_and_unpin() noexcept {
-  await_tasks();
+  {
+    observed_wait const seen(*this, wait_kind::end);
+    await_tasks();
+  }
   stopped_nodes nodes;
   bool const is_first = is_canceled_unseen() && (record(errc::canceled, false), stop(nodes));
   unpin();  // first: a callback may destroy the group
@@ -262,6 +268,7 @@ bool group_core::wait_until_at(clock::time_point until) {
     return false;  // the wait would never end
   }
   waiting here(*this, self);
+  observed_wait const seen(*this, wait_kind::end);
   task_queue& q = queue(self);
   worker me(*this, is_needed(self) ? worker::share::all : worker::share::stranded);
   bool const is_done = me.wait_for(q, {.what = goal::idle, .leaves_tasks = true, .until = until});
@@ -279,6 +286,7 @@ void group_core::help_until(std::atomic<bool> const& done) {
   if (!is_inside(self)) {
     share = is_needed(self) ? worker::share::all : worker::share::stranded;
   }
+  observed_wait const seen(*this, wait_kind::handle);
   worker me(*this, share);
   (void)me.wait_for(q, {.what = goal::flag, .leaves_tasks = true, .is_set = &done});
 }

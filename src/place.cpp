@@ -112,7 +112,10 @@ origin origin::here(bool belongs) {
 
 // Here and not in group_core.cpp: recursion makes a group in each task, so this constructor is one
 // function. `flatten` has the compiler insert the steps.
-[[gnu::flatten]] group_core::group_core() : group_core(true) { attach_to_task(); }
+[[gnu::flatten]] group_core::group_core(std::source_location where) : group_core(true) {
+  begin_observed(where);
+  attach_to_task();
+}
 
 group_core::group_core(bool belongs)
     : origin_(origin::here(belongs)),

@@ -126,7 +126,8 @@ void group_core::consume_request(node& n, queue_owner* runner) noexcept {
   // request's group.
   auto& g = static_cast<group_core&>(*runner);
   thread_state& self = this_worker();
-  task_scope inside(self, g, g.engine_.context, g.pool_ != nullptr ? *g.pool_ : self.top->pool);
+  task_scope inside(self, g, &g.engine_.context, g.pool_ != nullptr ? *g.pool_ : self.top->pool,
+                    nullptr, npos);
   answer(r.life);
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "observation.hpp"
 #include "queue_pool.hpp"
 #include "worker.hpp"
 
@@ -50,7 +51,7 @@ group_core::path group_core::route(thread_state& self) {
     }
   }
   if (direct) {
-    return path::spawn;
+    return is_observed() ? path::spawn_observed : path::spawn;
   }
   (void)queue(self);
   return path::queue;
@@ -98,6 +99,7 @@ void group_core::prepare_queue(thread_state& self) {
 
 void group_core::submit(thread_state& self, node* n) noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
+  number_observed(*n);
   lock_type lock(q.lock);
   if (q.is_full() && !make_room(self, q, lock, n)) {
     return;
@@ -137,6 +139,7 @@ void group_core::give_room() noexcept {
 
 void group_core::submit_reserved(thread_state& self, node* n) noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
+  number_observed(*n);
   lock_type lock(q.lock);
   number(q, *n);
   append(self, q, lock, n);
@@ -181,7 +184,9 @@ void group_core::announce(task_queue& q, lock_type& lock) noexcept {
 // Under the lock: counts the task in `pushed`, and gives it its index.
 void group_core::number(task_queue& q, node& n) const noexcept {
   std::uint64_t const pushed = q.pushed.load(std::memory_order_relaxed);
-  n.index = spawns_.all() + pushed;
+  if (!is_observed()) {
+    n.index = spawns_.all() + pushed;
+  }
   q.pushed.store(pushed + 1, std::memory_order_relaxed);
 }
 
@@ -211,6 +216,7 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       finish_here(q, lock, oldest);
     } else {
       lock.release();
+      observed_wait const seen(*this, wait_kind::room);
       worker me(*this);
       (void)me.wait_for(q, {.what = goal::room});
       lock.acquire(q.lock);
@@ -242,7 +248,11 @@ void group_core::run_inside_now(error (*call)(void*) noexcept, void* argument,
                                 std::source_location where) noexcept {
   auto const run = [&]() noexcept {
     thread_state& self = this_worker();
-    task_scope inside(self, *this, engine_.context, pool_ != nullptr ? *pool_ : self.top->pool);
+    task_scope inside(self, *this, &engine_.context, pool_ != nullptr ? *pool_ : self.top->pool,
+                      label_of(where), npos);
+    if (is_observed()) [[unlikely]] {
+      extras_->observed->begin_task(*self.top);
+    }
     if (error e = call(argument)) {
       fail(std::move(e), {where, nullptr, npos});
     }
@@ -274,7 +284,7 @@ void group_core::close(task_queue& q) noexcept {
   for (timed_task const& t : rest.due) {
     skip_one(*t.task);
   }
-  skipped_.fetch_add(n, std::memory_order_relaxed);
+  count_skipped(n);
   wake_list awake;
   lock_type lock(q.lock);
   q.unfinished -= n;

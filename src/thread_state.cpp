@@ -34,6 +34,7 @@ namespace {
 // States of threads that have ended, for new threads.
 spin_mutex states_lock;
 thread_state* free_states = nullptr;
+std::uint32_t last_number = 0;
 
 // Runs when a thread ends, after the destructors of its thread_local objects, which may use groups.
 // (If the destructor of another thread-specific value uses a group even later, this function runs
@@ -47,6 +48,7 @@ void leave_thread(void* p) noexcept {
   if (s->spare_queue != nullptr) {
     free_queue(std::exchange(s->spare_queue, nullptr));
   }
+  s->system_number.store(0, std::memory_order_relaxed);
   spin_mutex::scoped_lock guard(states_lock);
   s->next_free = free_states;
   free_states = s;
@@ -72,6 +74,7 @@ pthread_key_t make_leave_key() {
       s = std::exchange(free_states, free_states->next_free);
     } else {
       s = new thread_state;
+      s->number = ++last_number;
       s->publish();
     }
   }
@@ -100,7 +103,5 @@ task_frame* grow_frames(thread_state& self) noexcept {
   self.top->above.store(f, std::memory_order_release);
   return f;
 }
-
-void end_task(task_frame& frame) noexcept { cancel_node::end_task(frame); }
 
 }  // namespace errgroup::detail

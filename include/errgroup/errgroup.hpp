@@ -7,6 +7,8 @@
 #include <errgroup/all.hpp>
 #include <errgroup/any.hpp>
 #include <errgroup/clock.hpp>
+#include <errgroup/counts.hpp>
+#include <errgroup/dump.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/exception_group.hpp>
 #include <errgroup/extend.hpp>
@@ -15,6 +17,7 @@
 #include <errgroup/group.hpp>
 #include <errgroup/join.hpp>
 #include <errgroup/lost_error.hpp>
+#include <errgroup/observer.hpp>
 #include <errgroup/options.hpp>
 #include <errgroup/pipeline.hpp>
 #include <errgroup/pipeline_stats.hpp>

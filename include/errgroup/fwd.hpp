@@ -16,6 +16,8 @@ enum class verdict;
 class error;
 class exception_group;
 class group;
+struct group_counts;
+struct observer;
 struct options;
 struct stack_frame;
 struct task_origin;

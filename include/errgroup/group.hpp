@@ -3,6 +3,7 @@
 #define ERRGROUP_GROUP_HPP
 
 #include <errgroup/clock.hpp>
+#include <errgroup/counts.hpp>
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/submit.hpp>
 #include <errgroup/error.hpp>
@@ -64,11 +65,14 @@ class group {
   ///
   /// Throws `std::bad_alloc`, if this thread uses the library for the first time. So does every
   /// other function that is not `noexcept`; a `noexcept` function terminates the process then.
-  group() = default;
+  ///
+  /// `where` is the place of the group for an observer; leave it, or pass the caller's on.
+  group(std::source_location where = std::source_location::current()) : core_(where) {}
 
   /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1 and for a `max_errors`
   /// of 0; `std::bad_alloc`. (The arena of a limited group is made at the first use.)
-  explicit group(options const& opts) : core_(opts) {}
+  explicit group(options const& opts, std::source_location where = std::source_location::current())
+      : core_(opts, where) {}
 
   group(group const&) = delete;
   group& operator=(group const&) = delete;
@@ -325,6 +329,12 @@ class group {
   /// `std::bad_alloc`, if there is a stop token to replace. Calling it beside a `run` or a `wait`
   /// is the caller's bug.
   void reset() { core_.reset(); }
+
+  /// How many tasks are submitted, run, wait, and so on, now. A snapshot: by the time that the
+  /// caller reads it, tasks may have begun and ended. What is counted: counts.hpp.
+  ///
+  /// Cost: a look at each thread that has run tasks; nothing for the tasks themselves.
+  [[ERRGROUP_NODISCARD_ANSWER]] group_counts counts() const noexcept { return core_.count_tasks(); }
 
   /// The context that oneTBB cancels with the group, for `tbb::parallel_for(…, g.context())` and
   /// the like. Valid as long as the group.

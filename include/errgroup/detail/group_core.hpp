@@ -3,15 +3,18 @@
 #define ERRGROUP_DETAIL_GROUP_CORE_HPP
 
 #include <errgroup/clock.hpp>
+#include <errgroup/counts.hpp>
 #include <errgroup/detail/cancel_node.hpp>
 #include <errgroup/detail/engine.hpp>
 #include <errgroup/detail/export.hpp>
 #include <errgroup/detail/first_error.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
+#include <errgroup/detail/tallies.hpp>
 #include <errgroup/detail/task_frame.hpp>
 #include <errgroup/detail/thread_state.hpp>
 #include <errgroup/error.hpp>
+#include <errgroup/fwd.hpp>
 #include <errgroup/options.hpp>
 #include <errgroup/task.hpp>
 
@@ -19,8 +22,9 @@
 #include <tbb/task_group.h>  // task_group_context, task_handle
 
 #include <atomic>           // atomic
+#include <bit>              // bit_cast
 #include <cstddef>          // size_t
-#include <cstdint>          // uint32_t, uint64_t
+#include <cstdint>          // uint32_t, uint64_t, uintptr_t
 #include <source_location>  // source_location
 #include <stop_token>       // stop_source, stop_token
 #include <string>           // string
@@ -41,6 +45,23 @@ struct submission {
   bool is_item = false;  // `index` is the number of an item of a pipeline
 };
 
+/// What a frame shows of its task (`task_frame::label`): the place of the submission, or the note
+/// of a task with a name, with the lowest bit set.
+[[nodiscard]] inline void const* label_of(std::source_location const& where) noexcept {
+  return std::bit_cast<void const*>(where);
+}
+[[nodiscard]] inline void const* label_of(error_note const* note) noexcept {
+  return reinterpret_cast<char const*>(note) + 1;
+}
+
+[[nodiscard]] inline bool has_note(void const* label) noexcept {
+  return reinterpret_cast<std::uintptr_t>(label) % 2 != 0;
+}
+[[nodiscard]] inline error_note* note_in(void const* label) noexcept {
+  return const_cast<error_note*>(
+      reinterpret_cast<error_note const*>(static_cast<char const*>(label) - 1));
+}
+
 /// The place in which a group was made.
 struct origin {
   /// The origin of a group that the caller makes now. `belongs`: if a task makes the group, the
@@ -53,84 +74,6 @@ struct origin {
   bool is_child;                   // of an errgroup task, which may have ended
   bool is_bound;                   // below a raw oneTBB task: oneTBB cancels the context
   bool is_detached;
-};
-
-/// The number of tasks that a group has handed to oneTBB, and the number of these tasks that were
-/// waited for. A task that is spawned inside the group is not counted: the task that spawns it is
-/// unfinished.
-class spawn_count {
- public:
-  /// Threads: the thread that made the group.
-  void add_by_maker() noexcept {
-    by_maker_.store(by_maker_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  }
-  /// Threads: all but the thread that made the group.
-  void add() noexcept { by_others_.fetch_add(1, std::memory_order_release); }
-
-  [[nodiscard]] std::uint64_t all() const noexcept {
-    return by_maker_.load(std::memory_order_acquire) + by_others();
-  }
-  [[nodiscard]] std::uint64_t by_others() const noexcept {
-    return by_others_.load(std::memory_order_acquire);
-  }
-
-  /// True if a task ever went to oneTBB.
-  [[nodiscard]] bool any() const noexcept { return any_.load(std::memory_order_acquire); }
-  void note_any() noexcept { any_.store(true, std::memory_order_relaxed); }
-
-  /// True if all tasks were waited for. Then what they wrote is visible to the caller. (A task is
-  /// counted after it was submitted, so a wait that starts after `all` includes it.)
-  [[nodiscard]] bool is_joined() const noexcept {
-    return all() == joined_.load(std::memory_order_acquire);
-  }
-  /// `spawned` tasks were waited for.
-  void join(std::uint64_t spawned) noexcept {
-    std::uint64_t joined = joined_.load(std::memory_order_relaxed);
-    while (joined < spawned &&
-           !joined_.compare_exchange_weak(joined, spawned, std::memory_order_release)) {
-      // another waiter has joined other tasks
-    }
-  }
-  /// As `join`, if the calling thread alone has spawned tasks and waits.
-  void join_alone() noexcept {
-    joined_.store(by_maker_.load(std::memory_order_relaxed), std::memory_order_release);
-  }
-
- private:
-  std::atomic<std::uint64_t> by_maker_{0};
-  std::atomic<std::uint64_t> by_others_{0};
-  std::atomic<std::uint64_t> joined_{0};
-  std::atomic<bool> any_{false};
-};
-
-/// The number of threads inside `wait`. The thread that made the group usually waits; it uses plain
-/// stores. Other threads use an atomic counter.
-class waiter_count {
- public:
-  void enter(bool is_maker) noexcept {
-    if (is_maker) {
-      maker_.store(maker_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    } else {
-      others_.fetch_add(1, std::memory_order_relaxed);
-    }
-  }
-  /// The last access of a waiter to the group: the destructor waits for it.
-  void leave(bool is_maker) noexcept {
-    if (is_maker) {
-      maker_.store(maker_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
-    } else {
-      others_.fetch_sub(1, std::memory_order_release);
-    }
-  }
-  /// True if a thread other than the caller waits.
-  [[nodiscard]] bool any(bool caller_is_maker) const noexcept {
-    return others_.load(std::memory_order_acquire) != 0 ||
-           (!caller_is_maker && maker_.load(std::memory_order_acquire) != 0);
-  }
-
- private:
-  std::atomic<std::uint32_t> maker_{0};
-  std::atomic<std::uint32_t> others_{0};
 };
 
 /// The engine of a group: puts the parts together. Its functions are in several files; the private
@@ -152,6 +95,9 @@ class waiter_count {
 /// and for cancellers.
 class group_core final : public cancel_node, public queue_owner {
  public:
+  /// How a task begins: it does not run; it runs; it runs without a handler for exceptions.
+  enum class start_as : std::uint8_t { skipped, usual, unguarded };
+
   // In `state`, beside cancel_node::stopped.
   static constexpr std::uint32_t told = 8;            // a caller was told of the error
   static constexpr std::uint32_t unguarded = 16;      // on_exception::terminate
@@ -170,9 +116,10 @@ class group_core final : public cancel_node, public queue_owner {
   // Every task goes through the queue, which has slots, a bound, or an arena of its own.
   static constexpr std::uint32_t counted = 16384;
   static constexpr std::uint32_t keeps_going = 32768;  // on_error::keep_going
+  static constexpr std::uint32_t observed = 65536;     // an observer was set when it was made
 
-  ERRGROUP_API group_core();
-  ERRGROUP_API explicit group_core(options const& opts);
+  ERRGROUP_API explicit group_core(std::source_location where);
+  ERRGROUP_API group_core(options const& opts, std::source_location where);
   group_core(group_core const&) = delete;
   group_core& operator=(group_core const&) = delete;
   ERRGROUP_API ~group_core() noexcept;
@@ -198,7 +145,7 @@ class group_core final : public cancel_node, public queue_owner {
     if (!is_stopped()) [[likely]] {
       return false;
     }
-    skipped_.fetch_add(1, std::memory_order_relaxed);
+    count_refused();
     return true;
   }
 
@@ -228,6 +175,10 @@ class group_core final : public cancel_node, public queue_owner {
   template <class K>
   void spawn_again(K&& task);
   ERRGROUP_API void run_due() noexcept;
+  /// What a task does first that is not like most: skips it, or tells an observer of its begin.
+  ERRGROUP_API start_as begin_unusual() noexcept;
+  /// Tells the observer of the end of the task in `frame`.
+  static void end_observed(task_frame& frame) noexcept;
   ERRGROUP_API void skip(std::size_t n) noexcept;
   ERRGROUP_API void fail(error e, submission const& from) noexcept;
   /// True if `run_due` may have a task to run. The bit is written under the queue's lock.
@@ -267,7 +218,9 @@ class group_core final : public cancel_node, public queue_owner {
   ERRGROUP_API void reset();
   ERRGROUP_API tbb::task_group_context& context() noexcept;
   [[nodiscard]] ERRGROUP_API bool is_inside() const;
+  [[nodiscard]] ERRGROUP_API group_counts count_tasks() const noexcept;
   static error check_here() noexcept;
+  static observer* observe(observer* o) noexcept { return current_observer.exchange(o); }
 
   // --- cancel_node ---
 
@@ -283,14 +236,16 @@ class group_core final : public cancel_node, public queue_owner {
   struct forgotten;
   struct request;
   class waiting;
+  class observation;
+  class observed_wait;
   template <class F>
   class repeated;
   template <class K, bool Waits = false>
   class spawned;
 
   /// The ways of a submitted task: into the queue; to oneTBB; to oneTBB from a task of this group,
-  /// which the group does not count.
-  enum class path : std::uint8_t { queue, spawn, spawn_inside };
+  /// which the group does not count; to oneTBB, in an observed group.
+  enum class path : std::uint8_t { queue, spawn, spawn_inside, spawn_observed };
   /// What the short way to wait has done. `refused`: nothing. `succeeded`: the whole wait, and
   /// there is no error. `undecided`: it has waited, but there may be an error; this thread is still
   /// counted in `waiters_`, so that no other waiter destroys the group.
@@ -306,7 +261,7 @@ class group_core final : public cancel_node, public queue_owner {
   template <class K>
   static void reserve_again(thread_state& self, K& k);
   template <class K>
-  void skip_or_execute(K& k, std::size_t index) noexcept;
+  bool begins(K& k, std::size_t index) noexcept;
 
   // Defined in src/, for the templates in submit.hpp.
   ERRGROUP_API path route(thread_state& self);
@@ -324,11 +279,13 @@ class group_core final : public cancel_node, public queue_owner {
   ERRGROUP_API void note_bound() noexcept;
   [[nodiscard]] ERRGROUP_API short_wait wait_at_home();
   [[nodiscard]] ERRGROUP_API error wait_on(short_wait so_far);
+  ERRGROUP_API void count_refused() noexcept;
+  [[nodiscard]] ERRGROUP_API std::size_t next_index() noexcept;
 
   /// As `route`. Two submitters put their task straight into the worker's own deque: tasks of this
   /// group, and the task that made the group.
   [[nodiscard]] path direct_path(thread_state& self) {
-    if (!counts()) {
+    if ((state.load(std::memory_order_relaxed) & (counted | observed)) == 0) {
       bool const has_parent = !is_unbound();
       if (has_parent && self.top->owner.load(std::memory_order_relaxed) == this && !self.is_alone) {
         return path::spawn_inside;
@@ -342,6 +299,17 @@ class group_core final : public cancel_node, public queue_owner {
   /// True if the caller runs in the task that made the group, and errgroup runs that task.
   [[nodiscard]] bool is_at_home(thread_state const& self) const noexcept {
     return parent() == self.top;
+  }
+  /// The index of a task that is about to be spawned.
+  [[nodiscard]] std::size_t index_on(path way) noexcept {
+    if (way == path::spawn) {
+      return submitted();
+    }
+    return way == path::spawn_inside ? npos : next_index();
+  }
+  /// True if an observer is told of the group.
+  [[nodiscard]] bool is_observed() const noexcept {
+    return (state.load(std::memory_order_relaxed) & observed) != 0;
   }
   /// True if the group counts its tasks: each task goes through the queue.
   [[nodiscard]] bool counts() const noexcept {
@@ -384,6 +352,7 @@ class group_core final : public cancel_node, public queue_owner {
 
   // cancellation.cpp, group_core.cpp: errors, cancellation, the end of the group
   bool record(error const& e, bool stop_too) noexcept;
+  void count_skipped(std::size_t n) noexcept;
   void describe(error& e, submission const& from) const noexcept;
   void add_other(error const& e, bool was_stopped) noexcept;
   void add_names(std::string& names) const;
@@ -400,6 +369,15 @@ class group_core final : public cancel_node, public queue_owner {
   void end(thread_state& self) noexcept;
   void tidy_up() noexcept;
   void start_timeout();
+  // observation.cpp
+  static inline std::atomic<observer*> current_observer{nullptr};
+  void begin_observed(std::source_location where, int limit = unlimited) {
+    if (observer* const o = current_observer.load(std::memory_order_acquire)) [[unlikely]] {
+      observe_with(*o, where, limit);
+    }
+  }
+  void observe_with(observer& o, std::source_location where, int limit);
+  void note_failure(error const& e, submission const& from) noexcept;
   [[nodiscard]] bool is_joined() const noexcept;
   [[nodiscard]] bool is_isolated() const noexcept {
     return (state.load(std::memory_order_relaxed) & isolated) != 0;
@@ -452,6 +430,12 @@ class group_core final : public cancel_node, public queue_owner {
   void append(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock, node* n) noexcept;
   void announce(task_queue& q, spin_mutex::scoped_lock& lock) noexcept;
   void number(task_queue& q, node& n) const noexcept;
+  [[nodiscard]] std::size_t count_running() const noexcept;
+  void number_observed(node& n) noexcept {
+    if (is_observed()) [[unlikely]] {
+      n.index = next_index();
+    }
+  }
   bool make_room(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock,
                  node* n) noexcept;
   void close(task_queue& q) noexcept;
@@ -473,7 +457,7 @@ class group_core final : public cancel_node, public queue_owner {
   mutable spin_mutex cold_;  // binding; making queue, token, timetable; the token's source
   waiter_count waiters_;
   spawn_count spawns_;
-  std::atomic<std::size_t> skipped_{0};
+  losses losses_;
   std::atomic<task_queue*> queue_{nullptr};
   mutable std::atomic<token_link*> token_{nullptr};
   std::atomic<times*> times_{nullptr};

@@ -47,6 +47,7 @@ struct located {
   using callable = F;
 
   [[nodiscard]] submission as(std::size_t index) const noexcept { return {where, nullptr, index}; }
+  [[nodiscard]] void const* label() const noexcept { return label_of(where); }
 
   std::source_location where;
   F f;
@@ -60,6 +61,7 @@ struct named {
   [[nodiscard]] submission as(std::size_t index) const noexcept {
     return {note->origin.where, note.get(), index};
   }
+  [[nodiscard]] void const* label() const noexcept { return label_of(note.get()); }
 
   note_ptr note;
   F f;
@@ -147,14 +149,15 @@ template <class Holder>
 [[gnu::always_inline]] inline void group_core::execute(Holder& holder, queue_life const* pool,
                                                        std::size_t index) noexcept {
   thread_state& self = this_worker();
-  task_scope running(self, *this, engine_.context, pool != nullptr ? *pool : self.top->pool);
   auto& k = holder.get();
+  task_scope running(self, *this, &engine_.context, pool != nullptr ? *pool : self.top->pool,
+                     k.label(), index);
   if constexpr (std::derived_from<std::remove_cvref_t<decltype(k.f)>, numbered_call>) {
     k.f.number = index;
   }
-  if ((state.load(std::memory_order_acquire) & (stopped | unguarded)) != 0) [[unlikely]] {
-    skip_or_execute(k, index);
-  } else {
+  bool const is_unusual =
+      (state.load(std::memory_order_acquire) & (stopped | unguarded | observed)) != 0;
+  if (!is_unusual || begins(k, index)) [[likely]] {
     call(
         k.f, [this] { return get_stop_token(); },
         [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
@@ -162,17 +165,18 @@ template <class Holder>
   std::destroy_at(&holder);
 }
 
-// Skips the task if the group is stopped. Otherwise no handler catches an exception of the task
+// Returns true if the task has to be called as usual. Otherwise the group is stopped and the task
+// is skipped, or the task was called, and no handler caught its exception
 // (`on_exception::terminate`).
 template <class K>
-[[gnu::noinline, gnu::cold]] void group_core::skip_or_execute(K& k, std::size_t index) noexcept {
-  if (is_stopped()) {
-    skip(1);
-    return;
+[[gnu::noinline, gnu::cold]] bool group_core::begins(K& k, std::size_t index) noexcept {
+  start_as const how = begin_unusual();
+  if (how == start_as::unguarded) {
+    call_unguarded(
+        k.f, [this] { return get_stop_token(); },
+        [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
   }
-  call_unguarded(
-      k.f, [this] { return get_stop_token(); },
-      [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
+  return how == start_as::usual;
 }
 
 template <class Holder>
@@ -187,7 +191,7 @@ template <class F>
 void group_core::discard_inside(F&& f) noexcept {
   thread_state& self = this_worker();
   // With the current context, a group that `f` makes belongs to this frame (origin::here).
-  task_scope inside(self, *this, tbb::task::current_context(), self.top->pool);
+  task_scope inside(self, *this, tbb::task::current_context(), self.top->pool, nullptr, npos);
   std::forward<F>(f)();
 }
 
@@ -303,7 +307,8 @@ error group_core::start_and_wait(Label&& label, F&& f) {
     return wait();
   }
   using task_here = spawned<K, true>;
-  task_here here(*this, submitted(), std::forward<Label>(label), std::forward<F>(f));
+  std::size_t const index = is_observed() ? next_index() : submitted();
+  task_here here(*this, index, std::forward<Label>(label), std::forward<F>(f));
   return run_here_and_wait(
       self,
       [](group_core& g, void* task) {
@@ -323,9 +328,8 @@ void group_core::start(Label&& label, F&& f) {
     submit(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)));
     return;
   }
-  bool const is_counted = way != path::spawn_inside;
-  spawn<K>(is_counted ? submitted() : npos, std::forward<Label>(label), std::forward<F>(f));
-  if (is_counted) {
+  spawn<K>(index_on(way), std::forward<Label>(label), std::forward<F>(f));
+  if (way != path::spawn_inside) {
     note_spawn(self);
     if (is_unbound()) {
       note_bound();

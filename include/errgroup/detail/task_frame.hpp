@@ -10,7 +10,14 @@
 #include <tbb/task_group.h>  // task_group_context
 
 #include <atomic>   // atomic, memory_order
+#include <cstddef>  // size_t
 #include <cstdint>  // uint32_t
+
+namespace errgroup::detail {
+
+struct observed_task;
+
+}  // namespace errgroup::detail
 
 namespace errgroup::detail::inline ERRGROUP_PART {
 
@@ -39,6 +46,12 @@ struct task_frame {
   atomic<cancel_node*> children{nullptr};             // groups that the task has made
   atomic<std::uint32_t> pins{0};                      // threads that keep the task from ending
   queue_life pool;  // the limited group in whose arena the task runs
+  // For debuggers, dumps and counts: the place or the note of the task (`label_of`), and its index
+  // in its group. The label is null if the task is not run, but destroyed. (Not explored: they
+  // decide nothing.)
+  std::atomic<void const*> label{nullptr};
+  std::atomic<std::size_t> index{0};
+  std::atomic<observed_task*> shown{nullptr};  // made for the first observed task in the frame
   task_frame* below = nullptr;
   atomic<task_frame*> above{nullptr};
 

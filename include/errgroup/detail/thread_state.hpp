@@ -9,8 +9,9 @@
 
 #include <tbb/task_group.h>  // task_group_context
 
-#include <atomic>   // memory_order
-#include <cstdint>  // uint64_t
+#include <atomic>   // atomic, memory_order
+#include <cstddef>  // size_t
+#include <cstdint>  // uint32_t, uint64_t
 
 namespace errgroup::detail {
 
@@ -24,6 +25,8 @@ struct thread_state : frame_stack {
   bool lacks_workers = false;         // the answer of `has_no_workers` …
   std::uint64_t asked_at = 0;         // … when so many tasks had begun
   thread_state* next_free = nullptr;
+  std::uint32_t number = 0;            // from 1
+  std::atomic<long> system_number{0};  // of the thread, in the operating system; 0: not known
 };
 
 // constinit on the declaration: the access is a plain load, without a wrapper call.
@@ -70,12 +73,10 @@ inline void reserve_node(thread_state& self) {
 /// While it lives, this thread runs a task of `owner`, in a frame of its own.
 class task_scope {
  public:
-  task_scope(thread_state& self, cancel_node& owner, tbb::task_group_context& context,
-             queue_life pool) noexcept
-      : task_scope(self, owner, &context, pool) {}
   /// `context` is the context of the task that oneTBB runs in this thread; null if it runs none.
+  /// `label` and `index` are what the frame shows of the task; `label` is null if it is not run.
   task_scope(thread_state& self, cancel_node& owner, tbb::task_group_context* context,
-             queue_life pool) noexcept
+             queue_life pool, void const* label, std::size_t index) noexcept
       : self_(self) {
     task_frame* f = self.top->above.load(std::memory_order_relaxed);
     if (f == nullptr) [[unlikely]] {
@@ -83,6 +84,8 @@ class task_scope {
     }
     ++self.tasks_begun;
     f->pool = pool;
+    f->label.store(label, std::memory_order_relaxed);
+    f->index.store(index, std::memory_order_relaxed);
     f->context.store(context, std::memory_order_relaxed);
     f->owner.store(&owner, std::memory_order_relaxed);  // ordered by cancel_node::attach
     self.top = f;
