@@ -121,7 +121,7 @@ void group_core::await_waiters(thread_state const& self) const noexcept {
 // submitted tasks.
 group_core::short_wait group_core::wait_at_home() {
   thread_state const& self = this_thread();
-  if (!is_at_home(self) || !is_private() || is_observed()) [[unlikely]] {
+  if (!is_at_home(self) || !is_private()) [[unlikely]] {
     return short_wait::refused;
   }
   waiters_.enter(true);

@@ -9,12 +9,7 @@
 #include <memory>     // make_unique, unique_ptr
 #include <new>        // nothrow
 #include <thread>     // this_thread
-#include <utility>    // exchange
-
-#if defined(__linux__)
-#include <sys/syscall.h>  // SYS_gettid
-#include <unistd.h>       // syscall
-#endif
+#include <utility>    // exchange, move
 
 namespace errgroup::detail {
 
@@ -51,32 +46,43 @@ void observed_groups::remove(observed_group& one) noexcept {
 // --- the task in a frame
 // --------------------------------------------------------------------------
 
-void observed_task::show(std::uint64_t id, std::size_t i, std::source_location const& w,
-                         std::string_view label) noexcept {
+void observed_task::show(std::uint64_t id, std::size_t i, void const* label) noexcept {
   std::uint64_t const before = version.load(std::memory_order_relaxed);
   version.store(before + 1, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_release);
   group.store(id, std::memory_order_relaxed);
   index.store(i, std::memory_order_relaxed);
-  where.store(label_of(w), std::memory_order_relaxed);
   begun.store(coarse_now(), std::memory_order_relaxed);
-  if (label.empty()) {
-    name[0].store(0, std::memory_order_relaxed);
+  if (has_note(label)) {
+    note = note_in(label);
+    note->share();
+    where.store(label_of(note->origin.where), std::memory_order_relaxed);
+    show_name(note->origin.name);
   } else {
-    std::array<std::uint64_t, name_words> words{};
-    std::size_t size = std::min(label.size(), name_bytes);
-    while (size != label.size() && (static_cast<unsigned char>(label[size]) & 0xC0U) == 0x80U) {
-      --size;  // not within a character of UTF-8
-    }
-    std::memcpy(words.data(), label.data(), size);
-    for (std::size_t k = 0; k != name_words; ++k) {
-      name[k].store(words[k], std::memory_order_relaxed);
-    }
+    where.store(label, std::memory_order_relaxed);
+    name[0].store(0, std::memory_order_relaxed);
   }
   version.store(before + 2, std::memory_order_release);
 }
 
-void observed_task::hide() noexcept { group.store(0, std::memory_order_relaxed); }
+void observed_task::show_name(std::string_view text) noexcept {
+  std::array<std::uint64_t, name_words> words{};
+  std::size_t size = std::min(text.size(), name_bytes);
+  while (size != text.size() && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) {
+    --size;  // not within a character of UTF-8
+  }
+  std::memcpy(words.data(), text.data(), size);
+  for (std::size_t k = 0; k != name_words; ++k) {
+    name[k].store(words[k], std::memory_order_relaxed);
+  }
+}
+
+void observed_task::hide() noexcept {
+  group.store(0, std::memory_order_relaxed);
+  if (note != nullptr) {
+    std::exchange(note, nullptr)->release();
+  }
+}
 
 observed_task::snapshot observed_task::read() const {
   for (;;) {
@@ -117,27 +123,6 @@ observed_task& shown_task(task_frame& frame) noexcept {
 
 namespace {
 
-void know_thread(thread_state& self) noexcept {
-#if defined(__linux__)
-  if (self.system_number.load(std::memory_order_relaxed) == 0) {
-    self.system_number.store(::syscall(SYS_gettid), std::memory_order_relaxed);
-  }
-#else
-  (void)self;
-#endif
-}
-
-std::string_view name_in(void const* label) noexcept {
-  return has_note(label) ? std::string_view(note_in(label)->origin.name) : std::string_view();
-}
-
-std::source_location place_in(void const* label) noexcept {
-  if (has_note(label)) {
-    return note_in(label)->origin.where;
-  }
-  return std::bit_cast<std::source_location>(label);
-}
-
 std::atomic<std::uint64_t> last_id{0};
 
 observed_group shape_of(group_core& g, thread_state const& maker, bool is_child, int limit,
@@ -153,7 +138,7 @@ observed_group shape_of(group_core& g, thread_state const& maker, bool is_child,
   };
   task_frame const& top = *maker.top;
   observed_task const* const task = top.shown.load(std::memory_order_relaxed);
-  if (is_child && task != nullptr && task->is_open) {
+  if (is_child && task != nullptr && task->is_open()) {
     made.parent = task->group.load(std::memory_order_relaxed);
     made.parent_task = task->index.load(std::memory_order_relaxed);
   }
@@ -173,13 +158,14 @@ observed_group shape_of(group_core& g, thread_state const& maker, bool is_child,
     note_event();
   }
   extras_->observed = new observation(*this, o, limit, where);
+  spawns_.begin_shared();  // the short way to wait tells no observer
   state.fetch_or(observed, std::memory_order_relaxed);
   extras_->observed->begin();
 }
 
-group_core::observation::observation(group_core& g, observer& o, int limit,
-                                     std::source_location where)
-    : observed_group(shape_of(g, *g.origin_.maker, g.origin_.is_child, limit, where)),
+group_core::observation::observation(group_core& g, observer& o, int most,
+                                     std::source_location made_at)
+    : observed_group(shape_of(g, *g.origin_.maker, g.origin_.is_child, most, made_at)),
       of_(g),
       observer_(o) {
   name = g.extras_->name;
@@ -203,34 +189,23 @@ std::size_t group_core::observation::next_index() noexcept {
 
 void group_core::observation::begin_task(task_frame& frame) noexcept {
   observed_task& task = shown_task(frame);
-  void const* const label = frame.label.load(std::memory_order_relaxed);
-  std::size_t const index = frame.index.load(std::memory_order_relaxed);
-  if (has_note(label)) {
-    task.note = note_in(label);
-    task.note->share();
-  }
-  know_thread(this_worker());
-  task.is_open = true;
-  frame.pins.fetch_add(1, std::memory_order_relaxed);  // so the end of the task calls `end_task`
-  task.show(id, index, place_in(label), name_in(label));
-  observer_.task_begin(task_view(view(), index, name_in(label), place_in(label)));
+  task.show(id, frame.index.load(std::memory_order_relaxed),
+            frame.label.load(std::memory_order_relaxed));
+  // So the end of the task calls `end_task`. Without a child, no other thread changes `pins`.
+  frame.pins.store(1, std::memory_order_relaxed);
+  observer_.task_begin(task_view(view(), task));
 }
 
-// The callable is destroyed. `task.note` keeps the name.
-void group_core::observation::end_task(task_frame& frame, observed_task& task) noexcept {
-  task.is_open = false;
-  task.hide();
-  error_note* const note = std::exchange(task.note, nullptr);
-  auto const place =
-      std::bit_cast<std::source_location>(task.where.load(std::memory_order_relaxed));
-  std::string_view const called = note != nullptr ? note->origin.name : std::string_view();
-  error const failure = std::exchange(task.failure, {});
-  std::size_t const index = frame.index.load(std::memory_order_relaxed);
-  observer_.task_end(task_view(view(), index, called, place), failure ? &failure : nullptr);
-  ended_.add_one(this_worker().number);
-  if (note != nullptr) {
-    note->release();
+void group_core::observation::end_task(observed_task& task) noexcept {
+  if (task.has_failed) [[unlikely]] {
+    task.has_failed = false;
+    error const failure = std::move(task.failure);
+    observer_.task_end(task_view(view(), task), &failure);
+  } else {
+    observer_.task_end(task_view(view(), task), nullptr);
   }
+  task.hide();
+  ended_.add_one(current_thread_state->number);
 }
 
 void group_core::observation::tell_first_error_in_order() noexcept {
@@ -320,8 +295,9 @@ void group_core::note_failure(error const& e, submission const& from) noexcept {
   if (is_observed() && !from.is_item) {
     task_frame const& top = *this_worker().top;
     observed_task* const task = top.shown.load(std::memory_order_relaxed);
-    if (task != nullptr && task->is_open && top.owner.load(std::memory_order_relaxed) == this) {
+    if (task != nullptr && task->is_open() && top.owner.load(std::memory_order_relaxed) == this) {
       task->failure = e;
+      task->has_failed = true;
     }
   }
 }
@@ -362,12 +338,11 @@ group_counts group_core::count_tasks() const noexcept {
 
 void group_core::end_observed(task_frame& frame) noexcept {
   auto& g = static_cast<group_core&>(*frame.owner.load(std::memory_order_relaxed));
-  g.extras_->observed->end_task(frame, *frame.shown.load(std::memory_order_relaxed));
+  g.extras_->observed->end_task(*frame.shown.load(std::memory_order_relaxed));
 }
 
 void group_core::observed_wait::begin() noexcept {
   thread_state& self = this_worker();
-  know_thread(self);
   task_ = &shown_task(*self.top);
   observation& o = *g_.extras_->observed;
   before_ = task_->awaited.exchange(o.id * 4 + static_cast<std::uint64_t>(kind_),
@@ -383,12 +358,17 @@ void group_core::observed_wait::end() noexcept {
 // Called at the end of a task whose frame has children or pins.
 void end_task(task_frame& frame) noexcept {
   observed_task* const task = frame.shown.load(std::memory_order_relaxed);
-  if (task == nullptr || !task->is_open) {
+  if (task == nullptr || !task->is_open()) {
     cancel_node::end_task(frame);
     return;
   }
-  frame.pins.fetch_sub(1, std::memory_order_relaxed);
-  cancel_node::end_task(frame);
+  if (frame.children.load(std::memory_order_acquire) == nullptr &&
+      frame.pins.load(std::memory_order_acquire) == 1) {
+    frame.pins.store(0, std::memory_order_relaxed);
+  } else {
+    frame.pins.fetch_sub(1, std::memory_order_relaxed);
+    cancel_node::end_task(frame);
+  }
   group_core::end_observed(frame);
 }
 
@@ -403,6 +383,14 @@ std::size_t group_view::parent_task() const noexcept { return of_->parent_task; 
 int group_view::limit() const noexcept { return of_->limit; }
 group_counts group_view::counts() const noexcept { return of_->group->count_tasks(); }
 std::source_location group_view::where() const noexcept { return of_->where; }
+
+std::size_t task_view::index() const noexcept { return of_->index.load(std::memory_order_relaxed); }
+std::string_view task_view::name() const noexcept {
+  return of_->note != nullptr ? std::string_view(of_->note->origin.name) : std::string_view();
+}
+std::source_location task_view::where() const noexcept {
+  return std::bit_cast<std::source_location>(of_->where.load(std::memory_order_relaxed));
+}
 
 void observer::group_begin(group_view /*g*/) noexcept {}
 void observer::group_end(group_view /*g*/) noexcept {}

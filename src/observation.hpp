@@ -91,9 +91,11 @@ struct observed_task {
   };
 
   /// The frame's thread only.
-  void show(std::uint64_t id, std::size_t i, std::source_location const& w,
-            std::string_view label) noexcept;
+  void show(std::uint64_t id, std::size_t i, void const* label) noexcept;
+  void show_name(std::string_view text) noexcept;
   void hide() noexcept;
+  /// True if an observed task runs in the frame.
+  [[nodiscard]] bool is_open() const noexcept { return group.load(std::memory_order_relaxed) != 0; }
   /// Threads: any.
   [[nodiscard]] snapshot read() const;
 
@@ -106,8 +108,8 @@ struct observed_task {
   std::atomic<std::uint64_t> awaited{0};  // the group's id, and the kind in the lowest two bits
 
   // The frame's thread only.
-  bool is_open = false;  // an observed task runs in the frame
   error_note* note = nullptr;
+  bool has_failed = false;
   error failure;
 };
 
@@ -117,7 +119,7 @@ observed_task& shown_task(task_frame& frame) noexcept;
 /// A group that an observer is told of: keeps the order of what is told.
 class group_core::observation : public observed_group {
  public:
-  observation(group_core& g, observer& o, int limit, std::source_location where);
+  observation(group_core& g, observer& o, int most, std::source_location made_at);
   observation(observation const&) = delete;
   observation& operator=(observation const&) = delete;
 
@@ -129,7 +131,7 @@ class group_core::observation : public observed_group {
   [[nodiscard]] std::size_t next_index() noexcept;
   /// The task of `frame` begins, and ends.
   void begin_task(task_frame& frame) noexcept;
-  void end_task(task_frame& frame, observed_task& task) noexcept;
+  void end_task(observed_task& task) noexcept;
 
   void tell_first_error() noexcept;
   void tell_cancelled() noexcept;
@@ -154,7 +156,7 @@ class group_core::observation : public observed_group {
 
   group_core& of_;
   observer& observer_;
-  std::atomic<std::size_t> submitted_{0};
+  alignas(64) std::atomic<std::size_t> submitted_{0};
   spread_count ended_;
   std::atomic<std::size_t> dropped_{0};
   std::mutex order_;  // held while the observer is told of the error, the cancellation, the skipped

@@ -6,6 +6,10 @@
 #include <errgroup/stack.hpp>
 
 #include <pthread.h>  // pthread_key_create, pthread_setspecific
+#if defined(__linux__)
+#include <sys/syscall.h>  // SYS_gettid
+#include <unistd.h>       // syscall
+#endif
 
 #include <cstdio>        // fputs
 #include <exception>     // terminate
@@ -82,6 +86,9 @@ pthread_key_t make_leave_key() {
     leave_thread(s);
     throw std::bad_alloc();
   }
+#if defined(__linux__)
+  s->system_number.store(::syscall(SYS_gettid), std::memory_order_relaxed);
+#endif
   current_thread_state = s;
   return *s;
 }

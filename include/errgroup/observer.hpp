@@ -16,6 +16,7 @@ namespace errgroup {
 namespace detail {
 
 struct observed_group;
+struct observed_task;
 
 }  // namespace detail
 
@@ -58,22 +59,18 @@ class task_view {
  public:
   [[ERRGROUP_NODISCARD_ANSWER]] group_view group() const noexcept { return group_; }
   /// In the order of submission, from 0. No two tasks of an observed group have the same index.
-  [[ERRGROUP_NODISCARD_ANSWER]] std::size_t index() const noexcept { return index_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::size_t index() const noexcept;
   /// `task_options::name`; may be empty.
-  [[ERRGROUP_NODISCARD_ANSWER]] std::string_view name() const noexcept { return name_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string_view name() const noexcept;
   /// The place of the submission. Line 0: not known.
-  [[ERRGROUP_NODISCARD_ANSWER]] std::source_location where() const noexcept { return where_; }
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::source_location where() const noexcept;
 
   /// For errgroup.
-  task_view(group_view g, std::size_t index, std::string_view name,
-            std::source_location where) noexcept
-      : group_(g), index_(index), name_(name), where_(where) {}
+  task_view(group_view g, detail::observed_task const& of) noexcept : group_(g), of_(&of) {}
 
  private:
   group_view group_;
-  std::size_t index_;
-  std::string_view name_;
-  std::source_location where_;
+  detail::observed_task const* of_;
 };
 
 /// Is told what groups and tasks do, on the thread that does it. Derive from it, and set one with

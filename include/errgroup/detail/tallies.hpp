@@ -22,6 +22,13 @@ class spawn_count {
   /// Threads: all but the thread that made the group.
   void add() noexcept { by_others_.fetch_add(1, std::memory_order_release); }
 
+  /// As if another thread had added a task, and the task had been waited for: from now on the maker
+  /// is not alone, and waits in the long way. Threads: the maker, before the first task.
+  void begin_shared() noexcept {
+    by_others_.store(1, std::memory_order_relaxed);
+    joined_.store(1, std::memory_order_relaxed);
+  }
+
   [[nodiscard]] std::uint64_t all() const noexcept {
     return by_maker_.load(std::memory_order_acquire) + by_others();
   }
