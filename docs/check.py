@@ -177,8 +177,8 @@ def check_parts():
 # --- the engine's size ----------------------------------------------------------------------------
 
 # The engine: the files in src/ and include/errgroup/detail/ but for these, and group.hpp.
-NOT_ENGINE = """bound bulk compiler error error_list exception_group export extend failures forced_unwind gate
-    item_flow lanes later_body lost_error outcome outermost pipeline_run pipeline_stats retry slot
+NOT_ENGINE = """bound bulk compiler dump error error_list exception_group export extend failures forced_unwind gate
+    item_flow lanes later_body lost_error observation outcome outermost pipeline_run pipeline_stats place_text retry slot
     source_body sources spawn spin_mutex stack stage_function stream_core""".split()
 ENGINE_LINES = 3600
 FILE_LINES = 500

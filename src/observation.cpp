@@ -65,7 +65,7 @@ void observed_task::show(std::uint64_t id, std::size_t i, void const* label) noe
   version.store(before + 2, std::memory_order_release);
 }
 
-void observed_task::show_name(std::string_view text) noexcept {
+[[gnu::noinline]] void observed_task::show_name(std::string_view text) noexcept {
   std::array<std::uint64_t, name_words> words{};
   std::size_t size = std::min(text.size(), name_bytes);
   while (size != text.size() && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) {
@@ -110,18 +110,22 @@ observed_task::snapshot observed_task::read() const {
   }
 }
 
-observed_task& shown_task(task_frame& frame) noexcept {
-  if (frame.shown.load(std::memory_order_relaxed) == nullptr) {
-    auto* const fresh = new (std::nothrow) observed_task;
-    if (fresh == nullptr) {
-      die("out of memory for what an observed task needs");
-    }
-    frame.shown.store(fresh, std::memory_order_release);
+namespace {
+
+[[gnu::noinline, gnu::cold]] observed_task& make_shown_task(task_frame& frame) noexcept {
+  auto* const fresh = new (std::nothrow) observed_task;
+  if (fresh == nullptr) {
+    die("out of memory for what an observed task needs");
   }
-  return *frame.shown.load(std::memory_order_relaxed);
+  frame.shown.store(fresh, std::memory_order_release);
+  return *fresh;
 }
 
-namespace {
+/// The observed task of a frame. Terminates the process without memory.
+observed_task& shown_task(task_frame& frame) noexcept {
+  observed_task* const known = frame.shown.load(std::memory_order_relaxed);
+  return known != nullptr ? *known : make_shown_task(frame);
+}
 
 std::atomic<std::uint64_t> last_id{0};
 
@@ -260,7 +264,8 @@ std::size_t group_core::observation::waiting(std::size_t running,
 // --- what the group does for it
 // -------------------------------------------------------------------
 
-group_core::start_as group_core::begin_unusual() noexcept {
+// Flattened, like `end_task`: calls would cost more than what they do.
+[[gnu::flatten]] group_core::start_as group_core::begin_unusual() noexcept {
   if (is_stopped()) {
     skip(1);
     return start_as::skipped;
@@ -356,7 +361,7 @@ void group_core::observed_wait::end() noexcept {
 }
 
 // Called at the end of a task whose frame has children or pins.
-void end_task(task_frame& frame) noexcept {
+[[gnu::flatten]] void end_task(task_frame& frame) noexcept {
   observed_task* const task = frame.shown.load(std::memory_order_relaxed);
   if (task == nullptr || !task->is_open()) {
     cancel_node::end_task(frame);

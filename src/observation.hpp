@@ -113,9 +113,6 @@ struct observed_task {
   error failure;
 };
 
-/// The observed task of a frame. Terminates the process without memory.
-observed_task& shown_task(task_frame& frame) noexcept;
-
 /// A group that an observer is told of: keeps the order of what is told.
 class group_core::observation : public observed_group {
  public:

@@ -115,7 +115,7 @@ class pipeline_run::state {
         memory_(most_items(opts), item_size, item_align),
         lanes_(*this, passages(stages), most_lanes_, most_items(opts), memory_.slots(),
                stats.totals != nullptr),
-        group_(for_group(opts)) {
+        group_(for_group(opts), stages.front()->where()) {
     if (stages_.front()->takes_token()) {
       input_.emplace();
       stop_input_.emplace(group_.get_stop_token(), stops{*input_});

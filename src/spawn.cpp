@@ -18,7 +18,7 @@ void refuse_handle() {
 // handle can cancel them without the other tasks of `group_`.
 group* single_task::begin() {
   std::scoped_lock const held(lock_);
-  own_.emplace(options{.exceptions = extend::exceptions(group_)});
+  own_.emplace(options{.exceptions = extend::exceptions(group_)}, where_);
   // `group_` may be cancelled already: a wait in a task of another group can run this task in a
   // context that oneTBB has not cancelled.
   if (is_canceled_ || group_.is_canceling()) {

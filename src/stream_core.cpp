@@ -27,7 +27,7 @@ class stream_core::state {
   using result_ptr = std::unique_ptr<parked_result>;
 
   state(options const& opts, stream_consumer& consumer, std::source_location where)
-      : consumer_(consumer), where_(where), group_(with_bound(opts)) {}
+      : consumer_(consumer), where_(where), group_(with_bound(opts), where) {}
 
   [[nodiscard]] group& in() noexcept { return group_; }
 

@@ -23,6 +23,9 @@
 namespace errgroup::detail {
 
 group_core::path group_core::route(thread_state& self) {
+  if (is_observed() && !counts() && is_at_home(self) && (!is_unbound() || binds_here())) {
+    return path::spawn_observed;
+  }
   task_frame const& top = *self.top;
   bool const binds = is_unbound();
   bool in_task = top.owner.load(std::memory_order_relaxed) != nullptr;

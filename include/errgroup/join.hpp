@@ -72,7 +72,7 @@ template <class J>
 class joining {
  public:
   joining(options const& opts, J& j, std::source_location where)
-      : joiner_(j), where_(where), group_(with_own_policy(opts)) {}
+      : joiner_(j), where_(where), group_(with_own_policy(opts), where) {}
   joining(joining const&) = delete;
   joining& operator=(joining const&) = delete;
 

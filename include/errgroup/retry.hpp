@@ -104,7 +104,7 @@ class attempts_at {
  private:
   result<value> call_in_time(group& g, std::size_t index, std::source_location where) {
     std::optional<result<value>> got;
-    group own({.timeout = policy_->timeout, .exceptions = extend::exceptions(g)});
+    group own({.timeout = policy_->timeout, .exceptions = extend::exceptions(g)}, where);
     error e = own.run_and_wait([&] {
       got.emplace(call_in(own, *f_));
       // The attempt's own failure comes before its deadline.

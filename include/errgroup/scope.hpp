@@ -6,10 +6,11 @@
 #include <errgroup/group.hpp>
 #include <errgroup/task.hpp>
 
-#include <concepts>     // invocable
-#include <functional>   // invoke
-#include <type_traits>  // invoke_result_t
-#include <utility>      // forward, move
+#include <concepts>         // invocable
+#include <functional>       // invoke
+#include <source_location>  // source_location
+#include <type_traits>      // invoke_result_t
+#include <utility>          // forward, move
 
 namespace errgroup {
 namespace detail {
@@ -39,11 +40,14 @@ constexpr void require_body() {
 /// under every policy. If it is the group's first error, `scope` returns it. `body` itself is no
 /// task: it may wait for the group.
 ///
-/// Throws: `std::invalid_argument` for invalid options; `std::bad_alloc`.
+/// Throws: `std::invalid_argument` for invalid options; `std::bad_alloc`. `where` is the place of
+/// the group; leave it, or pass the caller's on.
 template <class Body>
-[[ERRGROUP_NODISCARD_ERROR]] error scope(options const& opts, Body&& body) {
+[[ERRGROUP_NODISCARD_ERROR]] error scope(
+    options const& opts, Body&& body,
+    std::source_location where = std::source_location::current()) {
   detail::require_body<Body>();
-  group g(opts);
+  group g(opts, where);
   using R = std::invoke_result_t<Body, group&>;
   detail::report<R>([&]() -> R { return std::invoke(std::forward<Body>(body), g); },
                     [&](error e) noexcept { g.cancel(std::move(e)); });
@@ -52,8 +56,9 @@ template <class Body>
 
 /// The same with a group that has no limit and cancels itself at the first error.
 template <class Body>
-[[ERRGROUP_NODISCARD_ERROR]] error scope(Body&& body) {
-  return scope(options{}, std::forward<Body>(body));
+[[ERRGROUP_NODISCARD_ERROR]] error scope(
+    Body&& body, std::source_location where = std::source_location::current()) {
+  return scope(options{}, std::forward<Body>(body), where);
 }
 
 }  // namespace errgroup

@@ -216,7 +216,7 @@ class bulk {
         where_(where),
         lanes_(lanes_for(opts)),
         paces_(std::bit_ceil(static_cast<std::size_t>(std::clamp(lanes_, 1, 128)))),
-        group_(opts) {}
+        group_(opts, where) {}
 
   [[nodiscard]] group& in() noexcept { return group_; }
 
