@@ -56,6 +56,7 @@ void group_core::defer(thread_state& self, node* n, clock::time_point due) {
   } catch (...) {
     n->consume(*n, nullptr);
     put_node(self, n);
+    take_back();
     throw;
   }
   awake.now();
@@ -86,6 +87,7 @@ void group_core::submit_due(thread_state& self, node* n, clock::time_point due) 
   } catch (...) {
     n->consume(*n, nullptr);
     put_node(self, n);
+    take_back();
     throw;
   }
   ++q.unfinished;

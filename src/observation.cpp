@@ -278,6 +278,13 @@ std::size_t group_core::observation::waiting(std::size_t running,
 
 std::size_t group_core::next_index() noexcept { return extras_->observed->next_index(); }
 
+// There was no memory for a task whose submission the observer was told of.
+void group_core::take_back() noexcept {
+  if (is_observed()) {
+    extras_->observed->count_dropped(1);
+  }
+}
+
 [[gnu::noinline, gnu::cold]] void group_core::count_refused() noexcept {
   losses_.skipped.fetch_add(1, std::memory_order_relaxed);
   if (is_observed()) {
@@ -316,7 +323,8 @@ std::size_t group_core::count_running() const noexcept {
       if (owner == nullptr) {
         break;
       }
-      n += owner == this && f->label.load(std::memory_order_relaxed) != nullptr ? 1U : 0U;
+      bool const runs = f->index.load(std::memory_order_relaxed) != task_frame::no_task;
+      n += owner == this && runs ? 1U : 0U;
     }
   }
   return n;

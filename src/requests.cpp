@@ -127,7 +127,7 @@ void group_core::consume_request(node& n, queue_owner* runner) noexcept {
   auto& g = static_cast<group_core&>(*runner);
   thread_state& self = this_worker();
   task_scope inside(self, g, &g.engine_.context, g.pool_ != nullptr ? *g.pool_ : self.top->pool,
-                    nullptr, npos);
+                    nullptr, task_frame::no_task);
   answer(r.life);
 }
 

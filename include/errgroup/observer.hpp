@@ -108,6 +108,7 @@ struct ERRGROUP_API observer {
   virtual void group_end(group_view g) noexcept;
 
   /// The task `index` was given to `g`, by the calling thread. It may not run: see `tasks_skipped`.
+  /// (Nor does it, and is not told of again, if there is no memory for it and `run` throws.)
   virtual void task_submitted(group_view g, std::size_t index) noexcept;
   /// The task is about to be called.
   virtual void task_begin(task_view t) noexcept;

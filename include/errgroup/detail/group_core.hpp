@@ -255,7 +255,7 @@ class group_core final : public cancel_node, public queue_owner {
 
   // submit.hpp
   template <class K, class Label, class F>
-  void spawn(std::size_t index, Label&& label, F&& f);
+  void spawn(path way, Label&& label, F&& f);
   template <class K, class Label, class F>
   static node* make_node(thread_state& self, Label&& label, F&& f);
   template <class K>
@@ -281,6 +281,7 @@ class group_core final : public cancel_node, public queue_owner {
   [[nodiscard]] ERRGROUP_API error wait_on(short_wait so_far);
   ERRGROUP_API void count_refused() noexcept;
   [[nodiscard]] ERRGROUP_API std::size_t next_index() noexcept;
+  ERRGROUP_API void take_back() noexcept;
 
   /// As `route`. Two submitters put their task straight into the worker's own deque: tasks of this
   /// group, and the task that made the group.

@@ -74,10 +74,8 @@ template <class K, bool Waits>
 class group_core::spawned {
  public:
   template <class Label, class F>
-  spawned(group_core& g, std::size_t index, Label&& label, F&& f)
-      : group_(&g),
-        index_(index),
-        kept_(std::in_place, std::forward<Label>(label), std::forward<F>(f)) {}
+  spawned(group_core& g, Label&& label, F&& f)
+      : group_(&g), kept_(std::in_place, std::forward<Label>(label), std::forward<F>(f)) {}
   spawned(spawned&& other) noexcept
       : group_(std::exchange(other.group_, nullptr)),
         index_(other.index_),
@@ -111,6 +109,9 @@ class group_core::spawned {
     g.execute(kept_, nullptr, index_);
   }
 
+  /// Gives the task its index, before oneTBB gets the task.
+  void number(std::size_t index) noexcept { index_ = index; }
+
   void skip() noexcept { std::exchange(group_, nullptr)->discard(kept_); }
 
   /// oneTBB refused the task, and `run` throws. Destroys the callable outside of any task.
@@ -136,7 +137,7 @@ class group_core::spawned {
   }
 
   mutable group_core* group_;  // null: `kept_` was destroyed or moved out
-  std::size_t index_;
+  std::size_t index_ = npos;
   union {
     mutable held<K> kept_;
   };
@@ -191,7 +192,8 @@ template <class F>
 void group_core::discard_inside(F&& f) noexcept {
   thread_state& self = this_worker();
   // With the current context, a group that `f` makes belongs to this frame (origin::here).
-  task_scope inside(self, *this, tbb::task::current_context(), self.top->pool, nullptr, npos);
+  task_scope inside(self, *this, tbb::task::current_context(), self.top->pool, nullptr,
+                    task_frame::no_task);
   std::forward<F>(f)();
 }
 
@@ -307,8 +309,8 @@ error group_core::start_and_wait(Label&& label, F&& f) {
     return wait();
   }
   using task_here = spawned<K, true>;
-  std::size_t const index = is_observed() ? next_index() : submitted();
-  task_here here(*this, index, std::forward<Label>(label), std::forward<F>(f));
+  task_here here(*this, std::forward<Label>(label), std::forward<F>(f));
+  here.number(is_observed() ? next_index() : submitted());
   return run_here_and_wait(
       self,
       [](group_core& g, void* task) {
@@ -328,7 +330,7 @@ void group_core::start(Label&& label, F&& f) {
     submit(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)));
     return;
   }
-  spawn<K>(index_on(way), std::forward<Label>(label), std::forward<F>(f));
+  spawn<K>(way, std::forward<Label>(label), std::forward<F>(f));
   if (way != path::spawn_inside) {
     note_spawn(self);
     if (is_unbound()) {
@@ -338,13 +340,15 @@ void group_core::start(Label&& label, F&& f) {
 }
 
 template <class K, class Label, class F>
-void group_core::spawn(std::size_t index, Label&& label, F&& f) {
-  spawned<K> task(*this, index, std::forward<Label>(label), std::forward<F>(f));
+void group_core::spawn(path way, Label&& label, F&& f) {
+  spawned<K> task(*this, std::forward<Label>(label), std::forward<F>(f));
+  task.number(index_on(way));
   spawns_.note_any();
   try {
     spawn_again(std::move(task));
   } catch (...) {
     task.drop();
+    take_back();
     throw;
   }
 }

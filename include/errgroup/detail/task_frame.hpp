@@ -40,17 +40,20 @@ class cancel_node;
 /// Never destroyed: frames are recycled. So a thread may lock a frame whose task has ended
 /// meanwhile, and find out by reading the frame.
 struct task_frame {
+  /// The `index` where no task runs: a callable is destroyed that was skipped, or another group's
+  /// request is answered.
+  static constexpr std::size_t no_task = static_cast<std::size_t>(-2);
+
   atomic<cancel_node*> owner{nullptr};                // the group whose task runs here
   atomic<tbb::task_group_context*> context{nullptr};  // of the oneTBB task; null: there is none
   spin_mutex lock;                                    // guards `children`
   atomic<cancel_node*> children{nullptr};             // groups that the task has made
   atomic<std::uint32_t> pins{0};                      // threads that keep the task from ending
   queue_life pool;  // the limited group in whose arena the task runs
-  // For debuggers, dumps and counts: the place or the note of the task (`label_of`), and its index
-  // in its group. The label is null if the task is not run, but destroyed. (Not explored: they
-  // decide nothing.)
+  // For debuggers, dumps and counts: the place or the note of the task (`label_of`; null: not
+  // known), and its index in its group. (Not explored: they decide nothing.)
   std::atomic<void const*> label{nullptr};
-  std::atomic<std::size_t> index{0};
+  std::atomic<std::size_t> index{no_task};
   std::atomic<observed_task*> shown{nullptr};  // made for the first observed task in the frame
   task_frame* below = nullptr;
   atomic<task_frame*> above{nullptr};

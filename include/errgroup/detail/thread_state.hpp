@@ -74,7 +74,7 @@ inline void reserve_node(thread_state& self) {
 class task_scope {
  public:
   /// `context` is the context of the task that oneTBB runs in this thread; null if it runs none.
-  /// `label` and `index` are what the frame shows of the task; `label` is null if it is not run.
+  /// `label` and `index` are what the frame shows of the task.
   task_scope(thread_state& self, cancel_node& owner, tbb::task_group_context* context,
              queue_life pool, void const* label, std::size_t index) noexcept
       : self_(self) {
