@@ -16,7 +16,10 @@ enum class verdict;
 class error;
 class exception_group;
 class group;
+class progress;
 struct options;
+struct progress_options;
+struct progress_view;
 struct stack_frame;
 struct task_origin;
 template <class T>

@@ -66,8 +66,8 @@ class group {
   /// other function that is not `noexcept`; a `noexcept` function terminates the process then.
   group() = default;
 
-  /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1 and for a `max_errors`
-  /// of 0; `std::bad_alloc`. (The arena of a limited group is made at the first use.)
+  /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1, a `max_errors` of 0,
+  /// and a progress; `std::bad_alloc`. (The arena of a limited group is made at the first use.)
   explicit group(options const& opts) : core_(opts) {}
 
   group(group const&) = delete;
