@@ -48,8 +48,8 @@ std::size_t shard_here() noexcept {
 //
 // Invariants:
 // - Either the alarm is set, or a call waits for its thread or runs, or no call follows.
-// - `calls_` is held during each call, and while the alarm is set again.
-// - After `is_finished_` is set, the alarm is not set again.
+// - `calls_` is held during each call but the final one, and while the alarm is set again.
+// - After `is_finished_` is set, only the final call is made, and the alarm is not set again.
 //
 // Not done: an alarm that sets itself again when it rings. Calls come later than their alarms by
 // different times, so two calls could come closer than the interval.
@@ -85,11 +85,10 @@ class progress_core final : public std::enable_shared_from_this<progress_core>,
     }
     std::call_once(once_, [this]() noexcept {
       {
-        std::scoped_lock const held(calls_);
+        std::scoped_lock const held(calls_);  // waits for a call that is running
         is_finished_ = true;
       }
-      stop();  // without the lock: if the system has no thread, `ring` makes the call itself
-      std::scoped_lock const held(calls_);
+      stop();  // without the lock: if the system has no thread, `ring` itself comes to `tick`
       call(clock::now(), true);
       call_ = nullptr;
     });
@@ -125,7 +124,6 @@ class progress_core final : public std::enable_shared_from_this<progress_core>,
     }
   }
 
-  /// Under the lock.
   void call(clock::time_point now, bool is_final) noexcept {
     caller_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     call_(view(now, is_final));
