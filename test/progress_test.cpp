@@ -28,6 +28,7 @@
 #include <mutex>         // mutex, scoped_lock
 #include <numeric>       // iota
 #include <optional>      // optional
+#include <ostream>       // ostream
 #include <set>           // set
 #include <sstream>       // istringstream, ostringstream
 #include <stdexcept>     // invalid_argument, logic_error, runtime_error
@@ -393,6 +394,8 @@ struct algorithm {
   char const* name;
   error (*run)(options const& opts, int n, std::function<std::error_code(int)> const& f);
 };
+
+void PrintTo(algorithm const& a, std::ostream* out) { *out << a.name; }
 
 std::vector<int> up_to(int n) {
   std::vector<int> v(static_cast<std::size_t>(n));
