@@ -83,13 +83,13 @@ struct progress_options {
 ///
 /// The function may write, block and take locks. A call that blocks delays the calls that follow
 /// and `finish`, but no deadline and no other progress. It must not call `finish` for its own
-/// progress, and must not destroy it. An exception that leaves it terminates the process, as from a
-/// `noexcept` function: nobody is there to tell the exception to. It is destroyed after the final
-/// call, before `finish` returns.
+/// progress, and must not destroy it. An exception that leaves the function terminates the process,
+/// as from a `noexcept` function: no caller could handle the exception. The function is destroyed
+/// after the final call, before `finish` returns.
 ///
-/// If the system has no thread for the calls, they fall out, except for the final call. (The thread
-/// is a cleanup thread of errgroup. If there is none and none can be started, the timer's thread
-/// makes the call.)
+/// The calls are made by the threads that also run the callbacks of passed deadlines. If there is
+/// no such thread and none can be started, the timer's thread makes the call. If the timer's thread
+/// has ended and cannot be started again, only the final call is made.
 ///
 /// In a test, the calls follow `errgroup::testing::test_clock`. Make the clock before the progress.
 ///
