@@ -177,9 +177,10 @@ def check_parts():
 # --- the engine's size ----------------------------------------------------------------------------
 
 # The engine: the files in src/ and include/errgroup/detail/ but for these, and group.hpp.
-NOT_ENGINE = """bound bulk compiler dump error error_list exception_group export extend failures forced_unwind gate
-    item_flow lanes later_body lost_error observation outcome outermost pipeline_run pipeline_stats place_text retry slot
-    source_body sources spawn spin_mutex stack stage_function stream_core""".split()
+NOT_ENGINE = """bound bulk check_options compiler dump error error_list exception_group export extend
+    failures forced_unwind gate item_flow lanes later_body lost_error observation outcome outermost
+    pipeline_run pipeline_stats place_text progress retry slot source_body sources spawn spin_mutex stack
+    stage_function stream_core""".split()
 ENGINE_LINES = 3600
 FILE_LINES = 500
 LINES_OF = {"include/errgroup/group.hpp": 400}
@@ -187,7 +188,7 @@ MEMBERS = 12
 # Figures that are above their limits, and may not grow. Lower an entry with its figure; remove it
 # when the figure has reached the limit.
 RATCHET = {
-    "lines of the engine": 7556,  # docs/decisions/0012-parts.md, and 11 for a stream's room and `join`
+    "lines of the engine": 7540,  # docs/decisions/0012-parts.md, and 11 for a stream's room and `join`
 }
 
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "check_options.hpp"
 #include "group_time.hpp"
 #include "observation.hpp"
 #include "queue_pool.hpp"
@@ -7,7 +8,6 @@
 #include <atomic>     // atomic_thread_fence, memory_order
 #include <mutex>      // defer_lock, scoped_lock, unique_lock
 #include <stdexcept>  // invalid_argument, logic_error
-#include <string>     // string, to_string
 #include <thread>     // yield
 #include <utility>    // exchange, swap
 
@@ -19,23 +19,7 @@ namespace errgroup::detail {
 
 group_core::group_core(options const& opts, std::source_location where)
     : group_core(!opts.detached) {
-  if (opts.limit == 0) {
-    throw std::invalid_argument(
-        "errgroup::options::limit is 0: a group with no slot could never run a task; give it 1 or "
-        "more, or errgroup::unlimited");
-  }
-  if (opts.limit < unlimited) {
-    // `"…" + std::to_string(…)` would link a function of std::string that nothing else needs.
-    std::string text = "errgroup::options::limit is ";
-    text += std::to_string(opts.limit);
-    text += ": give it 1 or more, or errgroup::unlimited";
-    throw std::invalid_argument(text);
-  }
-  if (opts.max_errors == 0) {
-    throw std::invalid_argument(
-        "errgroup::options::max_errors is 0: a group keeps the first error at least; give it 1 or "
-        "more");
-  }
+  check(opts);
   if (opts.policy == on_error::keep_going) {
     state.fetch_or(keeps_going, std::memory_order_relaxed);
   }

@@ -5,6 +5,7 @@
 #include <errgroup/detail/pipeline_run.hpp>
 #include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
+#include <errgroup/progress.hpp>
 
 #include <algorithm>   // max, min
 #include <cstddef>     // byte, max_align_t, size_t
@@ -57,7 +58,8 @@ std::size_t most_items(options const& opts) {
 }
 
 options for_group(options opts) {
-  opts.queue = npos;  // of the group's tasks, which are lanes
+  opts.queue = npos;        // of the group's tasks, which are lanes
+  opts.progress = nullptr;  // the pipeline counts, not its group
   return opts;
 }
 
@@ -110,6 +112,7 @@ class pipeline_run::state {
       : stages_(stages.begin(), stages.end()),
         goes_on_(opts.policy == on_error::keep_going),
         leaves_exceptions_(opts.exceptions == on_exception::terminate),
+        progress_(opts.progress),
         stats_(stats),
         most_lanes_(lanes_for(opts)),
         memory_(most_items(opts), item_size, item_align),
@@ -167,7 +170,14 @@ class pipeline_run::state {
   [[nodiscard]] bool is_canceling() const noexcept { return group_.is_canceling(); }
   [[nodiscard]] bool goes_on() const noexcept { return goes_on_; }
   [[nodiscard]] step read(slot& s, lane& me) noexcept { return call(0, s, me); }
-  [[nodiscard]] step call(slot& s, lane& me) noexcept { return call(s.stage + 1, s, me); }
+  [[nodiscard]] step call(slot& s, lane& me) noexcept {
+    std::size_t const stage = s.stage + 1;
+    step const done = call(stage, s, me);
+    if (progress_ != nullptr) [[unlikely]] {
+      count_item(done, stage);
+    }
+    return done;
+  }
   void destroy(slot& s) noexcept { stages_[s.stage + 1]->destroy(s); }
 
   // --- for stage_call ---
@@ -215,6 +225,14 @@ class pipeline_run::state {
       return ended_input(timed_call(*stages_[stage], stage, s, me, call));
     }
     return ended_input(stages_[stage]->run(s, call));
+  }
+
+  // An item is done when the last stage has passed it, and when it was dropped or has failed.
+  void count_item(step done, std::size_t stage) noexcept {
+    bool const is_through = stage + 1 == stages_.size();
+    if (done == step::passed ? is_through : done != step::ended) {
+      progress_->add();
+    }
   }
 
   // A source that blocks is woken when a stage ends the input.
@@ -281,6 +299,7 @@ class pipeline_run::state {
   std::vector<stage_body*> stages_;
   bool goes_on_;
   bool leaves_exceptions_;
+  errgroup::progress* progress_;
   statistics stats_;
   std::size_t most_lanes_;
   std::vector<stage_count> counts_;        // of each lane, of each stage

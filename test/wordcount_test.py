@@ -108,6 +108,26 @@ class WordcountTest(unittest.TestCase):
         self.assertEqual(self.count("empty"), (1, [], said))
         self.assertEqual(self.count("t"), (1, [], ["wordcount: 1 file, 0 words, 2 lines"]))
 
+    def test_progress_ends_with_its_final_line(self):
+        for i in range(20):
+            self.write(f"t/{i}", b"word\n")
+        status, words, said = self.count("t", "--progress")
+        self.assertEqual((status, words), (0, [(b"word", 20)]))
+        # `splitlines` also splits at the carriage returns between the updates of the line.
+        *updates, final, summary = [line.rstrip() for line in said]
+        self.assertEqual(summary, "wordcount: 20 files, 1 word, 20 lines")
+        self.assertRegex(final, r"^20 of 20 \(100 %\), .*, in [0-9.]+ s$")
+        for update in updates:
+            self.assertRegex(update, r"^$|^\d+ of 20 \(")
+
+    def test_progress_shows_how_far_it_came_before_it_failed(self):
+        self.write("t/a", b"word\n")
+        self.write("t/b", b"word\n")
+        status, words, said = self.count("t", self.unreadable(), "-j", "1", "--progress")
+        self.assertEqual((status, words), (2, []))
+        self.assertRegex(said[-2].rstrip(), r"^[123] of 3 \(.*, in [0-9.]+ s$")
+        self.assertEqual(said[-1], f"wordcount: {self.unreadable()}: Input/output error")
+
     # Problems.
 
     def unreadable(self):

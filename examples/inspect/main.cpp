@@ -5,6 +5,7 @@
 #include <errgroup/trace.hpp>
 
 #include <CLI/CLI.hpp>
+#include <unistd.h>  // getpid
 
 #include <chrono>              // seconds
 #include <condition_variable>  // condition_variable_any
@@ -17,7 +18,6 @@
 #include <string>              // string
 #include <system_error>        // errc, error_code
 #include <utility>             // move
-#include <unistd.h>            // getpid
 
 namespace inspect {
 namespace {
@@ -93,9 +93,10 @@ errgroup::error run(arguments const& args, std::stop_token stop) {
 
 arguments read(int argc, char const* const* argv) {
   arguments args;
-  CLI::App app("Imports two tables, and hangs: for practice in finding out why. SIGUSR1 writes what "
-               "its groups do; Ctrl-C ends it.",
-               "inspect");
+  CLI::App app(
+      "Imports two tables, and hangs: for practice in finding out why. SIGUSR1 writes what "
+      "its groups do; Ctrl-C ends it.",
+      "inspect");
   app.add_flag("--fixed", args.fixed, "The import without the fault: it ends");
   app.add_flag("--counts", args.counts, "Tell the counts of the import once a second");
   try {

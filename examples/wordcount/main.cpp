@@ -11,6 +11,11 @@
 //
 //     $ wordcount --keep-going notes nowhere
 //     wordcount: nowhere: No such file or directory
+//
+// With --progress it shows how many files it has counted, five times a second, on one line:
+//
+//     $ wordcount --progress /usr/include >words
+//     10,412 of 24,499 (42 %), 5,206/s, 3 s left
 
 #include "../treesum/path_error.hpp"
 #include "count.hpp"
@@ -27,6 +32,8 @@
 #include <iostream>     // cerr, cout
 #include <iterator>     // make_move_iterator
 #include <limits>       // numeric_limits
+#include <optional>     // optional
+#include <sstream>      // ostringstream
 #include <string>       // string, to_string
 #include <string_view>  // string_view
 #include <utility>      // move, pair
@@ -40,7 +47,15 @@ struct arguments {
   int jobs = tbb::info::default_concurrency();
   std::size_t best = 10;
   bool keeps_going = false;
+  bool shows_progress = false;
 };
+
+/// Rewrites one line on standard error; the final one stays.
+void show(errgroup::progress_view const& done) {
+  std::ostringstream line;  // so that it is written at once
+  line << '\r' << std::left << std::setw(60) << done << (done.is_final ? "\n" : "");
+  std::cerr << line.str();
+}
 
 template <class T>
 void append(std::vector<T>& to, std::vector<T>&& from) {
@@ -50,7 +65,9 @@ void append(std::vector<T>& to, std::vector<T>&& from) {
 class counting {
  public:
   explicit counting(arguments const& args)
-      : keeps_going_(args.keeps_going), options_({.limit = args.jobs}) {}
+      : keeps_going_(args.keeps_going),
+        shows_progress_(args.shows_progress),
+        options_({.limit = args.jobs}) {}
 
   /// The files of some trees, one level of folders after the other. (What cannot be read is in
   /// `problems` if it is kept going.)
@@ -77,8 +94,13 @@ class counting {
 
   /// Each thread counts on its own; what two have counted is put together when both are there.
   [[nodiscard]] errgroup::result<counts> words_in(std::vector<std::string> const& files) const {
+    std::optional<errgroup::progress> progress;
+    errgroup::options opts = options_;
+    if (shows_progress_) {
+      opts.progress = &progress.emplace(files.size(), show);  // its destructor shows the last line
+    }
     return errgroup::reduce(
-        options_, files, counts(),
+        opts, files, counts(),
         [this](counts so_far, std::string const& path) {
           attempt([&] { add_file(so_far, path); }, so_far);
           return so_far;
@@ -102,6 +124,7 @@ class counting {
   }
 
   bool keeps_going_;
+  bool shows_progress_;
   errgroup::options options_;
 };
 
@@ -163,6 +186,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("-k,--keep-going", args.keeps_going,
                "Tell of what cannot be read, and count the rest");
+  app.add_flag("-p,--progress", args.shows_progress, "Show on standard error how far it has come");
   app.footer(
       "Exit status: 0 there are words, 1 there is none, 2 wrong usage or something could not be\n"
       "read.");

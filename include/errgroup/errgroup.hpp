@@ -21,6 +21,7 @@
 #include <errgroup/options.hpp>
 #include <errgroup/pipeline.hpp>
 #include <errgroup/pipeline_stats.hpp>
+#include <errgroup/progress.hpp>
 #include <errgroup/reduce.hpp>
 #include <errgroup/result.hpp>
 #include <errgroup/retry.hpp>

@@ -16,9 +16,12 @@ enum class verdict;
 class error;
 class exception_group;
 class group;
+class progress;
 struct group_counts;
 struct observer;
 struct options;
+struct progress_options;
+struct progress_view;
 struct stack_frame;
 struct task_origin;
 template <class T>

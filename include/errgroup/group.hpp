@@ -69,8 +69,8 @@ class group {
   /// `where` is the place of the group for an observer; leave it, or pass the caller's on.
   group(std::source_location where = std::source_location::current()) : core_(where) {}
 
-  /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1 and for a `max_errors`
-  /// of 0; `std::bad_alloc`. (The arena of a limited group is made at the first use.)
+  /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1, a `max_errors` of 0,
+  /// and a progress; `std::bad_alloc`. (The arena of a limited group is made at the first use.)
   explicit group(options const& opts, std::source_location where = std::source_location::current())
       : core_(opts, where) {}
 

@@ -15,6 +15,8 @@
 
 namespace errgroup {
 
+class progress;
+
 /// No limit to the tasks running at once.
 inline constexpr int unlimited = -1;
 
@@ -78,6 +80,10 @@ struct options {
   /// waits for a detached group D, and a task of D waits for A. errgroup does not detect this
   /// deadlock, because D has no parent.
   bool detached = false;
+  /// Where `for_each`, `transform` and `reduce` count their elements, and `pipeline` its items.
+  /// The progress has to outlive the call. A group by itself counts nothing, and refuses this
+  /// option: call `progress::add` in its tasks.
+  errgroup::progress* progress = nullptr;
 };
 
 }  // namespace errgroup

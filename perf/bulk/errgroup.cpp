@@ -27,6 +27,38 @@ struct ours {
   }
 };
 
+// --- progress ---
+
+/// With `Shown`, a progress counts the elements, and is shown to no one.
+template <bool Shown>
+void run_short_for_each(benchmark::State& state, std::size_t elements) {
+  auto const v = bulk::numbers(elements);
+  std::vector<bulk::number> to(elements);
+  bulk::heavy const work{perf::rounds_for(bulk::short_one)};
+  auto const each = [&](bulk::number const& n) {
+    to[static_cast<std::size_t>(&n - v.data())] = work(n);
+  };
+  perf::answer answer(state);
+  for (auto _ : state) {
+    std::size_t counted = Shown ? 0 : elements;
+    answer.expect(perf::measured([&] {
+      if constexpr (Shown) {
+        errgroup::progress shown(elements, [&](errgroup::progress_view const& p) {
+          if (p.is_final) counted = p.done;
+        });
+        return !errgroup::for_each({.progress = &shown}, v, each);
+      } else {
+        return !errgroup::for_each(v, each);
+      }
+    }));
+    answer.expect(counted == elements);
+  }
+  std::uint64_t sum = 0;
+  for (bulk::number const n : to) sum += n;
+  answer.expect(sum == bulk::expected_sum(v, work));
+  answer.settle(elements);
+}
+
 // --- one function for several calls ---
 
 int next_to_nothing(int n) {
@@ -93,6 +125,11 @@ void run_calls(benchmark::State& state) {
 
 void add_calls() {
   bulk::add_all<ours>();
+  std::size_t const elements = perf::sized(bulk::many);
+  perf::add("bulk", "for_each_100ns", "errgroup",
+            [=](benchmark::State& state) { run_short_for_each<false>(state, elements); });
+  perf::add("bulk", "for_each_100ns_shown", "errgroup",
+            [=](benchmark::State& state) { run_short_for_each<true>(state, elements); });
   perf::add("bulk", "three_calls", "by_hand", run_calls<three_by_hand>);
   perf::add("bulk", "three_calls", "errgroup", run_calls<three_by_all>);
   perf::add("bulk", "any", "errgroup", run_calls<any_of_three>);

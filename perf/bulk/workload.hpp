@@ -17,11 +17,14 @@
 ///   changed in place; into a new vector; summed up. What dividing a range costs.
 /// - `for_each_10us`, `transform_10us`, `reduce_10us`: 10^4 elements of 10 us each: what looking
 ///   whether to go on costs, and whether threads are done at the same time.
+/// - `for_each_100ns`: 10^6 elements of 100 ns each. errgroup only, without a progress and with one
+///   (`for_each_100ns_shown`). What counting costs.
 /// - `for_each_few`: 16 elements of next to nothing: what a call costs.
 namespace bulk {
 
 inline constexpr std::size_t many = 1'000'000;
 inline constexpr std::size_t long_ones = 10'000;
+inline constexpr double short_one = 0.1;  // us
 inline constexpr std::size_t few = 16;
 
 using number = std::uint32_t;

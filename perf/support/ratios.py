@@ -198,6 +198,8 @@ def table(context, samples, middle):
         pair(f"{case} of 10^6 numbers, to {like}", f"bulk/{case}", "<= 1.05")
         pair(f"{case} of 10^4 elements of 10 us, to {like}", f"bulk/{case}_10us", "<= 1.05")
     pair("for_each of 16 numbers, to parallel_for", "bulk/for_each_few")
+    ratio("for_each of 10^6 elements of 100 ns with a progress: to the same without",
+          "bulk/for_each_100ns_shown/errgroup", "bulk/for_each_100ns/errgroup", "<= 1.01")
     ratio("all() of 3 calls, to three runs and a wait", "bulk/three_calls/errgroup", "bulk/three_calls/by_hand")
     absolute("any() of 3 calls", "bulk/any", "us", "", "ns", 1e-3)
     absolute("retry() of what succeeds at once", "bulk/retry", "us", "", "ns", 1e-3)

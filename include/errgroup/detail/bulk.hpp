@@ -11,6 +11,7 @@
 #include <errgroup/error.hpp>
 #include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
+#include <errgroup/progress.hpp>
 #include <errgroup/task.hpp>
 
 #include <tbb/blocked_range.h>  // blocked_range
@@ -216,7 +217,7 @@ class bulk {
         where_(where),
         lanes_(lanes_for(opts)),
         paces_(std::bit_ceil(static_cast<std::size_t>(std::clamp(lanes_, 1, 128)))),
-        group_(opts, where) {}
+        group_(of_group(opts), where) {}
 
   [[nodiscard]] group& in() noexcept { return group_; }
 
@@ -394,6 +395,11 @@ class bulk {
   }
 
  private:
+  static options of_group(options opts) {
+    opts.progress = nullptr;  // this call counts, not its group
+    return opts;
+  }
+
   static int lanes_for(options const& opts) {
     int const threads =
         std::max(1, opts.arena != nullptr ? opts.arena->max_concurrency()
@@ -432,6 +438,13 @@ class bulk {
     return done;
   }
 
+  /// Counts the elements of a block in the progress, if there is one.
+  void count_called(std::size_t n) noexcept {
+    if (options_.progress != nullptr) [[unlikely]] {
+      options_.progress->add(n);
+    }
+  }
+
   template <bool Catches, class At, class Step>
   bool pass(pace& mine, std::size_t first, std::size_t last, At const& at, Step& step) {
     std::size_t size = mine.block.load(std::memory_order_relaxed);
@@ -444,6 +457,7 @@ class bulk {
       if (untimed < size) [[likely]] {
         mine.untimed.store(untimed, std::memory_order_relaxed);
         done = block<Catches>(i, last, at, step, i);
+        count_called(i - first);
         mine.called.fetch_add(i - first, std::memory_order_relaxed);
         return done;
       }
@@ -452,6 +466,7 @@ class bulk {
     for (;;) {
       std::size_t const from = i;
       done = block<Catches>(i, i + std::min(size, last - i), at, step, i);
+      count_called(i - from);
       auto const end = pace::clock::now();
       size = pace::next(size, i - from, end - begin);
       begin = end;

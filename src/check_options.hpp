@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_SRC_CHECK_OPTIONS_HPP
+#define ERRGROUP_SRC_CHECK_OPTIONS_HPP
+
+#include <errgroup/options.hpp>
+
+namespace errgroup::detail {
+
+/// Throws `std::invalid_argument`, in words, for options that no group can have.
+[[noreturn]] void refuse(options const& opts);
+
+inline void check(options const& opts) {
+  bool const has_slot = opts.limit > 0 || opts.limit == unlimited;
+  if (!has_slot || opts.max_errors == 0 || opts.progress != nullptr) [[unlikely]] {
+    refuse(opts);
+  }
+}
+
+}  // namespace errgroup::detail
+
+#endif  // ERRGROUP_SRC_CHECK_OPTIONS_HPP
