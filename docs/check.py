@@ -188,7 +188,7 @@ MEMBERS = 12
 # Figures that are above their limits, and may not grow. Lower an entry with its figure; remove it
 # when the figure has reached the limit.
 RATCHET = {
-    "lines of the engine": 7540,  # docs/decisions/0012-parts.md, and 11 for a stream's room and `join`
+    "lines of the engine": 7727,  # docs/decisions/0012-parts.md and 0014-observation.md
 }
 
 
