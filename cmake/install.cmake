@@ -28,6 +28,22 @@ if(TARGET errgroup_stacktrace)
   )
 endif()
 
+# The script for gdb. gdb also looks for it under the name of a shared library, in the folder auto-load
+# of its own data: with the prefix /usr, that of the system's gdb.
+install(FILES gdb/errgroup-gdb.py DESTINATION ${CMAKE_INSTALL_DATADIR}/errgroup/gdb)
+if(errgroup_type STREQUAL "SHARED_LIBRARY" AND NOT IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}"
+   AND NOT IS_ABSOLUTE "${CMAKE_INSTALL_DATADIR}"
+)
+  install(
+    CODE
+      "file(
+        INSTALL \"${PROJECT_SOURCE_DIR}/gdb/errgroup-gdb.py\"
+        DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/gdb/auto-load\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}\"
+        RENAME \"liberrgroup.so.${PROJECT_VERSION}-gdb.py\"
+      )"
+  )
+endif()
+
 configure_package_config_file(
   cmake/errgroupConfig.cmake.in errgroupConfig.cmake
   INSTALL_DESTINATION ${errgroup_cmake_dir}

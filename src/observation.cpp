@@ -11,11 +11,6 @@
 #include <thread>     // this_thread
 #include <utility>    // exchange
 
-#if defined(__linux__)
-#include <sys/syscall.h>  // SYS_gettid
-#include <unistd.h>       // syscall
-#endif
-
 namespace errgroup::detail {
 
 std::int64_t coarse_now() noexcept {
@@ -117,16 +112,6 @@ observed_task& shown_task(task_frame& frame) noexcept {
 
 namespace {
 
-void know_thread(thread_state& self) noexcept {
-#if defined(__linux__)
-  if (self.system_number.load(std::memory_order_relaxed) == 0) {
-    self.system_number.store(::syscall(SYS_gettid), std::memory_order_relaxed);
-  }
-#else
-  (void)self;
-#endif
-}
-
 std::string_view name_in(void const* label) noexcept {
   return has_note(label) ? std::string_view(note_in(label)->origin.name) : std::string_view();
 }
@@ -209,7 +194,6 @@ void group_core::observation::begin_task(task_frame& frame) noexcept {
     task.note = note_in(label);
     task.note->share();
   }
-  know_thread(this_worker());
   task.is_open = true;
   frame.pins.fetch_add(1, std::memory_order_relaxed);  // so the end of the task calls `end_task`
   task.show(id, index, place_in(label), name_in(label));
@@ -367,7 +351,6 @@ void group_core::end_observed(task_frame& frame) noexcept {
 
 void group_core::observed_wait::begin() noexcept {
   thread_state& self = this_worker();
-  know_thread(self);
   task_ = &shown_task(*self.top);
   observation& o = *g_.extras_->observed;
   before_ = task_->awaited.exchange(o.id * 4 + static_cast<std::uint64_t>(kind_),

@@ -117,6 +117,8 @@ observed_task& shown_task(task_frame& frame) noexcept;
 /// A group that an observer is told of: keeps the order of what is told.
 class group_core::observation : public observed_group {
  public:
+  struct layout;  // for debuggers: layout.cpp
+
   observation(group_core& g, observer& o, int limit, std::source_location where);
   observation(observation const&) = delete;
   observation& operator=(observation const&) = delete;

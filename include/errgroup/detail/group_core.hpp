@@ -97,6 +97,7 @@ class group_core final : public cancel_node, public queue_owner {
  public:
   /// How a task begins: it does not run; it runs; it runs without a handler for exceptions.
   enum class start_as : std::uint8_t { skipped, usual, unguarded };
+  struct layout;  // for debuggers: layout.cpp
 
   // In `state`, beside cancel_node::stopped.
   static constexpr std::uint32_t told = 8;            // a caller was told of the error
