@@ -12,16 +12,22 @@ errgroup_layout_v1 (src/layout.cpp). `strip` removes the symbol table of an exec
 then find the same data in its section `errgroup_layout`. The printers need the debug information
 of the code in which the values are.
 
-How gdb finds this file: a program that is linked with a static errgroup, and a shared errgroup,
-have a copy of it in the section .debug_gdb_scripts. gdb reads the copy if the file with the section
-is in its safe path. If it is not, gdb says which line to add to ~/.gdbinit, such as
+How gdb finds this file:
 
-    add-auto-load-safe-path /home/me/project/build
-    add-auto-load-safe-path /usr/local/lib/liberrgroup.so.0.1.0
+- A shared errgroup with the prefix /usr has it in /usr/share/gdb/auto-load. The system's gdb reads
+  it there.
+- Each program that is linked with a static errgroup, and a shared errgroup with another prefix, have
+  a copy in the section .debug_gdb_scripts. gdb reads the copy if the program, or the library, is in
+  its safe path. If it is not, gdb says which line to add to ~/.gdbinit, such as
 
-`strip` removes the copy, too. In every case this line works, for all programs:
+      add-auto-load-safe-path /home/me/project/build
+      add-auto-load-safe-path /usr/local/lib/liberrgroup.so.0.1.0
 
-    source /usr/local/share/errgroup/gdb/errgroup-gdb.py
+  A program is not larger in memory for it. `strip` removes the copy (but see its option
+  --keep-section). A build with -DERRGROUP_EMBED_GDB_SCRIPT=OFF has none.
+- This line in ~/.gdbinit works for all programs:
+
+      source /usr/local/share/errgroup/gdb/errgroup-gdb.py
 
 A group is found if a task of it runs, if it was made in a task that runs, or if an observer was set
 when it was made. A group whose tasks all wait, and that none of this is true of, is not found. The

@@ -189,15 +189,17 @@ struct group_core::layout {
 }  // namespace errgroup::detail
 
 #ifdef ERRGROUP_GDB_SCRIPT
-// A copy of the script, which gdb reads if the file with this section is in its safe path. A program
-// does not load the section. 4: a script in Python follows, after its name.
+// A copy of the script, which gdb reads if the file with this section is in its safe path. A
+// program does not load the section. 4: a script in Python follows, after its name.
 asm(".pushsection .debug_gdb_scripts, \"MS\", %progbits, 1\n"
     ".byte 4\n"
     ".ascii \"errgroup-gdb.py\\n\"\n"
-    ".incbin \"" ERRGROUP_GDB_SCRIPT "\"\n"
+    ".incbin \"" ERRGROUP_GDB_SCRIPT
+    "\"\n"
     ".byte 0\n"
     ".popsection");
 #endif
 
-[[gnu::section("errgroup_layout"), gnu::used]] constinit errgroup::detail::layout_v1 const
-    errgroup_layout_v1 = errgroup::detail::group_core::layout::complete();
+[[gnu::section("errgroup_layout"),
+  gnu::used]] constinit errgroup::detail::layout_v1 const errgroup_layout_v1 =
+    errgroup::detail::group_core::layout::complete();

@@ -27,18 +27,18 @@ struct layout_entry {
 struct layout_v1 {
   static constexpr std::size_t most = 80;
 
-  char magic[8];                       // NOLINT(modernize-avoid-c-arrays): "errgroup"
-  std::uint32_t version;               // 1
-  std::uint32_t used;                  // the number of entries
-  void const* stacks;                  // the address of the pointer to the first `frame_stack`
-  void const* observed;                // the address of the pointer to the first `observed_group`
+  char magic[8];          // NOLINT(modernize-avoid-c-arrays): "errgroup"
+  std::uint32_t version;  // 1
+  std::uint32_t used;     // the number of entries
+  void const* stacks;     // the address of the pointer to the first `frame_stack`
+  void const* observed;   // the address of the pointer to the first `observed_group`
   std::array<layout_entry, most> all;
 };
 
 }  // namespace errgroup::detail
 
-/// For debuggers. It is in a section of its own, `errgroup_layout`, which a debugger also finds in a
-/// program without a symbol table.
+/// For debuggers. It is in a section of its own, `errgroup_layout`, which a debugger also finds in
+/// a program without a symbol table.
 extern "C" ERRGROUP_API errgroup::detail::layout_v1 const errgroup_layout_v1;
 
 #endif  // ERRGROUP_SRC_LAYOUT_HPP

@@ -112,10 +112,6 @@ observed_task& shown_task(task_frame& frame) noexcept {
 
 namespace {
 
-std::string_view name_in(void const* label) noexcept {
-  return has_note(label) ? std::string_view(note_in(label)->origin.name) : std::string_view();
-}
-
 std::source_location place_in(void const* label) noexcept {
   if (has_note(label)) {
     return note_in(label)->origin.where;

@@ -3,6 +3,7 @@
 #define ERRGROUP_SRC_OBSERVATION_HPP
 
 #include "group_parts.hpp"
+#include <errgroup/detail/config.hpp>
 #include <errgroup/detail/task_frame.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/observer.hpp>
@@ -164,10 +165,25 @@ class group_core::observation : public observed_group {
   bool has_told_cancellation_ = false;
 };
 
+/// The probes at the begin and at the end of a wait.
+class probed_wait {
+ public:
+  probed_wait(group_core const& g, wait_kind kind) noexcept : g_(&g), kind_(kind) {
+    ERRGROUP_PROBE(wait_begin, g_, static_cast<int>(kind_));
+  }
+  probed_wait(probed_wait const&) = delete;
+  probed_wait& operator=(probed_wait const&) = delete;
+  ~probed_wait() { ERRGROUP_PROBE(wait_end, g_, static_cast<int>(kind_)); }
+
+ private:
+  [[maybe_unused]] group_core const* g_;
+  [[maybe_unused]] wait_kind kind_;
+};
+
 /// While it lives, the observer of `g` and the dump know that this thread waits.
 class group_core::observed_wait {
  public:
-  observed_wait(group_core& g, wait_kind kind) noexcept : g_(g), kind_(kind) {
+  observed_wait(group_core& g, wait_kind kind) noexcept : g_(g), kind_(kind), probes_(g, kind) {
     if (g.is_observed()) [[unlikely]] {
       begin();
     }
@@ -186,6 +202,7 @@ class group_core::observed_wait {
 
   group_core& g_;
   wait_kind kind_;
+  probed_wait probes_;
   observed_task* task_ = nullptr;
   std::uint64_t before_ = 0;
 };

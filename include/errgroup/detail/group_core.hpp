@@ -62,6 +62,11 @@ struct submission {
       reinterpret_cast<error_note const*>(static_cast<char const*>(label) - 1));
 }
 
+/// The name of the task; empty if the task has none.
+[[nodiscard]] inline char const* name_in(void const* label) noexcept {
+  return has_note(label) ? note_in(label)->origin.name.c_str() : "";
+}
+
 /// The place in which a group was made.
 struct origin {
   /// The origin of a group that the caller makes now. `belongs`: if a task makes the group, the
