@@ -120,10 +120,11 @@ bool group_core::record(error const& e, bool stop_too) noexcept {
       extras_->all->take_others(mine);
     }
   });
+  if (!is_first && stop_too) {
+    note_cause(e);
+  }
   if (is_first) {
     ERRGROUP_PROBE(first_error, this, e.code().value(), e.code().category().name());
-  } else if (stop_too) {
-    note_cause(e);
   }
   if (is_first && is_observed()) {
     extras_->observed->tell_first_error();

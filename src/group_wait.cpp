@@ -124,7 +124,7 @@ group_core::short_wait group_core::wait_at_home() {
   if (!is_at_home(self) || !is_private() || is_observed()) [[unlikely]] {
     return short_wait::refused;
   }
-  probed_wait const seen(*this, wait_kind::end);
+  probed_wait const seen(*this);
   waiters_.enter(true);
   if (spawns_.any()) {
     engine_wait();

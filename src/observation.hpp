@@ -165,25 +165,25 @@ class group_core::observation : public observed_group {
   bool has_told_cancellation_ = false;
 };
 
-/// The probes at the begin and at the end of a wait.
+/// The probes at the begin and at the end of a wait, for a group that is not observed.
 class probed_wait {
  public:
-  probed_wait(group_core const& g, wait_kind kind) noexcept : g_(&g), kind_(kind) {
-    ERRGROUP_PROBE(wait_begin, g_, static_cast<int>(kind_));
+  explicit probed_wait(group_core const& g) noexcept : g_(&g) {
+    ERRGROUP_PROBE(wait_begin, g_, static_cast<int>(wait_kind::end));
   }
   probed_wait(probed_wait const&) = delete;
   probed_wait& operator=(probed_wait const&) = delete;
-  ~probed_wait() { ERRGROUP_PROBE(wait_end, g_, static_cast<int>(kind_)); }
+  ~probed_wait() { ERRGROUP_PROBE(wait_end, g_, static_cast<int>(wait_kind::end)); }
 
  private:
   [[maybe_unused]] group_core const* g_;
-  [[maybe_unused]] wait_kind kind_;
 };
 
 /// While it lives, the observer of `g` and the dump know that this thread waits.
 class group_core::observed_wait {
  public:
-  observed_wait(group_core& g, wait_kind kind) noexcept : g_(g), kind_(kind), probes_(g, kind) {
+  observed_wait(group_core& g, wait_kind kind) noexcept : g_(g), kind_(kind) {
+    ERRGROUP_PROBE(wait_begin, &g_, static_cast<int>(kind_));
     if (g.is_observed()) [[unlikely]] {
       begin();
     }
@@ -194,6 +194,7 @@ class group_core::observed_wait {
     if (task_ != nullptr) [[unlikely]] {
       end();
     }
+    ERRGROUP_PROBE(wait_end, &g_, static_cast<int>(kind_));
   }
 
  private:
@@ -202,7 +203,6 @@ class group_core::observed_wait {
 
   group_core& g_;
   wait_kind kind_;
-  probed_wait probes_;
   observed_task* task_ = nullptr;
   std::uint64_t before_ = 0;
 };

@@ -192,7 +192,7 @@ errgroup groups
         commands.write_text(python)
         return self.gdb(self.plain, "run", f"source {commands}", "errgroup groups", "echo alive")
 
-    def test_damaged_memory_is_told_in_words(self):
+    def test_Z4_damaged_memory_is_told_in_words(self):
         for change, words in (
             ("put(l.pointer(l.stacks) + l['stack.next'], 16)", "cannot be read"),
             ("put(l.pointer(l.stacks) + l['stack.next'], l.pointer(l.stacks))", "does not end"),

@@ -196,9 +196,12 @@ elseif(KIND STREQUAL "shared")
   message(STATUS "${own} symbols of errgroup exported")
 
 elseif(KIND STREQUAL "probes")
+  # Several sources in one compile command, and no optimisation: a quarter of the time.
   build(
     "${ROOT}" "${scratch}/library"
     -DCMAKE_BUILD_TYPE=None
+    -DCMAKE_UNITY_BUILD=ON
+    -DCMAKE_UNITY_BUILD_BATCH_SIZE=12
     -DERRGROUP_SDT=ON
     -DERRGROUP_BUILD_TESTS=OFF
     -DERRGROUP_BUILD_EXAMPLES=OFF

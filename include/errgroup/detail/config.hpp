@@ -7,6 +7,19 @@
 
 // USDT probes (-DERRGROUP_SDT=ON): places that gdb, bpftrace, perf and SystemTap can stop at or
 // count, while they cost one instruction that does nothing. 0: there are none.
+//
+//     group_begin(group, name, limit)          limit -1: none
+//     group_end(group)
+//     first_error(group, value, category)      the error's code: a number, and a category's name
+//     cancelled(group)
+//     wait_begin(group, kind)                  kind: `wait_kind`, as a number
+//     wait_end(group, kind)
+//     task_begin(group, index, name)           on the thread that runs the task
+//     task_end(group, index)                   the callable has returned
+//
+// `group` is the address of the `errgroup::group`. A task or group without a name has an empty
+// name. For a task without an index, `index` is the greatest number. A task that is skipped has no
+// probes.
 #define ERRGROUP_SDT 0
 
 #if ERRGROUP_SDT
