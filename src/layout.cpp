@@ -181,7 +181,7 @@ struct group_core::layout {
       ++made.used;
     }
     made.stacks = &the_process.stacks;
-    made.observed = &observed_groups::first;
+    made.observed = static_cast<void const*>(&observed_groups::first);
     return made;
   }
 };

@@ -42,6 +42,7 @@ struct trap final : errgroup::observer {
 };
 
 void fetch() {
+  errgroup::group const seeds{{.name = "seeds"}};
   errgroup::group links;
   links.run_and_wait("link 3", hang).raise();
 }

@@ -21,19 +21,20 @@ SKIPPED = 77  # for ctest
 # The addresses and the times of the output are not compared.
 TASKS = r"""Thread \d+ \(LWP \d+\).*: waits for group "parse" A
 Thread \d+ \(LWP \d+\).*
-  #0  task 0 "link 3" of group A, run at gdb_program.cpp:46
-  #1  task 0 "fetch" of group "crawl" A, run at gdb_program.cpp:64
+  #0  task 0 "link 3" of group A, run at gdb_program.cpp:47
+  #1  task 0 "fetch" of group "crawl" A, run at gdb_program.cpp:65
 Thread \d+ \(LWP \d+\).*
-  #0  task 1 of group "crawl" A, run at gdb_program.cpp:65
+  #0  task 1 of group "crawl" A, run at gdb_program.cpp:66
 Thread \d+ \(LWP \d+\).*
-  #0  task 0 "page 7" of group "parse" A, run at gdb_program.cpp:71, TIME"""
+  #0  task 0 "page 7" of group "parse" A, run at gdb_program.cpp:72, TIME"""
 GROUPS = r"""group "crawl" A: 2 of 2 running, 3 waiting, 0 failed
   in task 0 "fetch", Thread \d+ \(LWP \d+\).*:
     group A: 1 running, at least 0 waiting, 0 failed
-group "parse" A: 1 running, 0 waiting, 0 failed, made at gdb_program.cpp:57
-group "broken" A: 0 running, 0 waiting, 1 failed, made at gdb_program.cpp:56, cancelled, """ \
+    group "seeds" A: 0 running, at least 0 waiting, 0 failed
+group "parse" A: 1 running, 0 waiting, 0 failed, made at gdb_program.cpp:58
+group "broken" A: 0 running, 0 waiting, 1 failed, made at gdb_program.cpp:57, cancelled, """ \
     r"""first error: std::runtime_error: "bad header" \(task 0, "broken/header", run at """ \
-    r"""gdb_program.cpp:60\)"""
+    r"""gdb_program.cpp:61\)"""
 
 
 def pattern(text, age):
@@ -95,7 +96,7 @@ class GdbTest(unittest.TestCase):
     def test_Z2_each_group_is_shown_below_the_task_that_made_it(self):
         groups = self.live.partition("G\n")[2].partition("E\n")[0]
         self.assert_shows(groups, GROUPS)
-        self.assertEqual(len(re.findall(r"^\s*group", groups, re.M)), 4)
+        self.assertEqual(len(re.findall(r"^\s*group", groups, re.M)), 5)
 
     def test_Z1_Z2_a_core_file_shows_the_same(self):
         output = self.gdb(self.plain, "errgroup tasks", "errgroup groups", core=self.core)
@@ -112,7 +113,7 @@ class GdbTest(unittest.TestCase):
     def test_Z3_values_are_printed(self):
         names = "the_error the_code no_error the_value no_value success *the_crawl".split()
         output = self.gdb(PROGRAM, *(f"print {name}" for name in names), core=self.core)
-        broken = 'std::runtime_error: "bad header" (task 0, "broken/header", run at gdb_program.cpp:60)'
+        broken = 'std::runtime_error: "bad header" (task 0, "broken/header", run at gdb_program.cpp:61)'
         for i, text in enumerate(
             [
                 broken,
