@@ -28,6 +28,28 @@ if(TARGET errgroup_stacktrace)
   )
 endif()
 
+# The script for gdb. For a shared library that has no copy of it, it is installed under the name of
+# the library, too, in the folder auto-load of the data of a gdb with the same prefix.
+install(FILES gdb/errgroup-gdb.py DESTINATION ${CMAKE_INSTALL_DATADIR}/errgroup/gdb)
+if(errgroup_type STREQUAL "SHARED_LIBRARY" AND NOT ERRGROUP_EMBED_GDB_SCRIPT)
+  set(errgroup_libdir "${CMAKE_INSTALL_LIBDIR}")
+  if(NOT IS_ABSOLUTE "${errgroup_libdir}")
+    set(errgroup_libdir "\${CMAKE_INSTALL_PREFIX}/${errgroup_libdir}")
+  endif()
+  set(errgroup_datadir "${CMAKE_INSTALL_DATADIR}")
+  if(NOT IS_ABSOLUTE "${errgroup_datadir}")
+    set(errgroup_datadir "\${CMAKE_INSTALL_PREFIX}/${errgroup_datadir}")
+  endif()
+  install(
+    CODE
+      "file(
+        INSTALL \"${PROJECT_SOURCE_DIR}/gdb/errgroup-gdb.py\"
+        DESTINATION \"${errgroup_datadir}/gdb/auto-load${errgroup_libdir}\"
+        RENAME \"liberrgroup.so.${PROJECT_VERSION}-gdb.py\"
+      )"
+  )
+endif()
+
 configure_package_config_file(
   cmake/errgroupConfig.cmake.in errgroupConfig.cmake
   INSTALL_DESTINATION ${errgroup_cmake_dir}

@@ -6,16 +6,21 @@
 
 namespace errgroup::detail::inline ERRGROUP_PART {
 
+#ifdef ERRGROUP_EXPLORED
 namespace {
 
-#ifdef ERRGROUP_EXPLORED
 process_wide& the() noexcept { return *process_wide::of_this_run; }
-#else
-constinit process_wide the_process;
-process_wide& the() noexcept { return the_process; }
-#endif
 
 }  // namespace
+#else
+constinit process_wide the_process;
+
+namespace {
+
+process_wide& the() noexcept { return the_process; }
+
+}  // namespace
+#endif
 
 frame_stack* frame_stack::first() noexcept { return the().stacks.load(std::memory_order_seq_cst); }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "observation.hpp"
+#include <errgroup/detail/config.hpp>
 
 #include <tbb/task.h>  // current_context
 
@@ -121,6 +122,9 @@ bool group_core::record(error const& e, bool stop_too) noexcept {
   });
   if (!is_first && stop_too) {
     note_cause(e);
+  }
+  if (is_first) {
+    ERRGROUP_PROBE(first_error, this, e.code().value(), e.code().category().name());
   }
   if (is_first && is_observed()) {
     extras_->observed->tell_first_error();
@@ -249,13 +253,16 @@ void group_core::mark() noexcept {
   note_event();
   // Publish the error before the node is stopped: a task that fails because it sees the
   // cancellation must not take its place.
-  first_.offer(errc::canceled);
+  if (first_.offer(errc::canceled)) {
+    ERRGROUP_PROBE(first_error, this, static_cast<int>(errc::canceled), error_category().name());
+  }
 }
 
 bool group_core::is_busy() const noexcept { return !is_joined(); }
 
 void group_core::interrupt() noexcept {
   note_event();
+  ERRGROUP_PROBE(cancelled, this);
   engine_.context.cancel_group_execution();
   if (is_observed()) {
     extras_->observed->tell_cancelled();

@@ -3,6 +3,7 @@
 #include "group_time.hpp"
 #include "observation.hpp"
 #include "queue_pool.hpp"
+#include <errgroup/detail/config.hpp>
 #include <errgroup/lost_error.hpp>
 
 #include <atomic>     // atomic_thread_fence, memory_order
@@ -42,6 +43,7 @@ group_core::group_core(options const& opts, std::source_location where)
       opts.name.empty() && !opts.stop.stop_possible() && !opts.timeout) {
     begin_observed(where);
     attach_to_task();
+    ERRGROUP_PROBE(group_begin, this, "", opts.limit);
     return;
   }
   extras_ = new extras(opts);
@@ -55,6 +57,7 @@ group_core::group_core(options const& opts, std::source_location where)
   }
   attach_to_task();
   start_timeout();
+  ERRGROUP_PROBE(group_begin, this, extras_->name.c_str(), opts.limit);
 }
 
 void group_core::start_timeout() {
@@ -79,6 +82,7 @@ group_core::~group_core() noexcept {
   if (task_queue* q = queue_.load(std::memory_order_relaxed)) {
     put_queue(self, *q);
   }
+  ERRGROUP_PROBE(group_end, this);
 }
 
 [[gnu::noinline, gnu::cold]] void group_core::end(thread_state& self) noexcept {

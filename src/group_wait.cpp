@@ -124,6 +124,7 @@ group_core::short_wait group_core::wait_at_home() {
   if (!is_at_home(self) || !is_private()) [[unlikely]] {
     return short_wait::refused;
   }
+  probed_wait const seen(*this);
   waiters_.enter(true);
   if (spawns_.any()) {
     engine_wait();

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "observation.hpp"
 
-#include <time.h>  // clock_gettime
-
 #include <algorithm>  // min
 #include <bit>        // bit_cast
-#include <cstring>    // memcpy, strlen
-#include <memory>     // make_unique, unique_ptr
+#include <chrono>     // nanoseconds, steady_clock
+#include <cstring>    // memcpy
+#include <ctime>      // clock_gettime, timespec
 #include <new>        // nothrow
 #include <thread>     // this_thread
 #include <utility>    // exchange, move

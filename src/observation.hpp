@@ -3,6 +3,7 @@
 #define ERRGROUP_SRC_OBSERVATION_HPP
 
 #include "group_parts.hpp"
+#include <errgroup/detail/config.hpp>
 #include <errgroup/detail/task_frame.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/observer.hpp>
@@ -116,6 +117,8 @@ struct observed_task {
 /// A group that an observer is told of: keeps the order of what is told.
 class group_core::observation : public observed_group {
  public:
+  struct layout;  // for debuggers: layout.cpp
+
   observation(group_core& g, observer& o, int most, std::source_location made_at);
   observation(observation const&) = delete;
   observation& operator=(observation const&) = delete;
@@ -161,10 +164,25 @@ class group_core::observation : public observed_group {
   bool has_told_cancellation_ = false;
 };
 
+/// The probes at the begin and at the end of a wait, for a group that is not observed.
+class probed_wait {
+ public:
+  explicit probed_wait(group_core const& g) noexcept : g_(&g) {
+    ERRGROUP_PROBE(wait_begin, g_, static_cast<int>(wait_kind::end));
+  }
+  probed_wait(probed_wait const&) = delete;
+  probed_wait& operator=(probed_wait const&) = delete;
+  ~probed_wait() { ERRGROUP_PROBE(wait_end, g_, static_cast<int>(wait_kind::end)); }
+
+ private:
+  [[maybe_unused]] group_core const* g_;
+};
+
 /// While it lives, the observer of `g` and the dump know that this thread waits.
 class group_core::observed_wait {
  public:
   observed_wait(group_core& g, wait_kind kind) noexcept : g_(g), kind_(kind) {
+    ERRGROUP_PROBE(wait_begin, &g_, static_cast<int>(kind_));
     if (g.is_observed()) [[unlikely]] {
       begin();
     }
@@ -175,6 +193,7 @@ class group_core::observed_wait {
     if (task_ != nullptr) [[unlikely]] {
       end();
     }
+    ERRGROUP_PROBE(wait_end, &g_, static_cast<int>(kind_));
   }
 
  private:

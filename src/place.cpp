@@ -2,6 +2,7 @@
 #include "group_parts.hpp"
 #include "helpers.hpp"
 #include "queue_pool.hpp"
+#include <errgroup/detail/config.hpp>
 
 #include <tbb/task.h>        // current_context
 #include <tbb/task_arena.h>  // isolate_within_arena, task_arena
@@ -115,6 +116,7 @@ origin origin::here(bool belongs) {
 [[gnu::flatten]] group_core::group_core(std::source_location where) : group_core(true) {
   begin_observed(where);
   attach_to_task();
+  ERRGROUP_PROBE(group_begin, this, "", unlimited);
 }
 
 group_core::group_core(bool belongs)

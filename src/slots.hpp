@@ -66,6 +66,8 @@ class reserved_arena {
 /// May be destroyed when the group has ended.
 class slots {
  public:
+  struct layout;  // for debuggers: layout.cpp
+
   explicit slots(options const& opts) noexcept
       : limit_(opts.limit), queue_(opts.queue), given_(opts.arena) {}
   slots(slots const&) = delete;

@@ -163,6 +163,8 @@ class batch_list {
 /// Lock order: the queue's lock guards everything; `size` may be read without it.
 class task_list {
  public:
+  struct layout;  // for debuggers: layout.cpp
+
   /// `first` becomes the first page.
   void open(node* first) noexcept { head_ = tail_ = page::make(first); }
 

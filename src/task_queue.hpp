@@ -33,6 +33,8 @@ struct timed_task {
 /// The tasks that are due, the earliest first. The lock of the queue guards them.
 class due_list {
  public:
+  struct layout;  // for debuggers: layout.cpp
+
   /// The number of tasks. Threads: any, also without the lock.
   [[nodiscard]] std::uint32_t size() const noexcept {
     return size_.load(std::memory_order_relaxed);

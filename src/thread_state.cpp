@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "layout.hpp"
 #include "queue_pool.hpp"
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
@@ -16,6 +17,11 @@
 #include <new>           // bad_alloc, nothrow
 #include <system_error>  // generic_category, system_error
 #include <utility>       // exchange
+
+#if defined(__linux__)
+#include <sys/syscall.h>  // SYS_gettid
+#include <unistd.h>       // syscall
+#endif
 
 namespace errgroup::detail {
 
@@ -86,6 +92,8 @@ pthread_key_t make_leave_key() {
     leave_thread(s);
     throw std::bad_alloc();
   }
+  // The linker takes the layout into each program that uses groups, and keeps it there.
+  asm volatile("" : : "r"(&errgroup_layout_v1));
 #if defined(__linux__)
   s->system_number.store(::syscall(SYS_gettid), std::memory_order_relaxed);
 #endif

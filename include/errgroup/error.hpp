@@ -602,6 +602,8 @@ namespace detail {
 
 /// The library's own way into an `error`.
 struct error_access {
+  struct layout;  // for debuggers: layout.cpp
+
   /// An exception whose code is known, or chosen.
   static error make(std::error_code code, std::exception_ptr exception) noexcept {
     error e(std::move(exception));

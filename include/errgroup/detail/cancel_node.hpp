@@ -52,6 +52,8 @@ class stopped_nodes;
 /// May be destroyed when the node is detached, and `await_unpinned` has returned after that.
 class cancel_node {
  public:
+  struct layout;  // for debuggers: layout.cpp
+
   /// In `state`: the group is stopped. The other bits belong to the group. They share the word, so
   /// a task tests all bits with one load.
   static constexpr std::uint32_t stopped = 1;

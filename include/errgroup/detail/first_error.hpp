@@ -26,6 +26,8 @@ namespace errgroup::detail::inline ERRGROUP_PART {
 /// May be destroyed when no thread is in a member function. `take` has the same condition.
 class first_error {
  public:
+  struct layout;  // for debuggers: layout.cpp
+
   first_error() noexcept {}  // NOLINT(modernize-use-equals-default): the union has no default
   first_error(first_error const&) = delete;
   first_error& operator=(first_error const&) = delete;

@@ -62,6 +62,11 @@ struct submission {
       reinterpret_cast<error_note const*>(static_cast<char const*>(label) - 1));
 }
 
+/// The name of the task; empty if the task has none.
+[[nodiscard]] inline char const* name_in(void const* label) noexcept {
+  return has_note(label) ? note_in(label)->origin.name.c_str() : "";
+}
+
 /// The place in which a group was made.
 struct origin {
   /// The origin of a group that the caller makes now. `belongs`: if a task makes the group, the
@@ -97,6 +102,7 @@ class group_core final : public cancel_node, public queue_owner {
  public:
   /// How a task begins: it does not run; it runs; it runs without a handler for exceptions.
   enum class start_as : std::uint8_t { skipped, usual, unguarded };
+  struct layout;  // for debuggers: layout.cpp
 
   // In `state`, beside cancel_node::stopped.
   static constexpr std::uint32_t told = 8;            // a caller was told of the error

@@ -9,6 +9,7 @@
 // cases `group_core::execute` runs the task.
 
 #include <errgroup/clock.hpp>
+#include <errgroup/detail/config.hpp>
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/thread_state.hpp>
@@ -159,9 +160,11 @@ template <class Holder>
   bool const is_unusual =
       (state.load(std::memory_order_acquire) & (stopped | unguarded | observed)) != 0;
   if (!is_unusual || begins(k, index)) [[likely]] {
+    ERRGROUP_PROBE(task_begin, this, index, name_in(k.label()));
     call(
         k.f, [this] { return get_stop_token(); },
         [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
+    ERRGROUP_PROBE(task_end, this, index);
   }
   std::destroy_at(&holder);
 }
@@ -173,9 +176,11 @@ template <class K>
 [[gnu::noinline, gnu::cold]] bool group_core::begins(K& k, std::size_t index) noexcept {
   start_as const how = begin_unusual();
   if (how == start_as::unguarded) {
+    ERRGROUP_PROBE(task_begin, this, index, name_in(k.label()));
     call_unguarded(
         k.f, [this] { return get_stop_token(); },
         [this, &k, index](error e) noexcept { fail(std::move(e), k.as(index)); });
+    ERRGROUP_PROBE(task_end, this, index);
   }
   return how == start_as::usual;
 }

@@ -91,6 +91,10 @@ struct process_wide {
 #endif
 };
 
+#ifndef ERRGROUP_EXPLORED
+extern constinit process_wide the_process;
+#endif
+
 }  // namespace errgroup::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_DETAIL_TASK_FRAME_HPP
