@@ -15,6 +15,7 @@
 #include <errgroup/group.hpp>
 #include <errgroup/join.hpp>
 #include <errgroup/lost_error.hpp>
+#include <errgroup/named_by.hpp>
 #include <errgroup/options.hpp>
 #include <errgroup/pipeline.hpp>
 #include <errgroup/pipeline_stats.hpp>
@@ -28,6 +29,7 @@
 #include <errgroup/stream.hpp>
 #include <errgroup/take.hpp>
 #include <errgroup/task.hpp>
+#include <errgroup/task_options.hpp>
 #include <errgroup/transform.hpp>
 #include <errgroup/version.hpp>
 #include <errgroup/waterfall.hpp>

@@ -18,7 +18,10 @@ class exception_group;
 class group;
 struct options;
 struct stack_frame;
+struct task_options;
 struct task_origin;
+template <class P>
+class named_by;
 template <class T>
 class result;
 template <class R>
