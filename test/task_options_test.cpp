@@ -93,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_P(TaskOptions, E1_the_error_tells_the_name) {
   on_every_way(
-      [this](group& g) {
+      [](group& g) {
         GetParam().run(g, {.name = "row 7"}, fails);
         error const e = g.wait();
         EXPECT_EQ(e.origin().name, "row 7");
@@ -105,8 +105,8 @@ TEST_P(TaskOptions, E1_the_error_tells_the_name) {
 }
 
 TEST_P(TaskOptions, E1_an_exception_has_the_name) {
-  on_every_way([this](group& g) {
-    GetParam().run(g, {.name = "row 7"}, [this]() -> error { throw std::string(GetParam().name); });
+  on_every_way([](group& g) {
+    GetParam().run(g, {.name = "row 7"}, []() -> error { throw std::string(GetParam().name); });
     error const e = g.wait();
     EXPECT_EQ(e.origin().path, "row 7");
     ASSERT_NE(e.get_if<std::string>(), nullptr);
@@ -116,9 +116,9 @@ TEST_P(TaskOptions, E1_an_exception_has_the_name) {
 
 TEST_P(TaskOptions, E1_the_path_goes_through_nested_groups) {
   group outer{{.name = "job"}};
-  error const e = outer.run_and_wait([this] {
+  error const e = outer.run_and_wait([] {
     group unnamed;
-    return unnamed.run_and_wait({.name = "left out, a task is no group"}, [this] {
+    return unnamed.run_and_wait({.name = "left out, a task is no group"}, [] {
       group inner{{.name = "decode"}};
       GetParam().run(inner, {.name = "frame 17"}, fails);
       return inner.wait();
@@ -130,7 +130,7 @@ TEST_P(TaskOptions, E1_the_path_goes_through_nested_groups) {
 
 TEST_P(TaskOptions, E1_each_task_has_its_own_name) {
   on_every_way(
-      [this](group& g) {
+      [](group& g) {
         std::vector<std::string> wanted;
         for (int i = 0; i != 20; ++i) {
           std::string const name = "a row with a long name " + std::to_string(i);
@@ -175,7 +175,7 @@ TEST_P(TaskOptions, E1_the_name_is_copied) {
 }
 
 TEST_P(TaskOptions, a_task_that_succeeds_needs_no_name) {
-  on_every_way([this](group& g) {
+  on_every_way([](group& g) {
     GetParam().run(g, {.name = "row 7"}, [] { return error(); });
     EXPECT_FALSE(g.wait());
   });
@@ -183,7 +183,7 @@ TEST_P(TaskOptions, a_task_that_succeeds_needs_no_name) {
 
 TEST_P(TaskOptions, an_empty_name_is_no_name) {
   on_every_way(
-      [this](group& g) {
+      [](group& g) {
         GetParam().run(g, {}, fails);
         error const e = g.wait();
         EXPECT_EQ(e.origin().name, "");
@@ -373,7 +373,7 @@ TEST(TaskOptionsCost, P3_an_empty_name_costs_no_allocation) {
 }
 
 TEST_P(TaskOptions, E3_a_stopped_group_refuses_a_named_task_without_cost) {
-  on_every_way([this](group& g) {
+  on_every_way([](group& g) {
     g.cancel();
     (void)g.wait();
     support::counted alive;
