@@ -525,8 +525,10 @@ TEST(TaskOptionsOfStreams, E1_the_error_tells_the_name) {
     EXPECT_TRUE(s.try_run({}, bad));
     expect("");
     s.cancel();
+    long const before = support::allocations;
     EXPECT_FALSE(s.try_run({.name = "row"}, bad));
     s.run({.name = "row"}, bad);
+    EXPECT_EQ(support::allocations, before) << "a stopped stream has made a note";
     EXPECT_EQ(s.wait().skipped(), 1U);
   }
 }
