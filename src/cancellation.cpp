@@ -75,11 +75,15 @@ void group_core::describe(error& e, submission const& from) const noexcept {
     return;
   }
   std::string names;
+  std::string name;
   parent_pin const parent(*this);
   try {
+    // The name of a task is in its note. The name of an element is in the error itself.
+    if (from.note == nullptr) {
+      name = known.name;
+    }
     add_names(names);
-    add_name(names,
-             from.note != nullptr ? std::string_view(from.note->origin.name) : std::string_view());
+    add_name(names, from.note != nullptr ? from.note->origin.name : name);
     bool const is_on_the_way =
         names.starts_with(known.path) && (known.path.empty() || names.size() == known.path.size() ||
                                           names[known.path.size()] == '/');
@@ -95,6 +99,9 @@ void group_core::describe(error& e, submission const& from) const noexcept {
   note_ptr const made(from.note == nullptr ? new (std::nothrow) error_note : nullptr);
   error_note* const note = from.note != nullptr ? from.note : made.get();
   if (note != nullptr) {
+    if (from.note == nullptr) {
+      note->origin.name = std::move(name);
+    }
     note->origin.where = from.where;
     note->origin.index = from.index;
     note->origin.is_item = from.is_item;

@@ -189,6 +189,20 @@ void error_access::set_attempts(error& e, std::size_t n) noexcept {
   give_note(e, *note.get());
 }
 
+void error_access::set_name(error& e, std::string_view name) noexcept {
+  if (!e || name.empty() || e.origin().where.line() != 0 || e.origin().index != npos) {
+    return;
+  }
+  try {
+    note_ptr const note(new error_note);
+    copy_note(*note.get(), e);
+    note->origin.name = name;
+    give_note(e, *note.get());
+  } catch (std::bad_alloc const&) {
+    // The error stays as it is.
+  }
+}
+
 }  // namespace detail
 
 error combine(std::span<error const> errors, std::size_t most) noexcept {

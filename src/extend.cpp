@@ -7,6 +7,12 @@
 
 namespace errgroup::extend {
 
+error describe(group const& g, error e, std::size_t index, std::source_location where,
+               std::string_view name) noexcept {
+  detail::error_access::set_name(e, name);
+  return describe(g, std::move(e), index, where);
+}
+
 // Without memory for the name, the error is recorded without it.
 void fail_item(group& g, error e, std::size_t number, std::source_location where,
                std::string_view name) noexcept {

@@ -6,6 +6,7 @@
 #include <stdexcept>     // logic_error
 #include <system_error>  // errc
 #include <thread>        // this_thread
+#include <utility>       // move
 
 namespace errgroup::detail {
 
@@ -34,7 +35,7 @@ error single_task::run_now() {
   try {
     own = begin();
   } catch (...) {
-    error const e = extend::describe(group_, caught(), npos, where_);
+    error const e = described(caught());
     drop(e);
     return e;
   }
@@ -51,7 +52,7 @@ error single_task::run_now() {
     failed = stopped;
   }
   if (failed) {
-    failed = extend::describe(group_, std::move(failed), npos, where_);
+    failed = described(std::move(failed));
     fail(failed);
   }
   finish();
@@ -84,6 +85,10 @@ void single_task::await_canceler() noexcept {
 void single_task::drop(error const& cause) noexcept {
   fail(cause);
   finish();
+}
+
+error single_task::described(error e) const noexcept {
+  return extend::describe(group_, std::move(e), npos, where_, name_);
 }
 
 void single_task::finish() noexcept {

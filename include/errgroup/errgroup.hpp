@@ -17,6 +17,7 @@
 #include <errgroup/group.hpp>
 #include <errgroup/join.hpp>
 #include <errgroup/lost_error.hpp>
+#include <errgroup/named_by.hpp>
 #include <errgroup/observer.hpp>
 #include <errgroup/options.hpp>
 #include <errgroup/pipeline.hpp>
@@ -32,6 +33,7 @@
 #include <errgroup/stream.hpp>
 #include <errgroup/take.hpp>
 #include <errgroup/task.hpp>
+#include <errgroup/task_options.hpp>
 #include <errgroup/transform.hpp>
 #include <errgroup/version.hpp>
 #include <errgroup/waterfall.hpp>

@@ -635,6 +635,10 @@ struct error_access {
   ERRGROUP_API static error alone(error const& e) noexcept;
   /// Without memory, `e` does not keep the number.
   ERRGROUP_API static void set_attempts(error& e, std::size_t n) noexcept;
+  /// Gives `e` the name of its task, for a later call of `group_core::described`. An error that has
+  /// an origin from a task further in keeps that origin. Without memory, `e` does not keep the
+  /// name.
+  static void set_name(error& e, std::string_view name) noexcept;
   /// Gives `e` a note, which takes the exception of `e`. `e` keeps its others.
   static void give_note(error& e, error_note& note) noexcept;
   /// The single failure `one` with one more context. Throws `std::bad_alloc`.

@@ -76,6 +76,11 @@ inline void notify(group& g) noexcept { access::core_of(g).notify(); }
                                                   std::source_location where = {}) noexcept {
   return access::core_of(g).described(std::move(e), index, where);
 }
+/// The same with the name of the task, which is the last part of the origin's path. If there is no
+/// memory for the name, the origin is without it.
+[[ERRGROUP_NODISCARD_COPY]] ERRGROUP_API error describe(group const& g, error e, std::size_t index,
+                                                        std::source_location where,
+                                                        std::string_view name) noexcept;
 
 /// For a task of a group with a bounded queue (`options::queue`), in such a task: the task keeps
 /// its place in the queue when it ends. It counts as unfinished until `give_room` is called for it,

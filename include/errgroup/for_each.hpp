@@ -6,6 +6,7 @@
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/group.hpp>
+#include <errgroup/named_by.hpp>
 #include <errgroup/task.hpp>
 
 #include <cstddef>          // size_t
@@ -28,15 +29,15 @@ struct for_each_step : plain_step<for_each_step<F>> {
   F const& f;
   std::stop_token const& token;
 
-  template <class Cursor>
-  bool operator()(Cursor& cursor, std::size_t i) {
+  template <class Cursor, class Name = no_name>
+  bool operator()(Cursor& cursor, std::size_t i, Name const& name = {}) {
     using R = called_with<F, decltype(*cursor)>;
     if constexpr (std::is_void_v<R>) {
       call_with(f, token, *cursor);
     } else {
       auto&& returned = call_with(f, token, *cursor);
       if (is_failure(returned)) [[unlikely]] {
-        return b.fail(to_error(std::forward<R>(returned)), i);
+        return b.fail(to_error(std::forward<R>(returned)), i, name());
       }
     }
     return true;
@@ -54,16 +55,58 @@ constexpr void require_for_each() {
   }
 }
 
-template <class T, class F, class Run>
-error for_each_in(options const& opts, F const& f, std::source_location where, Run const& run) {
+template <class T, class F, class Names, class Run>
+error for_each_in(options const& opts, F const& f, Names const& names, std::source_location where,
+                  Run const& run) {
+  require_names_of<T>(names);
   if (is_null(f)) {
     refuse_argument("errgroup: for_each of an empty function");
   }
   bulk b(opts, where);
   std::stop_token const token = b.token<takes_with_token<F, T>>();
   return run(b, [&](pace& mine, std::size_t first, std::size_t last, auto const& at) {
-    for_each_step<F> step(b, f, token);
+    auto step = with_names(for_each_step<F>(b, f, token), names);
     b.work(mine, first, last, at, step);
+  });
+}
+
+template <class R, class F, class Names>
+error for_each_of(options const& opts, R& range, F& f, Names const& names,
+                  std::source_location where) {
+  if constexpr (indexable<R>) {
+    using source = indexed_source<R>;
+    require_for_each<typename source::reference, F>();
+    source const all(range);
+    return for_each_in<typename source::reference, F>(opts, f, names, where,
+                                                      [&](bulk& b, auto const& each) {
+                                                        b.split(all, each);
+                                                        return b.finish(all.count);
+                                                      });
+  } else {
+    using stream = stream_of<R>;
+    require_for_each<typename stream::reference, F>();
+    stream all(range);
+    return for_each_in<typename stream::reference, F>(
+        opts, f, names, where, [&](bulk& b, auto const& each) {
+          b.share(all, each);
+          return b.finish(all.count(), all.is_complete());
+        });
+  }
+}
+
+template <class N, class F, class Names>
+error for_each_below(options const& opts, N n, F& f, Names const& names,
+                     std::source_location where) {
+  require_for_each<N, F>();
+  if constexpr (std::is_signed_v<N>) {
+    if (n < 0) {
+      refuse_argument("errgroup: for_each of a negative number of elements");
+    }
+  }
+  counted_source<N> const all{static_cast<std::size_t>(n)};
+  return for_each_in<N, F>(opts, f, names, where, [&](bulk& b, auto const& each) {
+    b.split(all, each);
+    return b.finish(all.count);
   });
 }
 
@@ -82,7 +125,8 @@ error for_each_in(options const& opts, F const& f, std::source_location where, R
 ///
 /// The first failure, returned or thrown, is the error. After it, elements that no thread has begun
 /// with are left out, and counted (`error::skipped`, as far as `range` tells its size). The error
-/// names the element that failed: `error::origin().index` is its position. With
+/// names the element that failed: `error::origin().index` is its position, and with a `named_by`
+/// the error tells its name, too. With
 /// `on_error::keep_going`, `f` is called for all elements; with `keep::all`, all failures are
 /// reported. A call in a task is cancelled with the task. Every cancellation is an error, wherever
 /// it comes from.
@@ -124,34 +168,29 @@ template <std::ranges::input_range R, class F>
 [[ERRGROUP_NODISCARD_ERROR]] error for_each(
     options const& opts, R&& range, F&& f,
     std::source_location where = std::source_location::current()) {
-  using range_type = std::remove_reference_t<R>;
-  using callable = std::remove_reference_t<F>;
-  if constexpr (detail::indexable<range_type>) {
-    using source = detail::indexed_source<range_type>;
-    detail::require_for_each<typename source::reference, callable>();
-    source const all(range);
-    return detail::for_each_in<typename source::reference, callable>(
-        opts, f, where, [&](detail::bulk& b, auto const& each) {
-          b.split(all, each);
-          return b.finish(all.count);
-        });
-  } else {
-    using stream = detail::stream_of<range_type>;
-    detail::require_for_each<typename stream::reference, callable>();
-    stream all(range);
-    return detail::for_each_in<typename stream::reference, callable>(
-        opts, f, where, [&](detail::bulk& b, auto const& each) {
-          b.share(all, each);
-          return b.finish(all.count(), all.is_complete());
-        });
-  }
+  return detail::for_each_of(opts, range, f, detail::without_names(), where);
 }
-
 /// The same with a group that has no limit and cancels itself at the first error.
 template <std::ranges::input_range R, class F>
 [[ERRGROUP_NODISCARD_ERROR]] error for_each(
     R&& range, F&& f, std::source_location where = std::source_location::current()) {
-  return for_each(options{}, std::forward<R>(range), std::forward<F>(f), where);
+  return detail::for_each_of(options{}, range, f, detail::without_names(), where);
+}
+
+/// The same with a name for an element that fails, behind the names of the group and of the groups
+/// above: `for_each(files, check, errgroup::named_by(&file::path))`. See `named_by`.
+template <std::ranges::input_range R, class F, class P>
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    options const& opts, R&& range, F&& f, named_by<P> const& names,
+    std::source_location where = std::source_location::current()) {
+  return detail::for_each_of(opts, range, f, names, where);
+}
+/// The same with a group that has no limit and cancels itself at the first error.
+template <std::ranges::input_range R, class F, class P>
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    R&& range, F&& f, named_by<P> const& names,
+    std::source_location where = std::source_location::current()) {
+  return detail::for_each_of(options{}, range, f, names, where);
 }
 
 /// Calls `f(i)`, or `f(i, std::stop_token)`, for each `i` from 0 to `n - 1`, in parallel, and
@@ -161,25 +200,28 @@ template <std::ranges::input_range R, class F>
 template <detail::counts N, class F>
 [[ERRGROUP_NODISCARD_ERROR]] error for_each(
     options const& opts, N n, F&& f, std::source_location where = std::source_location::current()) {
-  using callable = std::remove_reference_t<F>;
-  detail::require_for_each<N, callable>();
-  if constexpr (std::is_signed_v<N>) {
-    if (n < 0) {
-      detail::refuse_argument("errgroup: for_each of a negative number of elements");
-    }
-  }
-  detail::counted_source<N> const all{static_cast<std::size_t>(n)};
-  return detail::for_each_in<N, callable>(opts, f, where, [&](detail::bulk& b, auto const& each) {
-    b.split(all, each);
-    return b.finish(all.count);
-  });
+  return detail::for_each_below(opts, n, f, detail::without_names(), where);
 }
-
 /// The same with a group that has no limit and cancels itself at the first error.
 template <detail::counts N, class F>
 [[ERRGROUP_NODISCARD_ERROR]] error for_each(
     N n, F&& f, std::source_location where = std::source_location::current()) {
-  return for_each(options{}, n, std::forward<F>(f), where);
+  return detail::for_each_below(options{}, n, f, detail::without_names(), where);
+}
+
+/// The same with a name for a number whose call fails. See `named_by`.
+template <detail::counts N, class F, class P>
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    options const& opts, N n, F&& f, named_by<P> const& names,
+    std::source_location where = std::source_location::current()) {
+  return detail::for_each_below(opts, n, f, names, where);
+}
+/// The same with a group that has no limit and cancels itself at the first error.
+template <detail::counts N, class F, class P>
+[[ERRGROUP_NODISCARD_ERROR]] error for_each(
+    N n, F&& f, named_by<P> const& names,
+    std::source_location where = std::source_location::current()) {
+  return detail::for_each_below(options{}, n, f, names, where);
 }
 
 }  // namespace errgroup

@@ -23,7 +23,10 @@ struct options;
 struct progress_options;
 struct progress_view;
 struct stack_frame;
+struct task_options;
 struct task_origin;
+template <class P>
+class named_by;
 template <class T>
 class result;
 template <class R>

@@ -10,6 +10,7 @@
 #include <errgroup/fwd.hpp>
 #include <errgroup/options.hpp>
 #include <errgroup/task.hpp>
+#include <errgroup/task_options.hpp>
 
 #include <tbb/task_group.h>  // task_group_context
 
@@ -106,12 +107,17 @@ class group {
     detail::require_callable<F>(f);
     core_.start<detail::located<std::decay_t<F>>>(where, std::forward<F>(f));
   }
-  /// The same for a task with a name, which `error::origin` and `error::message` tell if `f` fails.
-  /// The name is copied. Cost: one allocation more, and another if the name has more than 15
-  /// characters.
-  template <class F>
-  void run(std::string_view name, F&& f,
+  /// The same for a task with options, or with a name: `run({.name = "row 7"}, f)`, or
+  /// `run("row 7", f)`. `error::origin` and `error::message` tell the name if `f` fails. The name
+  /// is copied. Cost: see `task_options`.
+  template <class F, detail::task_label Label = task_options>
+  void run(Label const& label, F&& f,
            std::source_location where = std::source_location::current()) {
+    std::string_view const name = detail::name_of(label);
+    if (name.empty()) {
+      run(std::forward<F>(f), where);
+      return;
+    }
     detail::require_callable<F>(f);
     if (!core_.refuse()) {
       core_.start<detail::named<std::decay_t<F>>>(detail::make_note(name, where),
@@ -135,10 +141,14 @@ class group {
     detail::require_callable<F>(f);
     return core_.try_start<detail::located<std::decay_t<F>>>(where, std::forward<F>(f));
   }
-  /// The same for a task with a name.
-  template <class F>
+  /// The same for a task with options, or with a name.
+  template <class F, detail::task_label Label = task_options>
   [[ERRGROUP_NODISCARD_ACCEPTED]] bool try_run(
-      std::string_view name, F&& f, std::source_location where = std::source_location::current()) {
+      Label const& label, F&& f, std::source_location where = std::source_location::current()) {
+    std::string_view const name = detail::name_of(label);
+    if (name.empty()) {
+      return try_run(std::forward<F>(f), where);
+    }
     detail::require_callable<F>(f);
     return !core_.is_stopped() && core_.try_start<detail::named<std::decay_t<F>>>(
                                       detail::make_note(name, where), std::forward<F>(f));
@@ -155,10 +165,14 @@ class group {
     detail::require_callable<F>(f);
     return core_.start_and_wait<detail::located<std::decay_t<F>>>(where, std::forward<F>(f));
   }
-  /// The same for a task with a name.
-  template <class F>
+  /// The same for a task with options, or with a name.
+  template <class F, detail::task_label Label = task_options>
   [[ERRGROUP_NODISCARD_ERROR]] error run_and_wait(
-      std::string_view name, F&& f, std::source_location where = std::source_location::current()) {
+      Label const& label, F&& f, std::source_location where = std::source_location::current()) {
+    std::string_view const name = detail::name_of(label);
+    if (name.empty()) {
+      return run_and_wait(std::forward<F>(f), where);
+    }
     detail::require_callable<F>(f);
     return core_.start_and_wait<detail::named<std::decay_t<F>>>(detail::make_note(name, where),
                                                                 std::forward<F>(f));
@@ -228,13 +242,32 @@ class group {
     core_.start_at<detail::located<std::decay_t<F>>>(detail::to_clock(time), where,
                                                      std::forward<F>(f));
   }
+  /// The same for a task with options, or with a name.
+  template <class Clock, class Duration, class F, detail::task_label Label = task_options>
+  void run_at(std::chrono::time_point<Clock, Duration> const& time, Label const& label, F&& f,
+              std::source_location where = std::source_location::current()) {
+    std::string_view const name = detail::name_of(label);
+    if (name.empty()) {
+      run_at(time, std::forward<F>(f), where);
+      return;
+    }
+    detail::require_callable<F>(f);
+    if (!core_.refuse()) {
+      core_.start_at<detail::named<std::decay_t<F>>>(
+          detail::to_clock(time), detail::make_note(name, where), std::forward<F>(f));
+    }
+  }
   /// The same, after `delay`. A negative one means now.
   template <class Rep, class Period, class F>
   void run_after(std::chrono::duration<Rep, Period> const& delay, F&& f,
                  std::source_location where = std::source_location::current()) {
-    detail::require_callable<F>(f);
-    core_.start_at<detail::located<std::decay_t<F>>>(
-        detail::after(clock::now(), detail::saturated(delay)), where, std::forward<F>(f));
+    run_at(detail::after(clock::now(), detail::saturated(delay)), std::forward<F>(f), where);
+  }
+  /// The same for a task with options, or with a name.
+  template <class Rep, class Period, class F, detail::task_label Label = task_options>
+  void run_after(std::chrono::duration<Rep, Period> const& delay, Label const& label, F&& f,
+                 std::source_location where = std::source_location::current()) {
+    run_at(detail::after(clock::now(), detail::saturated(delay)), label, std::forward<F>(f), where);
   }
 
   /// Runs `f` as a task of this group again and again, once in each `period`. Ends when `f` returns
@@ -255,8 +288,15 @@ class group {
   template <class Rep, class Period, class F>
   void run_every(std::chrono::duration<Rep, Period> const& period, F&& f,
                  std::source_location where = std::source_location::current()) {
+    run_every(period, task_options{}, std::forward<F>(f), where);
+  }
+  /// The same for a task with options, or with a name. The task has the name in all its runs.
+  template <class Rep, class Period, class F, detail::task_label Label = task_options>
+  void run_every(std::chrono::duration<Rep, Period> const& period, Label const& label, F&& f,
+                 std::source_location where = std::source_location::current()) {
     detail::require_callable<F>(f);
-    core_.start_every(detail::saturated(period), where, std::forward<F>(f));
+    core_.start_every(detail::saturated(period), where,
+                      detail::periodic_call<F>{detail::name_of(label), std::forward<F>(f)});
   }
 
   /// Cancels the group at `time` with `errc::deadline_exceeded`, unless that is changed before.

@@ -8,12 +8,15 @@
 #include <errgroup/error.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/result.hpp>
+#include <errgroup/task_options.hpp>
 
 #include <atomic>           // atomic
 #include <memory>           // make_shared, shared_ptr
 #include <mutex>            // mutex
 #include <optional>         // optional
 #include <source_location>  // source_location
+#include <string>           // string
+#include <string_view>      // string_view
 #include <thread>           // thread
 #include <type_traits>      // decay_t
 #include <utility>          // exchange, forward, move
@@ -24,7 +27,8 @@ namespace detail {
 /// The state that a handle and its task share.
 class ERRGROUP_API single_task {
  public:
-  single_task(group& g, std::source_location where) noexcept : group_(g), where_(where) {}
+  single_task(group& g, std::string_view name, std::source_location where)
+      : group_(g), name_(name), where_(where) {}
   single_task(single_task const&) = delete;
   single_task& operator=(single_task const&) = delete;
   virtual ~single_task() = default;
@@ -62,8 +66,10 @@ class ERRGROUP_API single_task {
   error run_now();
   void finish() noexcept;
   void drop(error const& cause) noexcept;
+  [[nodiscard]] error described(error e) const noexcept;
 
   group& group_;
+  std::string name_;
   std::source_location where_;
   std::mutex lock_;
   std::optional<group> own_;  // of the tasks that the callable starts
@@ -92,8 +98,8 @@ template <class F>
 class single_call final : public single_result<value_of_call<F>> {
  public:
   template <class G>
-  single_call(group& g, std::source_location where, G&& f)
-      : single_result<value_of_call<F>>(g, where), f_(std::forward<G>(f)) {}
+  single_call(group& g, std::string_view name, std::source_location where, G&& f)
+      : single_result<value_of_call<F>>(g, name, where), f_(std::forward<G>(f)) {}
 
  private:
   error call(group& own) override {
@@ -186,8 +192,8 @@ class [[ERRGROUP_NODISCARD_HANDLE]] handle {
   void cancel() const { task().cancel(); }
 
  private:
-  template <class F>
-  friend auto spawn(group& g, F&& f, std::source_location where);
+  template <class F, detail::task_label Label>
+  friend auto spawn(group& g, Label const& label, F&& f, std::source_location where);
 
   explicit handle(std::shared_ptr<detail::single_result<T>> task) noexcept
       : task_(std::move(task)) {}
@@ -202,10 +208,11 @@ class [[ERRGROUP_NODISCARD_HANDLE]] handle {
   std::shared_ptr<detail::single_result<T>> task_;
 };
 
-/// Runs `f` as a task of `g`, and returns a `handle<T>` to its result.
+/// Runs `f` as a task of `g`, and returns a `handle<T>` to its result. The task has options, or a
+/// name, which the errors of the group and of the handle tell if `f` fails.
 ///
-///     auto left = errgroup::spawn(g, [&] { return sum(a); });
-///     auto right = errgroup::spawn(g, [&] { return sum(b); });
+///     auto left = errgroup::spawn(g, {.name = "left"}, [&] { return sum(a); });
+///     auto right = errgroup::spawn(g, "right", [&] { return sum(b); });
 ///     if (auto err = g.wait()) return err;
 ///     use(*left.get(), *right.get());
 ///
@@ -213,18 +220,27 @@ class [[ERRGROUP_NODISCARD_HANDLE]] handle {
 /// the same return types as a callable of `join`. `f` is destroyed after its call.
 ///
 /// Throws: as `group::run`.
-/// Cost: a group inside the task, and an allocation.
-template <class F>
+/// Cost: a group inside the task, and an allocation; a second one for a name of more than 15
+///     characters.
+template <class F, detail::task_label Label = task_options>
 [[ERRGROUP_NODISCARD_HANDLE]] auto spawn(
-    group& g, F&& f, std::source_location where = std::source_location::current()) {
+    group& g, Label const& label, F&& f,
+    std::source_location where = std::source_location::current()) {
   using D = std::decay_t<F>;
   static_assert(detail::result_call<D>,
                 "errgroup: what is spawned is called with nothing, or with a std::stop_token if it "
                 "takes one: capture what else it needs");
   detail::refuse_null_call(f);
-  auto task = std::make_shared<detail::single_call<D>>(g, where, std::forward<F>(f));
+  auto task = std::make_shared<detail::single_call<D>>(g, detail::name_of(label), where,
+                                                       std::forward<F>(f));
   g.run(detail::single_run(task), where);
   return handle<detail::value_of_call<D>>(std::move(task));
+}
+/// The same for a task without a name.
+template <class F>
+[[ERRGROUP_NODISCARD_HANDLE]] auto spawn(
+    group& g, F&& f, std::source_location where = std::source_location::current()) {
+  return errgroup::spawn(g, task_options{}, std::forward<F>(f), where);
 }
 
 }  // namespace errgroup

@@ -12,6 +12,7 @@
 #include <errgroup/options.hpp>
 #include <errgroup/result.hpp>
 #include <errgroup/task.hpp>
+#include <errgroup/task_options.hpp>
 
 #include <chrono>           // duration, time_point
 #include <concepts>         // constructible_from, invocable
@@ -266,10 +267,16 @@ class stream {
     detail::require_stream_task<T, F>(f);
     engine().template start<detail::located<task<F>>>(where, made<F>(std::forward<F>(f)));
   }
-  /// The same for a task with a name.
-  template <class F>
-  void run(std::string_view name, F&& f,
+  /// The same for a task with options, or with a name: `run({.name = "row 7"}, f)`, or
+  /// `run("row 7", f)`. See `task_options`.
+  template <class F, detail::task_label Label = task_options>
+  void run(Label const& label, F&& f,
            std::source_location where = std::source_location::current()) {
+    std::string_view const name = detail::name_of(label);
+    if (name.empty()) {
+      run(std::forward<F>(f), where);
+      return;
+    }
     detail::require_stream_task<T, F>(f);
     if (!engine().refuse()) {
       engine().template start<detail::named<task<F>>>(detail::make_note(name, where),
@@ -284,6 +291,19 @@ class stream {
     detail::require_stream_task<T, F>(f);
     return engine().template try_start<detail::located<task<F>>>(where,
                                                                  made<F>(std::forward<F>(f)));
+  }
+  /// The same for a task with options, or with a name.
+  template <class F, detail::task_label Label = task_options>
+  [[ERRGROUP_NODISCARD_ACCEPTED]] bool try_run(
+      Label const& label, F&& f, std::source_location where = std::source_location::current()) {
+    std::string_view const name = detail::name_of(label);
+    if (name.empty()) {
+      return try_run(std::forward<F>(f), where);
+    }
+    detail::require_stream_task<T, F>(f);
+    return !engine().is_stopped() &&
+           engine().template try_start<detail::named<task<F>>>(detail::make_note(name, where),
+                                                               made<F>(std::forward<F>(f)));
   }
 
   /// Helps until every task is finished and every result was handed over, and tells the first

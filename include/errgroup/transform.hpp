@@ -6,6 +6,7 @@
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/group.hpp>
+#include <errgroup/named_by.hpp>
 #include <errgroup/result.hpp>
 #include <errgroup/task.hpp>
 
@@ -33,13 +34,13 @@ struct transform_step : plain_step<transform_step<F, Put>> {
   std::stop_token const& token;
   Put put;
 
-  template <class Cursor>
-  bool operator()(Cursor& cursor, std::size_t i) {
+  template <class Cursor, class Name = no_name>
+  bool operator()(Cursor& cursor, std::size_t i, Name const& name = {}) {
     using R = called_with<F, decltype(*cursor)>;
     if constexpr (task_result<R>) {
       auto&& returned = call_with(f, token, *cursor);
       if (is_failure(returned)) [[unlikely]] {
-        return b.fail(to_error(std::forward<R>(returned)), i);
+        return b.fail(to_error(std::forward<R>(returned)), i, name());
       }
       put(*std::forward<R>(returned), i);
     } else {
@@ -111,16 +112,18 @@ inline constexpr bool can_be_overwritten =
     std::is_trivially_default_constructible_v<U> && std::is_trivially_copyable_v<U> &&
     std::is_copy_assignable_v<U> && !std::is_same_v<U, bool>;
 
-template <class U, class Source, class F>
+template <class U, class Source, class F, class Names>
 result<std::vector<U>> transform_in_place(options const& opts, Source const& all, F const& f,
-                                          std::source_location where) {
+                                          Names const& names, std::source_location where) {
   std::vector<U> values(all.count);
   bulk b(opts, where);
   std::stop_token const token = b.token<takes_with_token<F, typename Source::reference>>();
   b.split(all, [&](pace& mine, std::size_t first, std::size_t last, auto const& at) {
     U* const to = values.data();
-    transform_step step(b, f, token,
-                        [to](auto&& value, std::size_t i) { to[i] = static_cast<U>(value); });
+    auto step = with_names(
+        transform_step(b, f, token,
+                       [to](auto&& value, std::size_t i) { to[i] = static_cast<U>(value); }),
+        names);
     b.work(mine, first, last, at, step);
   });
   if (error e = b.finish(all.count)) {
@@ -129,8 +132,8 @@ result<std::vector<U>> transform_in_place(options const& opts, Source const& all
   return result<std::vector<U>>(std::in_place, std::move(values));
 }
 
-template <class U, class T, class F, class Run>
-result<std::vector<U>> transform_in_parts(options const& opts, F const& f,
+template <class U, class T, class F, class Names, class Run>
+result<std::vector<U>> transform_in_parts(options const& opts, F const& f, Names const& names,
                                           std::source_location where, Run const& run) {
   parts<U> done;
   bulk b(opts, where);
@@ -141,9 +144,12 @@ result<std::vector<U>> transform_in_parts(options const& opts, F const& f,
     if (!b.guarded([&] { values.reserve(last - first); }, first)) {
       return;
     }
-    transform_step step(b, f, token, [&values](auto&& value, std::size_t /*i*/) {
-      values.emplace_back(std::forward<decltype(value)>(value));
-    });
+    auto step =
+        with_names(transform_step(b, f, token,
+                                  [&values](auto&& value, std::size_t /*i*/) {
+                                    values.emplace_back(std::forward<decltype(value)>(value));
+                                  }),
+                   names);
     if (b.work(mine, first, last, at, step)) {
       b.guarded([&] { done.add(first, std::move(values)); }, first);
     }
@@ -152,6 +158,41 @@ result<std::vector<U>> transform_in_parts(options const& opts, F const& f,
     return e;
   }
   return std::move(done).joined(count);
+}
+
+template <class R, class F, class Names>
+auto transform_of(options const& opts, R& range, F& f, Names const& names,
+                  std::source_location where) {
+  if (is_null(f)) {
+    refuse_argument("errgroup: transform with an empty function");
+  }
+  if constexpr (indexable<R>) {
+    using source = indexed_source<R>;
+    using U = typename transformed<typename source::reference, F>::type;
+    require_names_of<typename source::reference>(names);
+    source const all(range);
+    if constexpr (can_be_overwritten<U>) {
+      return transform_in_place<U, source, F>(opts, all, f, names, where);
+    } else {
+      return transform_in_parts<U, typename source::reference, F>(
+          opts, f, names, where, [&](bulk& b, std::size_t& count, auto const& each) {
+            b.split(all, each);
+            count = all.count;
+            return b.finish(count);
+          });
+    }
+  } else {
+    using stream = stream_of<R>;
+    using U = typename transformed<typename stream::reference, F>::type;
+    require_names_of<typename stream::reference>(names);
+    stream all(range);
+    return transform_in_parts<U, typename stream::reference, F>(
+        opts, f, names, where, [&](bulk& b, std::size_t& count, auto const& each) {
+          b.share(all, each);
+          count = all.count();
+          return b.finish(count, all.is_complete());
+        });
+  }
 }
 
 }  // namespace detail
@@ -177,43 +218,28 @@ template <std::ranges::input_range R, class F>
 [[ERRGROUP_NODISCARD_RESULT]] auto transform(
     options const& opts, R&& range, F&& f,
     std::source_location where = std::source_location::current()) {
-  using range_type = std::remove_reference_t<R>;
-  using callable = std::remove_reference_t<F>;
-  if (detail::is_null(f)) {
-    detail::refuse_argument("errgroup: transform with an empty function");
-  }
-  if constexpr (detail::indexable<range_type>) {
-    using source = detail::indexed_source<range_type>;
-    using U = typename detail::transformed<typename source::reference, callable>::type;
-    source const all(range);
-    if constexpr (detail::can_be_overwritten<U>) {
-      return detail::transform_in_place<U, source, callable>(opts, all, f, where);
-    } else {
-      return detail::transform_in_parts<U, typename source::reference, callable>(
-          opts, f, where, [&](detail::bulk& b, std::size_t& count, auto const& each) {
-            b.split(all, each);
-            count = all.count;
-            return b.finish(count);
-          });
-    }
-  } else {
-    using stream = detail::stream_of<range_type>;
-    using U = typename detail::transformed<typename stream::reference, callable>::type;
-    stream all(range);
-    return detail::transform_in_parts<U, typename stream::reference, callable>(
-        opts, f, where, [&](detail::bulk& b, std::size_t& count, auto const& each) {
-          b.share(all, each);
-          count = all.count();
-          return b.finish(count, all.is_complete());
-        });
-  }
+  return detail::transform_of(opts, range, f, detail::without_names(), where);
 }
-
 /// The same with a group that has no limit and cancels itself at the first error.
 template <std::ranges::input_range R, class F>
 [[ERRGROUP_NODISCARD_RESULT]] auto transform(
     R&& range, F&& f, std::source_location where = std::source_location::current()) {
-  return transform(options{}, std::forward<R>(range), std::forward<F>(f), where);
+  return detail::transform_of(options{}, range, f, detail::without_names(), where);
+}
+
+/// The same with a name for an element that fails, as in `for_each`. See `named_by`.
+template <std::ranges::input_range R, class F, class P>
+[[ERRGROUP_NODISCARD_RESULT]] auto transform(
+    options const& opts, R&& range, F&& f, named_by<P> const& names,
+    std::source_location where = std::source_location::current()) {
+  return detail::transform_of(opts, range, f, names, where);
+}
+/// The same with a group that has no limit and cancels itself at the first error.
+template <std::ranges::input_range R, class F, class P>
+[[ERRGROUP_NODISCARD_RESULT]] auto transform(
+    R&& range, F&& f, named_by<P> const& names,
+    std::source_location where = std::source_location::current()) {
+  return detail::transform_of(options{}, range, f, names, where);
 }
 
 }  // namespace errgroup

@@ -11,6 +11,7 @@
 #include <errgroup/error.hpp>
 #include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
+#include <errgroup/named_by.hpp>
 #include <errgroup/progress.hpp>
 #include <errgroup/task.hpp>
 
@@ -31,6 +32,7 @@
 #include <ranges>           // begin, end, input_range, range_reference_t, range_value_t, size, ...
 #include <source_location>  // source_location
 #include <stop_token>       // stop_token
+#include <string_view>      // string_view
 #include <system_error>     // errc, error_code
 #include <type_traits>      // conditional_t, is_lvalue_reference_v, is_void_v, remove_cvref_t
 #include <utility>          // declval, exchange, forward, in_place_t, move
@@ -237,7 +239,8 @@ class bulk {
   [[nodiscard]] bool is_canceling() const noexcept { return group_.is_canceling(); }
 
   /// The element at `index` has failed with `e`. True if the other elements go on.
-  [[gnu::noinline, gnu::cold]] bool fail(error e, std::size_t index) noexcept {
+  [[gnu::noinline, gnu::cold]] bool fail(error e, std::size_t index,
+                                         std::string_view name = {}) noexcept {
     bool const late = group_.is_canceling();
     if (options_.errors == keep::all && late && e == std::errc::operation_canceled) {
       echoes_.fetch_add(1, std::memory_order_relaxed);
@@ -250,17 +253,18 @@ class bulk {
         }
         group_.cancel();  // the cancellation from above came first, and may be the cause
       }
-      group_.cancel(extend::describe(group_, std::move(e), index, where_));
+      group_.cancel(extend::describe(group_, std::move(e), index, where_, name));
       return false;
     }
-    keep_failure(std::move(e), index, late);
+    keep_failure(std::move(e), index, name, late);
     return true;
   }
 
   /// The same with the exception that is being handled.
-  [[gnu::noinline, gnu::cold]] bool fail_caught(std::size_t index) noexcept {
+  [[gnu::noinline, gnu::cold]] bool fail_caught(std::size_t index,
+                                                std::string_view name = {}) noexcept {
     bool go_on = true;
-    report<void>([] { throw; }, [&](error e) noexcept { go_on = fail(std::move(e), index); });
+    report<void>([] { throw; }, [&](error e) noexcept { go_on = fail(std::move(e), index, name); });
     return go_on;
   }
 
@@ -526,11 +530,11 @@ class bulk {
   }
 
   // Under on_error::keep_going. `late`: the group was cancelled before.
-  void keep_failure(error e, std::size_t index, bool late) noexcept {
+  void keep_failure(error e, std::size_t index, std::string_view name, bool late) noexcept {
     if (options_.errors == keep::first && failed_.exchange(true, std::memory_order_relaxed)) {
       return;
     }
-    e = extend::describe(group_, std::move(e), index, where_);
+    e = extend::describe(group_, std::move(e), index, where_, name);
     std::scoped_lock const guard(mutex_);
     if (!first_) {
       first_ = std::move(e);
@@ -592,6 +596,66 @@ class bulk {
   error outcome_;  // the return value of the group's wait
   group group_;    // the last member: its tasks use the other members
 };
+
+// --- names -----------------------------------------------------------------------------------
+
+/// Instead of a `named_by`: the elements have no names.
+struct without_names {};
+
+/// The name of an element that has none.
+struct no_name {
+  std::string_view operator()() const noexcept { return {}; }
+};
+
+/// A cursor at an element that a thread has taken from another cursor.
+template <class Reference>
+struct cursor_at {
+  Reference&& operator*() const noexcept { return static_cast<Reference&&>(element); }
+
+  std::remove_reference_t<Reference>& element;
+};
+
+/// A step that names an element that fails. The cursor is read once, because the name has to be
+/// that of the very object that the callable got: a second reading may make another object.
+template <class Step, class P>
+struct naming_step : plain_step<naming_step<Step, P>> {
+  naming_step(Step const& inner, named_by<P> const& projection) noexcept
+      : step(inner), names(projection) {}
+
+  Step step;
+  named_by<P> const& names;
+
+  template <class Cursor>
+  bool operator()(Cursor& cursor, std::size_t i) {
+    auto&& element = *cursor;
+    cursor_at<decltype(*cursor)> here{element};
+    auto const name = [&]() noexcept { return names(element); };
+    if (step.b.leaves_exceptions()) [[unlikely]] {
+      return step(here, i, name);
+    }
+    try {
+      return step(here, i, name);
+    } catch (...) {
+      return step.b.fail_caught(i, name());
+    }
+  }
+};
+
+template <class Step>
+Step with_names(Step const& step, without_names const& /*unused*/) noexcept {
+  return step;
+}
+template <class Step, class P>
+naming_step<Step, P> with_names(Step const& step, named_by<P> const& names) noexcept {
+  return {step, names};
+}
+
+template <class T>
+constexpr void require_names_of(without_names const& /*unused*/) {}
+template <class T, class P>
+constexpr void require_names_of(named_by<P> const& /*unused*/) {
+  require_names<P, T>();
+}
 
 // --- streams ---------------------------------------------------------------------------------
 

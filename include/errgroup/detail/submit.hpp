@@ -25,6 +25,7 @@
 #include <memory>           // construct_at, destroy_at, unique_ptr
 #include <new>              // bad_alloc, launder
 #include <source_location>  // source_location
+#include <string_view>      // string_view
 #include <type_traits>      // decay_t, is_void_v, remove_cvref_t, remove_reference_t
 #include <utility>          // exchange, forward, in_place, move
 
@@ -66,6 +67,30 @@ struct named {
 
   note_ptr note;
   F f;
+};
+
+/// A task that submits itself again. Its note is with the rest of its state: only the last run can
+/// fail, so all runs share the note.
+template <class F>
+struct periodic {
+  using callable = F;
+
+  [[nodiscard]] submission as(std::size_t index) const noexcept { return {where, f.note(), index}; }
+  [[nodiscard]] void const* label() const noexcept {
+    return f.note() != nullptr ? label_of(f.note()) : label_of(where);
+  }
+
+  std::source_location where;
+  F f;
+};
+
+/// The arguments of `start_every`: the name of the task, or nothing, and the callable.
+template <class F>
+struct periodic_call {
+  using callable = std::decay_t<F>;
+
+  std::string_view name;
+  F&& f;
 };
 
 /// A task in the form that oneTBB gets. It is small, and moving it does not throw. oneTBB calls it
@@ -202,14 +227,19 @@ void group_core::discard_inside(F&& f) noexcept {
   std::forward<F>(f)();
 }
 
-/// A task that submits itself again.
+/// The callable of a periodic task.
 template <class F>
 class group_core::repeated {
  public:
   template <class G>
   repeated(group_core& g, clock::time_point due, clock::duration period, std::source_location where,
-           G&& f)
-      : state_(new state{g, due, period, where, std::forward<G>(f)}) {}
+           note_ptr note, G&& f)
+      : state_(new state{g, due, period, where, std::move(note), std::forward<G>(f)}) {}
+
+  /// Null for a task without a name, and after the next run was submitted.
+  [[nodiscard]] error_note* note() const noexcept {
+    return state_ != nullptr ? state_->note.get() : nullptr;
+  }
 
   error operator()() {
     using R = typename task_call<F>::result;
@@ -226,7 +256,7 @@ class group_core::repeated {
         late < clock::duration::zero() ? s.period : late - late % s.period + s.period;
     s.due = after(s.due, steps);
     // Defers the next run even if its time has passed meanwhile: this run has not ended.
-    s.g.template defer_until<located<repeated>>(s.due, s.where, std::move(*this));
+    s.g.template defer_until<periodic<repeated>>(s.due, s.where, std::move(*this));
     return {};
   }
 
@@ -236,20 +266,28 @@ class group_core::repeated {
     clock::time_point due;
     clock::duration period;
     std::source_location where;
+    note_ptr note;
     F f;
   };
 
   std::unique_ptr<state> state_;
 };
 
-template <class F>
-void group_core::start_every(clock::duration period, std::source_location where, F&& f) {
+// `Call` is a `periodic_call`.
+template <class Call>
+void group_core::start_every(clock::duration period, std::source_location where, Call&& call) {
   if (period <= clock::duration::zero()) {
     refuse_period();
   }
-  using kept = repeated<std::decay_t<F>>;
+  if (refuse()) {
+    return;
+  }
+  using kept = repeated<typename std::remove_cvref_t<Call>::callable>;
   clock::time_point const due = after(clock::now(), period);
-  start_at<located<kept>>(due, where, kept(*this, due, period, where, std::forward<F>(f)));
+  note_ptr note = call.name.empty() ? note_ptr(nullptr) : make_note(call.name, where);
+  start_at<periodic<kept>>(
+      due, where,
+      kept(*this, due, period, where, std::move(note), std::forward<decltype(call.f)>(call.f)));
 }
 
 template <class K, class Label, class F>

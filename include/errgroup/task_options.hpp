@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_TASK_OPTIONS_HPP
+#define ERRGROUP_TASK_OPTIONS_HPP
+
+#include <concepts>     // convertible_to, same_as
+#include <string_view>  // string_view
+
+namespace errgroup {
+
+/// The settings of a single task. Functions that run a task, such as `group::run`, take the
+/// settings before the callable. Write them with designated initializers:
+///
+///     g.run({.name = "row 7"}, [&] { return read(7); });
+///
+/// New options are appended, never inserted. The functions copy the options: a text that they refer
+/// to may be gone when the call returns.
+///
+/// Instead of options with nothing but a name, the functions take the name alone: a string literal,
+/// a `std::string`, a `std::string_view`.
+struct task_options {
+  /// The task's name, for the error of a task that fails: `error::origin().name`, the last part of
+  /// `error::origin().path`, and so a part of `error::message()`. If the name is empty, the task
+  /// has no name, and costs as much as a task without options. Otherwise the name costs an
+  /// allocation, and a second one if it has more than 15 characters.
+  std::string_view name = {};
+};
+
+namespace detail {
+
+/// The argument before a task's callable: the task's options, or its name alone.
+///
+/// A function has one template for both, and not an overload for each: a call with `{}` would be
+/// ambiguous otherwise.
+template <class L>
+concept task_label =
+    std::same_as<L, task_options> || std::convertible_to<L const&, std::string_view>;
+
+[[nodiscard]] constexpr std::string_view name_of(task_options const& opts) noexcept {
+  return opts.name;
+}
+[[nodiscard]] constexpr std::string_view name_of(std::string_view name) noexcept { return name; }
+
+}  // namespace detail
+}  // namespace errgroup
+
+#endif  // ERRGROUP_TASK_OPTIONS_HPP
