@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds the documents to the tree: run by ctest as docs.check, or by hand.
 
-- Code in README.md and in four documents is code of examples/ (see CODE_OF), which
+- Code in README.md and in five documents is code of examples/ (see CODE_OF), which
   compiles and runs.
 - The tests that docs/guarantees.md names exist, and every promise names at least one.
 - Links between the documents lead to files, lines are at most 100 columns long.
@@ -22,6 +22,7 @@ CODE_OF = {
     "docs/from_tbb.md": ["examples/from_tbb.cpp"],
     "docs/errors.md": ["examples/errors.cpp"],
     "docs/results.md": ["examples/results.cpp"],
+    "docs/observing.md": ["examples/observing.cpp", "examples/inspect/main.cpp"],
     "docs/pipelines.md": ["examples/pipelines.cpp"],
 }
 problems = []

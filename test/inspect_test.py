@@ -13,6 +13,7 @@ import tempfile
 import unittest
 
 INSPECT = os.path.abspath(os.environ.get("INSPECT", "inspect"))
+TIMELINE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scripts", "timeline")
 PATIENCE = 60  # seconds until a test gives up on a process
 
 
@@ -78,6 +79,10 @@ class InspectTest(unittest.TestCase):
             self.assertEqual(process.wait(PATIENCE), 128 + signal.SIGINT)
             with open(file, encoding="utf-8") as trace:
                 events = json.load(trace)["traceEvents"]
+            picture = os.path.join(folder, "run.svg")
+            subprocess.run([TIMELINE, file, picture], check=True, timeout=PATIENCE)
+            with open(picture, encoding="utf-8") as svg:
+                self.assertIn("<svg", svg.read())
         slices = {e["name"] for e in events if e["ph"] in "XB"}
         self.assertIn("cities", slices)
         self.assertIn("row", slices)
