@@ -177,9 +177,9 @@ observed_group shape_of(group_core& g, thread_state const& maker, bool is_child,
   extras_->observed->begin();
 }
 
-group_core::observation::observation(group_core& g, observer& o, int limit,
-                                     std::source_location where)
-    : observed_group(shape_of(g, *g.origin_.maker, g.origin_.is_child, limit, where)),
+group_core::observation::observation(group_core& g, observer& o, int most,
+                                     std::source_location made_at)
+    : observed_group(shape_of(g, *g.origin_.maker, g.origin_.is_child, most, made_at)),
       of_(g),
       observer_(o) {
   name = g.extras_->name;

@@ -117,7 +117,7 @@ observed_task& shown_task(task_frame& frame) noexcept;
 /// A group that an observer is told of: keeps the order of what is told.
 class group_core::observation : public observed_group {
  public:
-  observation(group_core& g, observer& o, int limit, std::source_location where);
+  observation(group_core& g, observer& o, int most, std::source_location made_at);
   observation(observation const&) = delete;
   observation& operator=(observation const&) = delete;
 
