@@ -449,7 +449,6 @@ void chrome_file::put_counters(std::vector<event> const& all) {
         continue;
       }
       put(entry("C", process_, 0, g.steps[i].first)
-              .add_number("id", id)
               .add_text("name", name)
               .add("args", arguments().add("running", std::to_string(running)).end())
               .end());

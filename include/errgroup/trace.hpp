@@ -80,7 +80,7 @@ class trace {
   /// Throws `std::system_error` if the file cannot be written: it is incomplete then. Throws
   /// `std::bad_alloc`. In both cases the session goes on.
   /// Threads: any; not in a function of an observer, and not in a signal handler.
-  /// Cost: a copy of all events, and some 500 bytes of text for each task.
+  /// Cost: a copy of all events, and some 700 bytes of text for each task.
   void flush();
 
   /// The number of events that were dropped so far. Threads: any.
