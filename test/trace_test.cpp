@@ -2,6 +2,7 @@
 
 // Sessions of errgroup::trace, and `dump_on`. What is in the file: trace_test.py.
 
+#include "event_store.hpp"
 #include "support/gate.hpp"
 #include "support/sanitizers.hpp"
 #include "support/ways.hpp"
@@ -19,6 +20,7 @@
 #include <array>         // array
 #include <atomic>        // atomic
 #include <cerrno>        // errno
+#include <cstdint>       // uint32_t, uint64_t
 #include <cstdlib>       // mkdtemp
 #include <filesystem>    // path
 #include <fstream>       // ifstream
@@ -229,31 +231,80 @@ TEST(Trace, Y3_threads_that_come_and_go_use_the_same_room) {
   EXPECT_GT(task_slices(folder / "run.json"), 50U);
 }
 
-TEST(Trace, Y3_more_threads_than_chunks_lose_the_newest_events) {
-  scratch const folder;
-  constexpr int threads = 24;  // the least memory is of 16 chunks
-  errgroup::trace session(folder / "run.json", {.events = 1});
+/// So many threads with a task each, at the same time.
+void run_crowd(int threads) {
   support::rendezvous all_are_in(threads);
   std::vector<std::thread> crowd;
-  std::atomic<int> ran{0};
   for (int i = 0; i != threads; ++i) {
     crowd.emplace_back([&] {
       errgroup::group g;
-      EXPECT_FALSE(g.run_and_wait([&] {
-        all_are_in.arrive_and_wait();
-        ++ran;
-      }));
+      EXPECT_FALSE(g.run_and_wait([&] { all_are_in.arrive_and_wait(); }));
     });
   }
   for (std::thread& t : crowd) {
     t.join();
   }
-  EXPECT_EQ(ran, threads);
+}
+
+TEST(Trace, Y3_more_threads_than_chunks_lose_the_newest_events) {
+  scratch const folder;
+  constexpr int threads = 24;  // the least memory is of 16 chunks
+  errgroup::trace session(folder / "run.json", {.events = 1});
+  run_crowd(threads);
   EXPECT_GT(session.dropped(), 0U);
   session.flush();
   std::size_t const kept = task_slices(folder / "run.json");
   EXPECT_THAT(content(folder / "run.json"),
               HasSubstr("\"dropped_tasks\":" + std::to_string(threads - kept) + "}"));
+}
+
+TEST(Trace, Y3_after_a_crowd_there_is_room_for_the_next_threads) {
+  scratch const folder;
+  errgroup::trace const session(folder / "run.json", {.events = 1});
+  run_crowd(24);  // 16 chunks
+  std::size_t const dropped = session.dropped();
+  run_crowd(12);
+  EXPECT_EQ(session.dropped(), dropped);
+}
+
+TEST(Trace, Y1_a_reader_of_the_ring_sees_whole_records_while_it_is_overwritten) {
+  using errgroup::detail::event_store;
+  using errgroup::detail::record;
+  constexpr std::uint64_t session = 1;
+  constexpr std::uint64_t chunks = 20'000;
+  static event_store store(event_store::least_chunks);  // threads of a failed test may use it
+  std::atomic<bool> is_over{false};
+  std::thread writer([&] {
+    for (std::uint64_t n = 1; n <= chunks; ++n) {
+      event_store::chunk* const c = store.take(session);
+      for (std::uint32_t i = 0; i != event_store::chunk_records; ++i) {
+        record& r = c->records[i];
+        r.set_header({.kind = {}, .name_size = 0, .group_size = 0, .flags = 0, .thread = 0});
+        r.set_begin(n);
+        r.set_end(n);
+        r.set_group(n);
+        r.set_index(n);
+        c->count.store(i + 1, std::memory_order_release);
+      }
+      event_store::close(*c);
+    }
+    is_over = true;
+  });
+  std::size_t torn = 0;
+  std::vector<record> seen;
+  do {
+    seen.clear();
+    store.read(session, seen);
+    for (record& r : seen) {
+      torn += r.begin() != r.index() || r.end() != r.group() || r.begin() != r.group() ? 1U : 0U;
+    }
+  } while (!is_over);
+  writer.join();
+  EXPECT_EQ(torn, 0U);
+  seen.clear();
+  store.read(session, seen);
+  EXPECT_EQ(seen.size(), event_store::least_chunks * event_store::chunk_records);
+  EXPECT_EQ(store.dropped(), (chunks - event_store::least_chunks) * event_store::chunk_records);
 }
 
 // --- refusals

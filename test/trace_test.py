@@ -29,6 +29,7 @@ class Trace:
             test.assertLessEqual({"ph", "pid", "tid", "ts", "name"} - {"name"}, event.keys())
             test.assertGreaterEqual(event["ts"], 0)
         self.check_nesting()
+        self.check_tasks()
         self.check_arrows()
         self.check_counters()
 
@@ -56,6 +57,11 @@ class Trace:
                 if around:
                     self.test.assertLessEqual(end, around[-1][1], (name, around[-1]))
                 around.append((begin, end, name))
+
+    def check_tasks(self):
+        """No task is there twice, as one that ran when the file was written and one that has ended."""
+        numbers = [(e["args"]["group_id"], e["args"]["index"]) for e in self.slices("task")]
+        self.test.assertEqual(len(numbers), len(set(numbers)))
 
     def check_arrows(self):
         begins = {e["id"]: e for e in self.events if e["ph"] == "s"}
@@ -184,15 +190,15 @@ class TraceTest(unittest.TestCase):
     # --- flush
 
     def test_flush_while_threads_run_tasks(self):
-        self.traced("busy", self.path, "8000")
+        self.traced("busy", self.path, "8000", "4")
         for i in range(4):
             trace = Trace(self, f"{self.path}.{i}")
             self.assertGreater(len(trace.slices("task")), 8)
         Trace(self, self.path)
 
     def test_flush_while_threads_run_tasks_and_events_are_dropped(self):
-        self.traced("busy", self.path, "64")
-        for i in range(4):
+        self.traced("busy", self.path, "64", "100")
+        for i in range(100):
             Trace(self, f"{self.path}.{i}")
 
     def test_what_runs_at_the_flush_is_unfinished(self):

@@ -19,7 +19,7 @@ namespace errgroup::detail {
 namespace {
 
 constexpr std::size_t most_counters = 100;
-constexpr std::int64_t run_ns = 100;  // the length of a submission's slice, if there is room
+constexpr std::int64_t run_ns = 1000;  // the length of a submission's slice, if there is room
 
 /// An event with times in ns.
 struct event {

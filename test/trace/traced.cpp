@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The program of test/trace_test.py: traced MODE [PATH [EVENTS]]. It prints what the file has to
-// tell, as `name=value` lines.
+// The program of test/trace_test.py: traced MODE [PATH [EVENTS [FLUSHES]]]. It prints what the file
+// has to tell, as `name=value` lines.
 
 #include "support/gate.hpp"
 #include "support/ways.hpp"
@@ -17,7 +17,7 @@
 #include <filesystem>    // copy_file
 #include <optional>      // optional
 #include <stdexcept>     // runtime_error
-#include <string>        // string, stoul
+#include <string>        // stoi, stoul, string
 #include <string_view>   // string_view
 #include <system_error>  // errc
 #include <thread>        // thread
@@ -96,8 +96,9 @@ void story() {
   tell(err.skipped());
 }
 
-/// Four threads feed groups, while the main thread flushes: PATH.0 to PATH.3 are the files.
-void busy(errgroup::trace& session, std::string const& path) {
+/// Four threads feed groups, while the main thread flushes, some times. PATH.0 and so on are the
+/// files.
+void busy(errgroup::trace& session, std::string const& path, int flushes) {
   std::atomic<bool> is_over{false};
   std::atomic<int> begun{0};
   std::vector<std::thread> feeders;
@@ -112,7 +113,7 @@ void busy(errgroup::trace& session, std::string const& path) {
       }
     });
   }
-  for (int i = 0; i != 4; ++i) {
+  for (int i = 0; i != flushes; ++i) {
     int const before = begun;
     support::await([&] { return begun >= before + 8; }, "tasks to run");
     session.flush();
@@ -151,7 +152,7 @@ struct at_exit {
   ~at_exit() { run_many(7); }
 };
 
-int run(std::string_view mode, std::string const& path, std::size_t events) {
+int run(std::string_view mode, std::string const& path, std::size_t events, int flushes) {
   if (mode == "environment") {
     run_many(50);
     tell(0);
@@ -181,7 +182,7 @@ int run(std::string_view mode, std::string const& path, std::size_t events) {
     run_tree(300);
     tell(0);
   } else if (mode == "busy") {
-    busy(session, path);
+    busy(session, path, flushes);
   } else if (mode == "unfinished") {
     unfinished(session);
   } else {
@@ -195,7 +196,8 @@ int run(std::string_view mode, std::string const& path, std::size_t events) {
 int main(int argc, char** argv) {
   try {
     return run(argv[1], argc > 2 ? argv[2] : "",
-               argc > 3 ? std::stoul(argv[3]) : errgroup::trace_options().events);
+               argc > 3 ? std::stoul(argv[3]) : errgroup::trace_options().events,
+               argc > 4 ? std::stoi(argv[4]) : 0);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "traced: %s\n", e.what());
     return 1;
