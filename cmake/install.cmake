@@ -50,6 +50,21 @@ if(errgroup_type STREQUAL "SHARED_LIBRARY" AND NOT ERRGROUP_EMBED_GDB_SCRIPT)
   )
 endif()
 
+# In a file of its own, too: it is not there if errgroup was built without it.
+if(TARGET errgroup_trace)
+  install(
+    TARGETS errgroup_trace
+    EXPORT errgroupTraceTargets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  )
+  install(
+    EXPORT errgroupTraceTargets
+    NAMESPACE errgroup::
+    DESTINATION ${errgroup_cmake_dir}
+  )
+endif()
+
 configure_package_config_file(
   cmake/errgroupConfig.cmake.in errgroupConfig.cmake
   INSTALL_DESTINATION ${errgroup_cmake_dir}
@@ -93,6 +108,14 @@ if(TARGET errgroup_stacktrace)
   configure_file(cmake/errgroup-stacktrace.pc.in errgroup-stacktrace.pc @ONLY)
   install(
     FILES ${CMAKE_CURRENT_BINARY_DIR}/errgroup-stacktrace.pc
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+  )
+endif()
+
+if(TARGET errgroup_trace)
+  configure_file(cmake/errgroup-trace.pc.in errgroup-trace.pc @ONLY)
+  install(
+    FILES ${CMAKE_CURRENT_BINARY_DIR}/errgroup-trace.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
   )
 endif()

@@ -45,6 +45,7 @@ LIMITS = {
     "include": AIM,
     "src": AIM,
     "stacktrace": Share(9.5, 3.5),
+    "trace": AIM,
     "test": Share(10, 4),
     "perf": Share(8, 3),
     "examples": Share(8.5, 3.5),

@@ -5,6 +5,7 @@
 
 import ctypes
 import hashlib
+import json
 import os
 import pty
 import resource
@@ -516,13 +517,15 @@ class Problems(TreesumTest):
             ["--bogus", "file"],
             ["--check", ""],
             ["file", "--check"],
+            ["--trace", "", "file"],
+            ["file", "--trace"],
         ):
             with self.subTest(arguments):
                 self.assertEqual(len(self.fails(*arguments, status=2)), 1)
 
     def test_help(self):
         text = self.succeeds("--help").decode()
-        for word in "--jobs", "--keep-going", "--check", "--follow", "PATH", "130":
+        for word in "--jobs", "--keep-going", "--check", "--follow", "--trace", "PATH", "130":
             self.assertIn(word, text)
 
 
@@ -768,6 +771,36 @@ class Interrupted(TreesumTest):
             self.assertEqual(err, b"")
             self.assert_whole_lines(out)
             self.assertTrue((whole * 3).startswith(out))
+
+
+class Traces(TreesumTest):
+    def tasks(self):
+        with open(os.path.join(self.folder, "run.json"), encoding="utf-8") as file:
+            events = json.load(file)["traceEvents"]
+        return sorted(e["name"] for e in events if e["ph"] == "X" and e["cat"] == "task")
+
+    def test_each_file_is_a_task_in_the_timeline(self):
+        for i in range(50):
+            self.write(f"d/{i:02}")
+        plain = self.succeeds("d")
+        self.assertEqual(self.succeeds("--trace", "run.json", "d"), plain)
+        self.assertEqual(self.tasks(), [f"d/{i:02}" for i in range(50)])
+
+    def test_names_that_are_not_utf_8(self):
+        for name in AWKWARD_NAMES:
+            self.write(b"d/" + name)
+        self.succeeds("--trace", "run.json", "d")
+        self.assertEqual(len(self.tasks()), len(AWKWARD_NAMES))
+
+    def test_it_is_written_after_a_problem(self):
+        self.write("file")
+        self.fails("--trace", "run.json", "-k", "file", "nowhere")
+        self.assertEqual(self.tasks(), ["a problem", "file"])
+
+    def test_a_file_that_cannot_be_opened_is_a_problem(self):
+        self.write("file")
+        (line,) = self.fails("--trace", "nowhere/run.json", "file")
+        self.assertIn("cannot open 'nowhere/run.json' for writing: No such file", line)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include "path_error.hpp"
 #include "progress.hpp"
 #include "tree_walk.hpp"
+#include <errgroup/trace.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fcntl.h>            // fcntl, open
@@ -31,7 +32,8 @@ constexpr int exit_usage = 2;
 struct arguments {
   ordered_jobs::settings how = {.jobs = tbb::info::default_concurrency(), .keep_going = false};
   bool follow_links = false;
-  std::string list;  // with --check
+  std::string list;   // with --check
+  std::string trace;  // with --trace
   std::vector<std::string> paths;
 };
 
@@ -63,7 +65,8 @@ void for_each_file(arguments const& args, std::optional<file_id> left_out, order
 /// Writes the sum of each file.
 void sum_trees(arguments const& args, ordered_jobs& work) {
   for_each_file(args, regular_file_id(STDOUT_FILENO), work, [&](std::string path) {
-    work.add([path = std::move(path)](file_hasher& hasher, std::stop_token const& stop) {
+    std::string const name = path;
+    work.add(name, [path = std::move(path)](file_hasher& hasher, std::stop_token const& stop) {
       auto const sum = hasher.sum(path, stop);
       return sum ? list_line(*sum, path) : std::string();
     });
@@ -94,7 +97,8 @@ void check_list(arguments const& args, interrupt const& interrupted, ordered_job
     if (!args.paths.empty()) {
       listed.insert(entry->path);
     }
-    work.add([entry = *std::move(entry)](file_hasher& hasher, std::stop_token const& stop) {
+    std::string const name = entry->path;
+    work.add(name, [entry = *std::move(entry)](file_hasher& hasher, std::stop_token const& stop) {
       auto const sum = hasher.sum(entry.path, stop);
       if (sum && *sum != entry.sum) {
         throw path_error(entry.path, "differs from the list");
@@ -126,6 +130,10 @@ int tell_success(progress& done) {
 }
 
 int run(arguments const& args) {
+  std::optional<errgroup::trace> recording;  // its destructor writes the file
+  if (!args.trace.empty()) {
+    recording.emplace(args.trace);
+  }
   interrupt const interrupted;
   progress done;
   ordered_jobs work(args.how, interrupted, done);
@@ -172,6 +180,10 @@ std::optional<int> parse(int argc, char** argv, arguments& args) {
           ->option_text("FILE");
   app.add_flag("-L,--follow", args.follow_links,
                "Follow links below a PATH; without this they are left out");
+  auto const* const trace =
+      app.add_option("--trace", args.trace,
+                     "Write a timeline of the work to FILE, for https://ui.perfetto.dev")
+          ->option_text("FILE");
   app.footer(
       "Exit status: 0 all is well, 1 a file cannot be read or differs, 2 wrong usage, 130 "
       "interrupted.");
@@ -183,6 +195,9 @@ std::optional<int> parse(int argc, char** argv, arguments& args) {
     }
     if (list->count() != 0 && args.list.empty()) {
       throw CLI::ValidationError("--check", "the name of the list is empty");
+    }
+    if (trace->count() != 0 && args.trace.empty()) {
+      throw CLI::ValidationError("--trace", "the name of the file is empty");
     }
   } catch (CLI::CallForHelp const&) {
     std::cout << app.help();

@@ -21,13 +21,14 @@ ordered_jobs::ordered_jobs(settings const& how, interrupt const& stop, progress&
       at_once_(::isatty(STDOUT_FILENO) != 0),
       lines_(stop),
       hashers_([&done] { return file_hasher(done); }),
-      results_({.limit = how.jobs, .queue = waiting_files, .stop = stop.token()},
+      results_({.limit = how.jobs, .queue = waiting_files, .stop = stop.token(), .name = "files"},
                [this](result const& next) { return write(next); }) {}
 
 void ordered_jobs::add_problem(path_error problem) {
-  add([problem = std::move(problem)](file_hasher&, std::stop_token const&) -> std::string {
-    throw problem;
-  });
+  add("a problem",
+      [problem = std::move(problem)](file_hasher&, std::stop_token const&) -> std::string {
+        throw problem;
+      });
 }
 
 int ordered_jobs::finish() {

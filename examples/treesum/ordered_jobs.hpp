@@ -13,6 +13,7 @@
 #include <exception>     // exception
 #include <stop_token>    // stop_token
 #include <string>        // string
+#include <string_view>   // string_view
 #include <system_error>  // error_code
 #include <utility>       // move
 
@@ -30,12 +31,13 @@ class ordered_jobs {
 
   ordered_jobs(settings const& how, interrupt const& stop, progress& done);
 
-  /// Runs `job(hasher, stop)` as a task. It returns a line for standard output, newline included,
-  /// or an empty string. An exception is a problem, told by its `what()`. Lines and problems appear
-  /// in the order of the jobs. If `stop` was requested, the returned text is dropped.
+  /// Runs `job(hasher, stop)` as a task with this name, which a trace shows. It returns a line for
+  /// standard output, newline included, or an empty string. An exception is a problem, told by its
+  /// `what()`. Lines and problems appear in the order of the jobs. If `stop` was requested, the
+  /// returned text is dropped.
   template <class Job>
-  void add(Job job) {
-    results_.run([this, job = std::move(job)](std::stop_token const& stop) -> result {
+  void add(std::string_view name, Job job) {
+    results_.run(name, [this, job = std::move(job)](std::stop_token const& stop) -> result {
       try {
         return {.text = job(hashers_.local(), stop), .is_problem = false};
       } catch (std::exception const& problem) {

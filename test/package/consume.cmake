@@ -87,6 +87,27 @@ macro(build source binary)
   must(${CMAKE_COMMAND} --build "${binary}")
 endmacro()
 
+# Runs a program, and looks for its task in the trace that it has to write.
+macro(must_trace file)
+  file(REMOVE "${file}")
+  must(${ARGN})
+  file(READ "${file}" trace)
+  string(FIND "${trace}" "\"name\":\"recorded\"" at)
+  if(at EQUAL -1)
+    message("${trace}")
+    message(FATAL_ERROR "the task is not in ${file}")
+  endif()
+endmacro()
+
+# Both consumers of errgroup::trace, in `binary`.
+macro(trace_consumers_must_work binary)
+  must_trace("${binary}/run.json" "${binary}/consumer" "${binary}/run.json")
+  must_trace(
+    "${binary}/silent.json"
+    ${CMAKE_COMMAND} -E env "ERRGROUP_TRACE=${binary}/silent.json" "${binary}/silent"
+  )
+endmacro()
+
 # Installs into one folder and moves the tree to another: nothing in it may know the first.
 macro(install_and_move binary to)
   file(REMOVE_RECURSE "${WORK}/${KIND}-first-home" "${to}")
@@ -148,6 +169,7 @@ elseif(KIND STREQUAL "shared")
     -DERRGROUP_BUILD_EXAMPLES=OFF
     -DERRGROUP_BUILD_PERF=OFF
     -DERRGROUP_BUILD_STACKTRACE=${STACKTRACE}
+    -DERRGROUP_BUILD_TRACE=${TRACE}
   )
   install_and_move("${scratch}/library" "${scratch}/prefix")
   build(
@@ -165,6 +187,13 @@ elseif(KIND STREQUAL "shared")
       "-Derrgroup_DIR=${scratch}/prefix/${LIBDIR}/cmake/errgroup"
     )
     must("${scratch}/stacktrace/consumer")
+  endif()
+  if(TRACE)
+    build(
+      "${here}/trace" "${scratch}/trace"
+      "-Derrgroup_DIR=${scratch}/prefix/${LIBDIR}/cmake/errgroup"
+    )
+    trace_consumers_must_work("${scratch}/trace")
   endif()
 
   # Nothing but errgroup's own may leave the library: a host that has another copy of anything
@@ -273,6 +302,41 @@ elseif(KIND STREQUAL "stacktrace_pkg_config")
 elseif(KIND STREQUAL "stacktrace_add_subdirectory")
   build("${here}/stacktrace" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
   must("${scratch}/consumer")
+
+elseif(KIND STREQUAL "trace_find_package")
+  hide_pkg_config_packages()
+  build("${here}/trace" "${scratch}/consumer" "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup")
+  trace_consumers_must_work("${scratch}/consumer")
+
+  # An errgroup that was built without it says so.
+  file(REMOVE_RECURSE "${scratch}/prefix")
+  file(COPY "${prefix}" DESTINATION "${scratch}" PATTERN "errgroupTrace*" EXCLUDE)
+  must_not(
+    "this errgroup was built with ERRGROUP_BUILD_TRACE=OFF"
+    ${CMAKE_COMMAND} --fresh -S "${here}/trace" -B "${scratch}/fails" -G "${GENERATOR}"
+    "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DTBB_DIR=${TBB_DIR}"
+    "-DERRGROUP_EXPECTED_VERSION=${VERSION}"
+    "-Derrgroup_DIR=${scratch}/prefix/${LIBDIR}/cmake/errgroup"
+  )
+
+elseif(KIND STREQUAL "trace_pkg_config")
+  set_pkg_config_path()
+  must(${pkg_config} --cflags --libs errgroup-trace)
+  separate_arguments(link_line UNIX_COMMAND "${output}")
+  separate_arguments(flags UNIX_COMMAND "${FLAGS}")
+  file(MAKE_DIRECTORY "${scratch}")
+  foreach(program IN ITEMS main silent)
+    must(
+      ${COMPILER} -std=c++20 ${flags} "${here}/trace/${program}.cpp" -o "${scratch}/${program}"
+      ${link_line}
+    )
+  endforeach()
+  file(RENAME "${scratch}/main" "${scratch}/consumer")
+  trace_consumers_must_work("${scratch}")
+
+elseif(KIND STREQUAL "trace_add_subdirectory")
+  build("${here}/trace" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
+  trace_consumers_must_work("${scratch}")
 
 elseif(KIND STREQUAL "without_libdw")
   hide_pkg_config_packages()
