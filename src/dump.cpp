@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "json_text.hpp"
 #include "observation.hpp"
 #include "place_text.hpp"
 #include <errgroup/dump.hpp>
@@ -12,6 +13,14 @@
 
 namespace errgroup {
 namespace {
+
+/// The parts, one after the other. (Since GCC 12 warns of `"text" + std::string` without a reason.)
+template <class... Part>
+std::string text_of_parts(Part const&... parts) {
+  std::string text;
+  (text.append(parts), ...);
+  return text;
+}
 
 struct shown_thread {
   std::uint32_t number;
@@ -112,31 +121,31 @@ struct row {
 std::string name_of(picture const& p, std::uint64_t id) {
   for (shown_group const& g : p.groups) {
     if (g.id == id && !g.name.empty()) {
-      return "\"" + g.name + "\"";
+      return text_of_parts("\"", g.name, "\"");
     }
   }
   return std::to_string(id);
 }
 
 std::string wait_of(picture const& p, shown_task const& t) {
-  std::string const group = "the group " + name_of(p, t.is.awaited);
+  std::string const group = text_of_parts("the group ", name_of(p, t.is.awaited));
   switch (t.is.kind) {
     case wait_kind::end:
-      return "waits for " + group;
+      return text_of_parts("waits for ", group);
     case wait_kind::room:
-      return "waits for room in " + group;
+      return text_of_parts("waits for room in ", group);
     case wait_kind::handle:
-      return "waits for a task of " + group;
+      return text_of_parts("waits for a task of ", group);
     case wait_kind::destructor:
-      return "waits in the destructor of " + group;
+      return text_of_parts("waits in the destructor of ", group);
   }
   return {};
 }
 
 std::string thread_of(shown_task const& t) {
-  std::string text = "thread " + std::to_string(t.thread.number);
+  std::string text = text_of_parts("thread ", std::to_string(t.thread.number));
   if (t.thread.system_number != 0) {
-    text += " (LWP " + std::to_string(t.thread.system_number) + ")";
+    text.append(" (LWP ").append(std::to_string(t.thread.system_number)).append(")");
   }
   return text;
 }
@@ -144,21 +153,21 @@ std::string thread_of(shown_task const& t) {
 std::string counts_of(shown_group const& g) {
   std::string text = std::to_string(g.counts.running);
   if (g.limit != unlimited) {
-    text += " of " + std::to_string(g.limit);
+    text.append(" of ").append(std::to_string(g.limit));
   }
-  text += " running, " + std::to_string(g.counts.waiting) + " waiting, " +
-          std::to_string(g.counts.failed) + " failed";
+  text.append(" running, ").append(std::to_string(g.counts.waiting)).append(" waiting, ");
+  text.append(std::to_string(g.counts.failed)).append(" failed");
   if (g.counts.timed != 0) {
-    text += ", " + std::to_string(g.counts.timed) + " timed";
+    text.append(", ").append(std::to_string(g.counts.timed)).append(" timed");
   }
   if (g.counts.skipped != 0) {
-    text += ", " + std::to_string(g.counts.skipped) + " skipped";
+    text.append(", ").append(std::to_string(g.counts.skipped)).append(" skipped");
   }
   return text;
 }
 
 std::string at(char const* words, std::source_location const& where) {
-  return where.line() == 0 ? std::string() : words + detail::place_text(where);
+  return where.line() == 0 ? std::string() : text_of_parts(words, detail::place_text(where));
 }
 
 void add_rows(std::vector<row>& rows, picture const& p, shown_group const& g, std::size_t depth);
@@ -177,18 +186,18 @@ void add_groups_below(std::vector<row>& rows, picture const& p, shown_group cons
 void add_rows(std::vector<row>& rows, picture const& p, shown_group const& g, std::size_t depth) {
   std::string const made = at("made at ", g.where);
   std::string right = g.limit != unlimited ? "" : "no limit";
-  right += right.empty() || made.empty() ? made : ", " + made;
-  std::string const title = g.name.empty() ? "group " + std::to_string(g.id) : g.name;
+  right.append(right.empty() || made.empty() ? "" : ", ").append(made);
+  std::string const title = g.name.empty() ? text_of_parts("group ", std::to_string(g.id)) : g.name;
   rows.push_back({std::string(2 * depth, ' ') + title, counts_of(g), right});
   for (shown_task const& t : g.tasks) {
     std::string left(2 * depth + 2, ' ');
-    left += t.is.index == npos ? "task" : "task " + std::to_string(t.is.index);
+    left += t.is.index == npos ? "task" : text_of_parts("task ", std::to_string(t.is.index));
     if (!t.is.name.empty()) {
-      left += " \"" + t.is.name + "\"";
+      left.append(" \"").append(t.is.name).append("\"");
     }
     std::string middle = seconds_text(milliseconds_of(p, t), 1) + " s, " + thread_of(t);
     if (t.is.awaited != 0) {
-      middle += ", " + wait_of(p, t);
+      middle.append(", ").append(wait_of(p, t));
     }
     rows.push_back({left, middle, at("run at ", t.is.where)});
     add_groups_below(rows, p, g, depth + 2,
@@ -236,24 +245,6 @@ std::string text_of(picture const& p) {
 // --- JSON
 // -----------------------------------------------------------------------------------------
 
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
-  for (char const c : text) {
-    auto const code = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (code < 0x20) {
-      std::array<char, 8> escaped{};
-      (void)std::snprintf(escaped.data(), escaped.size(), "\\u%04x", code);
-      out += escaped.data();
-    } else {
-      out += c;
-    }
-  }
-  return out + '"';
-}
-
 /// `"name":value`, with a comma behind it unless it is the last.
 std::string member(char const* name, std::string const& value, char const* after = ",") {
   return std::string("\"").append(name).append("\":").append(value).append(after);
@@ -267,7 +258,8 @@ std::string place_json(std::source_location const& where) {
   if (where.line() == 0) {
     return "null";
   }
-  return quoted(std::string(where.file_name()).append(":").append(std::to_string(where.line())));
+  return detail::quoted(
+      std::string(where.file_name()).append(":").append(std::to_string(where.line())));
 }
 
 char const* kind_of(wait_kind kind) {
@@ -287,8 +279,8 @@ char const* kind_of(wait_kind kind) {
 std::string thread_json(shown_task const& t) {
   std::string waits = "null";
   if (t.is.awaited != 0) {
-    waits = "{" + member("group", number(t.is.awaited)) +
-            member("kind", quoted(kind_of(t.is.kind)), "}");
+    waits = text_of_parts("{", member("group", number(t.is.awaited)),
+                          member("kind", detail::quoted(kind_of(t.is.kind)), "}"));
   }
   auto const lwp = static_cast<std::uint64_t>(t.thread.system_number);
   return member("thread", number(t.thread.number)) + member("lwp", number(lwp, lwp != 0)) +
@@ -296,9 +288,10 @@ std::string thread_json(shown_task const& t) {
 }
 
 std::string task_json(picture const& p, shown_task const& t) {
-  return "{" + member("index", number(t.is.index, t.is.index != npos)) +
-         member("name", quoted(t.is.name)) + member("where", place_json(t.is.where)) +
-         member("seconds", seconds_text(milliseconds_of(p, t), 3)) + thread_json(t) + "}";
+  return text_of_parts(
+      "{", member("index", number(t.is.index, t.is.index != npos)),
+      member("name", detail::quoted(t.is.name)), member("where", place_json(t.is.where)),
+      member("seconds", seconds_text(milliseconds_of(p, t), 3)), thread_json(t), "}");
 }
 
 /// `write(one)` of each, in brackets.
@@ -310,33 +303,29 @@ std::string list_json(Many const& many, Write const& write) {
     text.append(before).append(write(one));
     before = ",\n";
   }
-  return text + "]";
+  return text.append("]");
 }
 
 std::string group_json(picture const& p, shown_group const& g) {
   group_counts const& c = g.counts;
   auto const limit = static_cast<std::uint64_t>(g.limit);
-  return "{" + member("id", number(g.id)) + member("name", quoted(g.name)) +
-         member("parent", number(g.parent, g.parent != 0)) +
-         member("parent_task", number(g.parent_task, g.parent_task != npos)) +
-         member("limit", number(limit, g.limit != unlimited)) +
-         member("where", place_json(g.where)) + member("submitted", number(c.submitted)) +
-         member("running", number(c.running)) + member("waiting", number(c.waiting)) +
-         member("timed", number(c.timed)) + member("failed", number(c.failed)) +
-         member("skipped", number(c.skipped)) +
-         member("tasks", list_json(g.tasks, [&p](shown_task const& t) { return task_json(p, t); }),
-                "}");
+  return text_of_parts(
+      "{", member("id", number(g.id)), member("name", detail::quoted(g.name)),
+      member("parent", number(g.parent, g.parent != 0)),
+      member("parent_task", number(g.parent_task, g.parent_task != npos)),
+      member("limit", number(limit, g.limit != unlimited)), member("where", place_json(g.where)),
+      member("submitted", number(c.submitted)), member("running", number(c.running)),
+      member("waiting", number(c.waiting)), member("timed", number(c.timed)),
+      member("failed", number(c.failed)), member("skipped", number(c.skipped)),
+      member("tasks", list_json(g.tasks, [&p](shown_task const& t) { return task_json(p, t); }),
+             "}"));
 }
 
 std::string json_of(picture const& p) {
-  return "{" +
-         member("groups",
-                list_json(p.groups, [&p](shown_group const& g) { return group_json(p, g); })) +
-         "\n" +
-         member(
-             "waiting_threads",
-             list_json(p.waiting, [](shown_task const& t) { return "{" + thread_json(t) + "}"; }),
-             "}\n");
+  auto const group = [&p](shown_group const& g) { return group_json(p, g); };
+  auto const thread = [](shown_task const& t) { return text_of_parts("{", thread_json(t), "}"); };
+  return text_of_parts("{", member("groups", list_json(p.groups, group)), "\n",
+                       member("waiting_threads", list_json(p.waiting, thread), "}\n"));
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ class group {
   /// other function that is not `noexcept`; a `noexcept` function terminates the process then.
   ///
   /// `where` is the place of the group for an observer; leave it, or pass the caller's on.
-  group(std::source_location where = std::source_location::current()) : core_(where) {}
+  group(detail::place where = std::source_location::current()) : core_(where.is) {}
 
   /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1, a `max_errors` of 0,
   /// and a progress; `std::bad_alloc`. (The arena of a limited group is made at the first use.)

@@ -7,13 +7,24 @@
 
 #include <tbb/task_arena.h>  // task_arena
 
-#include <chrono>       // nanoseconds
-#include <cstddef>      // size_t
-#include <optional>     // optional
-#include <stop_token>   // stop_token
-#include <string_view>  // string_view
+#include <chrono>           // nanoseconds
+#include <cstddef>          // size_t
+#include <optional>         // optional
+#include <source_location>  // source_location
+#include <stop_token>       // stop_token
+#include <string_view>      // string_view
 
 namespace errgroup {
+namespace detail {
+
+/// A `std::source_location`, but empty braces are none: in `group g{{}}` they are options.
+struct place {
+  place(std::source_location const& where) noexcept : is(where) {}
+
+  std::source_location is;
+};
+
+}  // namespace detail
 
 class progress;
 
