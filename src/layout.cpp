@@ -50,13 +50,13 @@ struct error_access::layout {
 namespace {
 
 /// What a `std::source_location` points to: the compilers' `std::source_location::__impl`.
-struct place {
+struct place_data {
   char const* file;
   char const* function;
   unsigned line;
   unsigned column;
 };
-static_assert(sizeof(std::source_location) == sizeof(place*));
+static_assert(sizeof(std::source_location) == sizeof(place_data*));
 
 /// A `std::error_code` of libstdc++ and of libc++.
 struct code {
@@ -103,8 +103,8 @@ struct group_core::layout {
             {"pointer", sizeof(void*)},
             {"size", sizeof(std::size_t)},
             {"long", sizeof(long)},
-            {"place.file", offsetof(place, file)},
-            {"place.line", offsetof(place, line)},
+            {"place.file", offsetof(place_data, file)},
+            {"place.line", offsetof(place_data, line)},
             {"code.value", offsetof(code, value)},
             {"code.category", offsetof(code, category)},
             {"string.known", has_plain_strings ? 1U : 0U},
