@@ -46,7 +46,7 @@ struct shown_group {
 /// All that is alive, as values: groups and tasks may end afterwards.
 struct picture {
   std::vector<shown_group> groups;
-  std::vector<shown_task> waiting;  // threads that wait and run no task
+  std::vector<shown_task> waiting;  // waits that are not part of an observed task
   std::int64_t now = 0;
 };
 

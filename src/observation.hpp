@@ -47,8 +47,8 @@ class spread_count {
   std::array<cell, 8> cells_;
 };
 
-/// What other threads may know of an observed group. It is in the list of all from the end of the
-/// group's constructor to `group_end`.
+/// What other threads may know of an observed group. It is in the list of observed groups from
+/// its `group_begin` to its `group_end`.
 struct observed_group {
   std::uint64_t id;
   std::uint64_t parent;
@@ -73,9 +73,10 @@ struct observed_groups {
 /// The observed task in a frame, and what its thread waits for. It is made for the first observed
 /// task in the frame, and is kept with it for ever.
 ///
-/// Other threads read the first members while the frame's thread changes them: `version` is odd
-/// during a change, and different after it. (This is a seqlock; H.-J. Boehm, "Can seqlocks get
-/// along with programming language memory models?", 2012.)
+/// Other threads read the first members while the frame's thread changes them: `show` makes
+/// `version` odd while it writes, and different afterwards. (`hide` and a wait store one member
+/// each, and leave `version` as it is.) (This is a seqlock; H.-J. Boehm, "Can seqlocks get along
+/// with programming language memory models?", 2012.)
 struct observed_task {
   static constexpr std::size_t name_words = 6;
   static constexpr std::size_t name_bytes = name_words * sizeof(std::uint64_t) - 1;

@@ -17,6 +17,7 @@
 #include <stop_token>          // stop_token
 #include <string>              // string
 #include <system_error>        // errc, error_code
+#include <thread>              // jthread
 #include <utility>             // move
 
 namespace inspect {
@@ -62,19 +63,26 @@ errgroup::error import_table(dictionary& words) {
   return parse.wait();
 }
 
-/// Tells how the import stands, once a second: a task that runs now and then.
-void tell_counts(errgroup::group const& import) {
-  errgroup::group_counts const c = import.counts();
-  std::cerr << "inspect: import: " << c.running << " running, " << c.waiting << " waiting, "
-            << c.failed << " failed\n";
+/// Tells how the import stands, every second, from a thread of its own: the import's tasks may have
+/// blocked all of oneTBB's threads.
+void tell_counts(errgroup::group const& import, std::stop_token const& stop) {
+  std::mutex lock;
+  std::unique_lock held(lock);
+  std::condition_variable_any never;
+  while (!stop.stop_requested()) {
+    never.wait_for(held, stop, std::chrono::seconds(1), [] { return false; });
+    errgroup::group_counts const c = import.counts();
+    std::cerr << "inspect: import: " << c.running << " running, " << c.waiting << " waiting, "
+              << c.failed << " failed\n";
+  }
 }
 
 errgroup::error run(arguments const& args, std::stop_token stop) {
   dictionary words;
   errgroup::group import({.limit = 2, .stop = std::move(stop), .name = "import"});
-  errgroup::group clock({.limit = 1, .name = "clock"});
+  std::jthread teller;
   if (args.counts) {
-    clock.run_every(std::chrono::seconds(1), [&import] { tell_counts(import); });
+    teller = std::jthread([&import](std::stop_token const& end) { tell_counts(import, end); });
   }
   auto const load = [&words] { words.load(); };
   auto const table = [&words] { return import_table(words); };
@@ -86,9 +94,7 @@ errgroup::error run(arguments const& args, std::stop_token stop) {
   if (!args.fixed) {
     import.run("dictionary", load);  // too late: both slots belong to tasks that wait for it
   }
-  errgroup::error e = import.wait();
-  clock.cancel();
-  return e;
+  return import.wait();
 }
 
 arguments read(int argc, char const* const* argv) {

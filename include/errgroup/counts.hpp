@@ -10,10 +10,11 @@ namespace errgroup {
 ///
 /// `running`, `timed`, `failed` and `skipped` are counted in every group. `submitted` and `waiting`
 /// are counted in full for groups with a limit, a bounded queue or an arena, and for groups that an
-/// observer is told of (observer.hpp). In other groups the tasks that run inside a task, and hand
-/// tasks to oneTBB, are not slowed down by a count: `submitted` leaves out the tasks that tasks of
-/// the group have submitted, and `waiting` is the number of tasks that were submitted from outside
-/// of any task, or from a thread whose tasks no other thread would take.
+/// observer is told of (observer.hpp). In other groups, a task that is submitted from inside a task
+/// goes straight to oneTBB, which counts it for nobody: `submitted` leaves out what tasks of the
+/// group have submitted to their own group, and `waiting` counts only the tasks in the group's own
+/// queue, where tasks from outside go. The numbers need not add up: `skipped` counts refused
+/// submissions, and `submitted` does not.
 struct group_counts {
   /// Tasks that were accepted since the group was made; `reset` does not take them back. A task
   /// that is submitted to a cancelled group is not accepted. A periodic task counts once for each
@@ -29,7 +30,8 @@ struct group_counts {
   /// Tasks that have failed, also those whose error came too late to be kept. A pipeline counts
   /// items here. `reset` sets this number to 0.
   std::size_t failed = 0;
-  /// Tasks that will never run because the group was cancelled: `error::skipped`.
+  /// Tasks that will never run because the group was cancelled: `error::skipped`. `reset` sets this
+  /// number to 0.
   std::size_t skipped = 0;
 };
 

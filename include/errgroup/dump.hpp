@@ -17,19 +17,23 @@ enum class dump_format : std::uint8_t {
 
 /// Writes what is alive now: each observed group (observer.hpp), with its name, its counts and its
 /// place; each of its running tasks, with name, time and thread, and with the event that the task
-/// waits for; below a task, the groups that were made in it. Threads that wait outside of any task
-/// come last.
+/// waits for; below a task, the groups that were made in it. Waits that are not part of an
+/// observed task come last.
 ///
-///     import               2 of 2 running, 4 waiting, 0 failed    made at import.cpp:41
-///       task 0 "cities"    12.3 s, thread 2 (LWP 14427), waits for the group "parse"
-///         parse            1 running, 2 waiting                   no limit, made at import.cpp:57
-///           task 0 "row"   12.3 s, thread 1 (LWP 14407)
-///       task 1 "roads"     12.3 s, thread 3 (LWP 14428)
+///     import              2 of 2 running, 4 waiting, 0 failed                            made at
+///     ...
+///       task 0 "cities"   12.3 s, thread 2 (LWP 14427), waits for the group "parse"      run at
+///       ...
+///         parse           1 running, 2 waiting, 0 failed                     no limit, made at ...
+///           task 0 "row"  12.3 s, thread 1 (LWP 14407)                                   run at
+///           ...
+///       task 1 "roads"    12.3 s, thread 3 (LWP 14428)                                   run at
+///       ...
 ///
 /// Running groups are not stopped for it, so the parts of the picture may be some microseconds
-/// apart: a task that is just beginning or ending may be missing. Times are real times, correct to
-/// some milliseconds. A task's name is cut after 47 bytes. Only observed groups are known: set an
-/// observer before they are made.
+/// apart: a task that is just beginning or ending may be missing. Times are real, also under a
+/// test's clock, and correct to some milliseconds. A task's name is cut after 47 bytes. Only
+/// observed groups are known: set an observer before they are made.
 ///
 /// Throws what `out` throws, and `std::bad_alloc`.
 /// Threads: any; not in a function of an observer, and not in a signal handler (the target

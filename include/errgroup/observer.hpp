@@ -31,7 +31,7 @@ enum class wait_kind : std::uint8_t {
 /// What an observer is told of a group. Valid during the call.
 class group_view {
  public:
-  /// Of the process, from 1. Only observed groups have numbers.
+  /// The number of the group in this process, from 1. Only observed groups have numbers.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::uint64_t id() const noexcept;
   /// `options::name`; may be empty.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::string_view name() const noexcept;
@@ -76,9 +76,10 @@ class task_view {
 /// Is told what groups and tasks do, on the thread that does it. Derive from it, and set one with
 /// `observe`.
 ///
-/// A group asks for the observer once, when it is made, and keeps to it: begin and end of a group,
-/// of a task and of a wait always come in pairs, on one thread each for tasks and waits. Groups
-/// that were made before `observe`, or while there was no observer, are not observed.
+/// A group asks for the observer once, when it is made, and keeps to it: each begin of a group, a
+/// task and a wait has its end. The two calls of a task come on the same thread, and so do those of
+/// a wait. Groups that were made before `observe`, or while there was no observer, are not
+/// observed.
 ///
 /// Order: `group_begin` comes first and `group_end` last. `task_submitted` comes before
 /// `task_begin` of the task. Of the reaction to a failure, `first_error` comes first, then
@@ -107,8 +108,8 @@ struct ERRGROUP_API observer {
   /// A group is about to be destroyed. None of its tasks runs.
   virtual void group_end(group_view g) noexcept;
 
-  /// The task `index` was given to `g`, by the calling thread. It may not run: see `tasks_skipped`.
-  /// (Nor does it, and is not told of again, if there is no memory for it and `run` throws.)
+  /// The calling thread has given the task `index` to `g`. The task might never run: see
+  /// `tasks_skipped`. If `run` throws for lack of memory, no further event is about this task.
   virtual void task_submitted(group_view g, std::size_t index) noexcept;
   /// The task is about to be called.
   virtual void task_begin(task_view t) noexcept;
@@ -130,8 +131,8 @@ struct ERRGROUP_API observer {
   virtual void wait_end(group_view g, wait_kind kind) noexcept;
 };
 
-/// Sets the observer of the process: groups that are made from now on tell it. Returns the one
-/// before; null stands for none.
+/// Sets the observer of the process: groups that are made from now on tell it. Returns the observer
+/// that was set before; null stands for none.
 ///
 /// To make groups visible to `dump` alone, set an observer that does nothing:
 /// `static errgroup::observer visible; errgroup::observe(&visible);`

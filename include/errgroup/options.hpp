@@ -77,7 +77,8 @@ struct options {
   /// A wait inside a task runs only tasks of this group: a task that holds a mutex while it waits
   /// never meets a task that wants the same mutex, and the stack stays shallow.
   bool isolated = false;
-  /// Stands before the message of this group's errors. The text is copied.
+  /// Stands before the message of this group's errors, and in dumps, traces and debuggers. The text
+  /// is copied.
   std::string_view name = {};
   /// The arena that runs the tasks: the arena of a NUMA node, of a priority, or of the host
   /// program. The arena has to outlive the group. A `limit` then only counts tasks; the arena

@@ -73,7 +73,8 @@ struct progress_options {
 ///
 /// The function is called
 ///
-/// - every `interval` from the construction to `finish`, also while all workers are busy, and while
+/// - one `interval` after the construction, and every `interval` until `finish`, also while all
+/// workers are busy, and while
 ///   nothing is added: a thread beside oneTBB's workers calls it. No thread that waits for the work
 ///   calls it;
 /// - by one thread at a time, and not again before `interval` has passed since the last call began.

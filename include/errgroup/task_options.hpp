@@ -18,8 +18,9 @@ namespace errgroup {
 /// Instead of options with nothing but a name, the functions take the name alone: a string literal,
 /// a `std::string`, a `std::string_view`.
 struct task_options {
-  /// The task's name, for the error of a task that fails: `error::origin().name`, the last part of
-  /// `error::origin().path`, and so a part of `error::message()`. If the name is empty, the task
+  /// The task's name. It stands in the error of a task that fails: `error::origin().name`, the last
+  /// part of `error::origin().path`, and so a part of `error::message()`; and in dumps, traces,
+  /// debuggers and `task_view::name`. If the name is empty, the task
   /// has no name, and costs as much as a task without options. Otherwise the name costs an
   /// allocation, and a second one if it has more than 15 characters.
   std::string_view name = {};

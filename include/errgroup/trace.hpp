@@ -29,7 +29,8 @@ struct trace_options {
 ///
 /// A program that links errgroup::trace can record without any code: with `ERRGROUP_TRACE=run.json`
 /// in its environment a session begins before `main`, and ends when the process exits: after `main`
-/// or in `std::exit`, after the destructors of static objects; not in `_exit`, and not in a crash.
+/// or in `std::exit`, after the destructors of static objects; not in `_exit`, and not if a
+/// signal kills the process: then the file is empty.
 /// If the file cannot be opened, a line on the standard error stream says so, and the program runs
 /// without a trace.
 ///
@@ -42,15 +43,15 @@ struct trace_options {
 /// task or wait that has not ended is in the file with `"unfinished":true`.
 ///
 /// Memory is bounded. When there is no room, the oldest events are dropped, 32 at a time: the file
-/// keeps the end of the story. A slice is one event, so it is in the file as a whole or not at all,
+/// keeps the newest events. A slice is one event, so it is in the file as a whole or not at all,
 /// and slices nest whatever was dropped. The file says how many events were dropped, in its
 /// `otherData` and in an instant at its begin. A slice that is more than 256 deep on its thread is
 /// dropped and counted, too.
 ///
 /// The session is the observer of the process (observer.hpp) until it is destroyed: groups that are
 /// made meanwhile tell it, and not the observer that was set before. That observer is set again at
-/// the end. Groups that were made before the session are not recorded. Groups may outlive the
-/// session.
+/// the end, unless the program has set another one meanwhile. Groups that were made before the
+/// session are not recorded. Groups may outlive the session.
 ///
 /// Threads: `flush` and `dropped` may be called by any thread while other threads run tasks. A
 /// process has one session at a time. A child process after `fork` writes nothing.
@@ -93,7 +94,8 @@ class trace {
   std::unique_ptr<session> session_;
 };
 
-/// Has the signal write what groups do (`dump`), to look into a process that seems to hang:
+/// Installs a handler: when `signal` comes, a thread writes what groups do (`dump`). To look into a
+/// process that seems to hang:
 ///
 ///     errgroup::dump_on(SIGUSR1);      // in the program, before it makes groups
 ///     kill -USR1 <process>             # in a shell
@@ -102,10 +104,11 @@ class trace {
 /// known; if there is no observer, this call sets an observer that does nothing, so that groups
 /// which are made from now on are known.
 ///
-/// It is for the rest of the process; `sigaction` with another handler ends it. A second call for
-/// the same signal changes `file` and `format`. The handler only wakes a thread, which the first
-/// call starts, and which has all signals blocked. Signals that come while a dump is written lead
-/// to one more dump. A child process after `fork` writes nothing. Failures to write are ignored.
+/// The handler stays until the process ends; `sigaction` with another handler ends it. A second
+/// call for the same signal changes `file` and `format`. The handler only wakes a thread, which the
+/// first call starts, and which has all signals blocked. Signals that come while a dump is written
+/// lead to one more dump. A child process after `fork` writes nothing. Failures to write are
+/// ignored.
 ///
 /// Throws `std::system_error` if the signal cannot be caught (`SIGKILL`, `SIGSTOP`, a number that
 /// is none), or reports a fault after which the program cannot go on (`SIGSEGV`, `SIGABRT` and
