@@ -89,7 +89,9 @@ class task_view {
 /// The functions are called by several threads at a time, but `first_error`, `cancelled` and
 /// `tasks_skipped` of one group one at a time. They may read the views and take locks of their own.
 /// They must not use groups: no `run`, no `wait`, no `cancel`, no oneTBB algorithm. An exception
-/// terminates the process, since they are `noexcept`.
+/// terminates the process, since they are `noexcept`. The thread that cancels a group calls them
+/// for all groups below; if a deadline has passed, that is the library's timer thread. So a
+/// function that blocks delays the cancellation, and other deadlines.
 ///
 /// An observer may be destroyed when it is not set any more, and every group that was made while it
 /// was set is destroyed. An observer with static storage duration is safe, if no group outlives it.
