@@ -18,12 +18,15 @@
 namespace errgroup::detail {
 
 void group_core::fail(error e, submission const& from) noexcept {
-  note_failure(e, from);
+  losses_.failed.fetch_add(1, std::memory_order_relaxed);
   error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
   bool late = first_.is_taken() && (goes_on() || is_stopped());
   if ((!late || all != nullptr) && is_canceled_unseen()) {
     record(errc::canceled, true);  // the cancellation came first, and may be the reason
     late = true;
+  }
+  if (is_observed()) {
+    note_failure(e, from);
   }
   if (late && all == nullptr) {
     return;

@@ -4,7 +4,7 @@
 #include "place_text.hpp"
 #include <errgroup/dump.hpp>
 
-#include <algorithm>  // max, sort
+#include <algorithm>  // max, ranges::none_of, ranges::replace_if, ranges::sort
 #include <array>      // array
 #include <cstdio>     // snprintf
 #include <ostream>    // ostream, streamsize
@@ -19,6 +19,14 @@ template <class... Part>
 std::string text_of_parts(Part const&... parts) {
   std::string text;
   (text.append(parts), ...);
+  return text;
+}
+
+/// A name in one line.
+std::string printable(std::string_view name) {
+  std::string text(name);
+  std::ranges::replace_if(
+      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, '?');
   return text;
 }
 
@@ -121,7 +129,7 @@ struct row {
 std::string name_of(picture const& p, std::uint64_t id) {
   for (shown_group const& g : p.groups) {
     if (g.id == id && !g.name.empty()) {
-      return text_of_parts("\"", g.name, "\"");
+      return text_of_parts("\"", printable(g.name), "\"");
     }
   }
   return std::to_string(id);
@@ -187,13 +195,14 @@ void add_rows(std::vector<row>& rows, picture const& p, shown_group const& g, st
   std::string const made = at("made at ", g.where);
   std::string right = g.limit != unlimited ? "" : "no limit";
   right.append(right.empty() || made.empty() ? "" : ", ").append(made);
-  std::string const title = g.name.empty() ? text_of_parts("group ", std::to_string(g.id)) : g.name;
+  std::string const title =
+      g.name.empty() ? text_of_parts("group ", std::to_string(g.id)) : printable(g.name);
   rows.push_back({std::string(2 * depth, ' ') + title, counts_of(g), right});
   for (shown_task const& t : g.tasks) {
     std::string left(2 * depth + 2, ' ');
     left += t.is.index == npos ? "task" : text_of_parts("task ", std::to_string(t.is.index));
     if (!t.is.name.empty()) {
-      left.append(" \"").append(t.is.name).append("\"");
+      left.append(" \"").append(printable(t.is.name)).append("\"");
     }
     std::string middle = seconds_text(milliseconds_of(p, t), 1) + " s, " + thread_of(t);
     if (t.is.awaited != 0) {

@@ -67,8 +67,11 @@ void observed_task::show(std::uint64_t id, std::size_t i, void const* label) noe
 [[gnu::noinline]] void observed_task::show_name(std::string_view text) noexcept {
   std::array<std::uint64_t, name_words> words{};
   std::size_t size = std::min(text.size(), name_bytes);
-  while (size != text.size() && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) {
-    --size;  // not within a character of UTF-8
+  // Not within a character of UTF-8, which has at most 4 bytes.
+  for (int i = 0; i != 3 && size > 3 && size != text.size() &&
+                  (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U;
+       ++i) {
+    --size;
   }
   std::memcpy(words.data(), text.data(), size);
   for (std::size_t k = 0; k != name_words; ++k) {
@@ -139,8 +142,11 @@ observed_group shape_of(group_core& g, thread_state const& maker, bool is_child,
       .where = where,
       .group = &g,
   };
-  task_frame const& top = *maker.top;
-  observed_task const* const task = top.shown.load(std::memory_order_relaxed);
+  task_frame const* f = maker.top;
+  while (f->index.load(std::memory_order_relaxed) == task_frame::no_task && f->below != nullptr) {
+    f = f->below;  // a handle runs a task inside the task that waits for it
+  }
+  observed_task const* const task = f->shown.load(std::memory_order_relaxed);
   if (is_child && task != nullptr && task->is_open()) {
     made.parent = task->group.load(std::memory_order_relaxed);
     made.parent_task = task->index.load(std::memory_order_relaxed);
@@ -212,7 +218,9 @@ void group_core::observation::end_task(observed_task& task) noexcept {
 }
 
 void group_core::observation::tell_first_error_in_order() noexcept {
-  if (!has_told_error_) {
+  // A group that its destructor stops is cancelled without an error. An error that comes later is
+  // none that `wait` returns.
+  if (!has_told_error_ && !has_told_cancellation_) {
     if (error const e = of_.first_.get()) {
       has_told_error_ = true;
       observer_.first_error(view(), e);
@@ -300,10 +308,10 @@ void group_core::count_skipped(std::size_t n) noexcept {
   }
 }
 
-// A task, or an item of a pipeline, has failed.
-void group_core::note_failure(error const& e, submission const& from) noexcept {
-  losses_.failed.fetch_add(1, std::memory_order_relaxed);
-  if (is_observed() && !from.is_item) {
+// An observed task has failed.
+void group_core::note_failure(error& e, submission const& from) noexcept {
+  describe(e, from);
+  if (!from.is_item) {
     task_frame const& top = *this_worker().top;
     observed_task* const task = top.shown.load(std::memory_order_relaxed);
     if (task != nullptr && task->is_open() && top.owner.load(std::memory_order_relaxed) == this) {
@@ -329,18 +337,20 @@ std::size_t group_core::count_running() const noexcept {
   return n;
 }
 
+std::size_t group_core::accepted() const noexcept {
+  return is_observed() ? extras_->observed->accepted() : submitted();
+}
+
 group_counts group_core::count_tasks() const noexcept {
   group_counts c;
-  c.submitted = submitted();
+  c.submitted = accepted();
   c.running = count_running();
   if (task_queue* const q = queue_.load(std::memory_order_acquire)) {
     lock_type const held(q->lock);
     c.timed = q->due.later;
-    auto const sessions = static_cast<std::size_t>(q->running.load(std::memory_order_relaxed));
-    c.waiting = counts() ? q->waiting() : q->unfinished - std::min(q->unfinished, sessions);
+    c.waiting = q->waiting() + q->batches.waiting();
   }
   if (is_observed()) {
-    c.submitted = extras_->observed->accepted();
     c.waiting = extras_->observed->waiting(c.running, c.timed);
   }
   c.failed = losses_.failed.load(std::memory_order_relaxed);
@@ -382,6 +392,9 @@ void group_core::observed_wait::end() noexcept {
     cancel_node::end_task(frame);
   }
   group_core::end_observed(frame);
+  if (frame.is_kept()) {
+    cancel_node::end_task(frame);  // the destructor of the task's error has made a group
+  }
 }
 
 }  // namespace errgroup::detail

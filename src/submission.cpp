@@ -102,12 +102,18 @@ void group_core::prepare_queue(thread_state& self) {
 
 void group_core::submit(thread_state& self, node* n) noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
-  number_observed(*n);
   lock_type lock(q.lock);
   if (q.is_full() && !make_room(self, q, lock, n)) {
     return;
   }
   ++q.unfinished;
+  if (is_observed()) [[unlikely]] {
+    // Once there is room, so that tasks get room in the order of their indices: a stream relies on
+    // that. Not under the lock: the observer is told.
+    lock.release();
+    n->index = next_index();
+    lock.acquire(q.lock);
+  }
   number(q, *n);
   append(self, q, lock, n);
 }
@@ -210,6 +216,9 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
         number(q, *n);
       }
       lock.release();
+      if (oldest == nullptr) {
+        number_observed(*n);
+      }
       run_inline(oldest != nullptr ? *oldest : *n);
       if (oldest == nullptr) {
         put_node(self, n);
@@ -219,9 +228,11 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       finish_here(q, lock, oldest);
     } else {
       lock.release();
-      observed_wait const seen(*this, wait_kind::room);
-      worker me(*this);
-      (void)me.wait_for(q, {.what = goal::room});
+      {
+        observed_wait const seen(*this, wait_kind::room);
+        worker me(*this);
+        (void)me.wait_for(q, {.what = goal::room});
+      }
       lock.acquire(q.lock);
     }
     while (self.nodes.is_empty()) [[unlikely]] {
@@ -252,10 +263,7 @@ void group_core::run_inside_now(error (*call)(void*) noexcept, void* argument,
   auto const run = [&]() noexcept {
     thread_state& self = this_worker();
     task_scope inside(self, *this, &engine_.context, pool_ != nullptr ? *pool_ : self.top->pool,
-                      label_of(where), npos);
-    if (is_observed()) [[unlikely]] {
-      extras_->observed->begin_task(*self.top);
-    }
+                      label_of(where), task_frame::no_task);
     if (error e = call(argument)) {
       fail(std::move(e), {where, nullptr, npos});
     }

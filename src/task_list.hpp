@@ -88,6 +88,16 @@ class batch_list {
     return b != nullptr;
   }
 
+  /// The number of tasks that no thread has taken out of a batch. Under the lock.
+  [[nodiscard]] std::size_t waiting() const noexcept {
+    std::size_t n = 0;
+    for (batch const* b = first_.load(std::memory_order_relaxed); b != nullptr; b = b->next_) {
+      std::uint32_t const taken = b->page_->claimed.load(std::memory_order_relaxed);
+      n += taken < page::capacity ? page::capacity - taken : 0U;
+    }
+    return n;
+  }
+
   /// `b` takes the tasks of `p` from `first` on.
   void add(batch& b, page* p, std::uint32_t first) noexcept {
     p->claimed.store(first, std::memory_order_relaxed);

@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>           // atomic
 #include <iomanip>          // setbase, setw
 #include <optional>         // optional
 #include <source_location>  // source_location
@@ -151,6 +152,16 @@ TEST(Dump, O6_a_long_name_is_cut_between_characters) {
   std::string text;
   EXPECT_FALSE(g.run_and_wait(name, [&] { text = dumped(); }));
   EXPECT_THAT(text, HasSubstr('"' + std::string(46, 'x') + '"'));
+}
+
+TEST(Dump, O6_a_name_may_be_any_bytes) {
+  visible const all;
+  group g;
+  std::string text;
+  EXPECT_FALSE(g.run_and_wait(std::string(60, '\x80'), [&] { text = dumped(); }));
+  EXPECT_THAT(text, HasSubstr("task 0"));
+  EXPECT_FALSE(g.run_and_wait("two\nlines", [&] { text = dumped(); }));
+  EXPECT_THAT(text, HasSubstr("\"two?lines\""));
 }
 
 TEST(Dump, O6_json_escapes_names_and_does_not_follow_the_stream_or_the_locale) {

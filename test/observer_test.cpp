@@ -9,6 +9,7 @@
 #include <errgroup/group.hpp>
 #include <errgroup/observer.hpp>
 #include <errgroup/spawn.hpp>
+#include <errgroup/stream.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -245,6 +246,7 @@ TEST(Observer, O3_the_end_of_a_task_tells_its_failure) {
     for (event const& e : seen.events("g")) {
       if (e.what == "task_end") {
         failed += e.error ? 1U : 0U;
+        EXPECT_TRUE(!e.error || e.error.origin().index == e.index) << e.error;
         EXPECT_EQ(static_cast<bool>(e.error), e.index != 2);
       }
     }
@@ -300,6 +302,74 @@ TEST(Observer, O3_timed_tasks_are_submitted_when_they_are_given_to_the_group) {
     EXPECT_EQ(g.wait(), errc::canceled);
   }
   expect_pairs(seen.events("g"));
+}
+
+TEST(Observer, O3_a_task_that_its_handle_runs_is_told_once) {
+  recorder seen;
+  {
+    group g({.limit = 1, .name = "g"});
+    g.run([&g] {
+      std::vector<errgroup::handle<int>> all;
+      for (int i = 0; i != 3; ++i) {
+        all.push_back(errgroup::spawn(g, [i] { return i; }));
+      }
+      EXPECT_EQ(g.counts().waiting, 3U);
+      for (int i = 0; i != 3; ++i) {
+        EXPECT_EQ(all[static_cast<std::size_t>(i)].get().value(), i);
+      }
+    });
+    EXPECT_FALSE(g.wait());
+    EXPECT_EQ(g.counts().waiting, 0U);
+  }
+  expect_pairs(seen.events("g"));
+}
+
+TEST(Observer, O3_a_stream_works_as_without_an_observer) {
+  recorder seen;
+  errgroup::stream<int> results({.limit = 2, .queue = 0, .name = "s"}, [](int&&) {});
+  for (int round = 0; round != 2; ++round) {
+    std::vector<std::thread> submitters;
+    for (int t = 0; t != 2; ++t) {
+      submitters.emplace_back([&results] {
+        for (int i = 0; i != 200; ++i) {
+          results.run([i] { return i; });
+        }
+      });
+    }
+    for (std::thread& t : submitters) {
+      t.join();
+    }
+    EXPECT_FALSE(results.wait());
+    results.reset();
+  }
+  expect_pairs(seen.events("s"));
+}
+
+/// An exception whose destructor makes a group.
+struct makes_group_at_end {
+  explicit makes_group_at_end(std::unique_ptr<group>& to)
+      : made(&to, [](auto* place) { *place = std::make_unique<group>(); }) {}
+  std::shared_ptr<std::unique_ptr<group>> made;
+};
+
+TEST(Observer, O3_the_destructor_of_an_error_may_make_a_group) {
+  recorder seen;
+  seen.stop();  // it keeps no copy of the error
+  errgroup::observer nothing;
+  errgroup::observer* const before = errgroup::observe(&nothing);
+  {
+    tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+    std::unique_ptr<group> made;
+    group g({.policy = errgroup::on_error::keep_going});
+    EXPECT_EQ(g.run_and_wait([] { return cause(); }), cause());
+    EXPECT_EQ(g.run_and_wait([&made]() -> void { throw makes_group_at_end(made); }), cause());
+    ASSERT_TRUE(made);
+    group other;
+    EXPECT_EQ(other.run_and_wait([&other] { other.cancel(); }), errc::canceled);
+    EXPECT_FALSE(made->is_canceling()) << "it is no group of the task that came later";
+    made.reset();
+  }
+  errgroup::observe(before);
 }
 
 TEST(Observer, O2_the_error_comes_first_then_the_cancellation_then_the_skipped_tasks) {
@@ -415,6 +485,7 @@ TEST(Observer, O2_a_group_that_its_destructor_stops_is_cancelled_without_an_erro
     g.run([&] {
       begun.open();
       support::await([&g] { return g.is_canceling(); }, "the destructor to cancel");
+      return cause();  // which nobody will be told
     });
     begun.wait();
     g.run([] {});

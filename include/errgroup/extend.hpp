@@ -92,7 +92,7 @@ inline void give_room(group& g) noexcept { access::core_of(g).give_room(); }
 /// The number of tasks that were submitted to `g`, in a group with a limit or a bounded queue: the
 /// index of the next task.
 [[ERRGROUP_NODISCARD_ANSWER]] inline std::size_t submitted(group const& g) noexcept {
-  return access::core_of(g).submitted();
+  return access::core_of(g).accepted();
 }
 
 /// A callable that is derived from this type gets the index of its task, as `number`, before it is

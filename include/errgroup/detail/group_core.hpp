@@ -160,6 +160,8 @@ class group_core final : public cancel_node, public queue_owner {
     task_queue const* const q = queue_.load(std::memory_order_acquire);
     return spawns_.all() + (q != nullptr ? queued(*q) : 0);
   }
+  /// As `submitted`; in an observed group, with all tasks that tasks have submitted.
+  [[nodiscard]] ERRGROUP_API std::size_t accepted() const noexcept;
   /// A task ends, but keeps its place in the bounded queue until `give_room`.
   ERRGROUP_API void keep_room() noexcept;
   ERRGROUP_API void give_room() noexcept;
@@ -384,7 +386,7 @@ class group_core final : public cancel_node, public queue_owner {
     }
   }
   void observe_with(observer& o, std::source_location where, int limit);
-  void note_failure(error const& e, submission const& from) noexcept;
+  void note_failure(error& e, submission const& from) noexcept;
   [[nodiscard]] bool is_joined() const noexcept;
   [[nodiscard]] bool is_isolated() const noexcept {
     return (state.load(std::memory_order_relaxed) & isolated) != 0;
