@@ -18,11 +18,6 @@
 #include <system_error>  // generic_category, system_error
 #include <utility>       // exchange
 
-#if defined(__linux__)
-#include <sys/syscall.h>  // SYS_gettid
-#include <unistd.h>       // syscall
-#endif
-
 namespace errgroup::detail {
 
 void die(char const* words) noexcept {
