@@ -166,7 +166,7 @@ std::shared_ptr<progress_core> make_core(progress_options const& opts, progress:
   return core;
 }
 
-double seconds(std::chrono::nanoseconds time) noexcept {
+double in_seconds(std::chrono::nanoseconds time) noexcept {
   return std::chrono::duration<double>(time).count();
 }
 
@@ -228,7 +228,7 @@ std::optional<double> progress_view::fraction() const noexcept {
 }
 
 double progress_view::rate() const noexcept {
-  double const time = detail::seconds(elapsed);
+  double const time = detail::in_seconds(elapsed);
   return time > 0 ? static_cast<double>(done) / time : 0;
 }
 
@@ -243,7 +243,7 @@ std::optional<std::chrono::nanoseconds> progress_view::time_left() const noexcep
     return {};
   }
   double const parts = static_cast<double>(total - done) / static_cast<double>(done);
-  return detail::saturated(std::chrono::duration<double>(detail::seconds(elapsed) * parts));
+  return detail::saturated(std::chrono::duration<double>(detail::in_seconds(elapsed) * parts));
 }
 
 std::ostream& operator<<(std::ostream& out, progress_view const& p) {
@@ -258,7 +258,7 @@ std::ostream& operator<<(std::ostream& out, progress_view const& p) {
     text += ", " + detail::rate_in_words(p.rate());
   }
   if (p.is_final) {
-    double const time = std::max(0.0, detail::seconds(p.elapsed));
+    double const time = std::max(0.0, detail::in_seconds(p.elapsed));
     text += ", in ";
     text += time < 9.95 ? detail::short_number(time) + " s"
                         : detail::time_in_words(static_cast<std::uint64_t>(std::lround(time)));

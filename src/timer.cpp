@@ -27,7 +27,7 @@ namespace {
 constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 
 // An idle thread stays for this time: starting a thread takes some 50 us.
-constexpr std::chrono::milliseconds lingers{100};
+constexpr std::chrono::milliseconds timer_lingers{100};
 constexpr std::chrono::microseconds poll_period{250};
 
 thread_local bool on_timer_thread = false;
@@ -109,7 +109,7 @@ struct timer {
     remove(a);
     rung.notify_all();  // a thread may wait for this alarm to ring
     // If no alarm is left, the thread may be asleep for long: wake it, so that it ends soon.
-    if (heap.empty() && sleeps_until > std::chrono::steady_clock::now() + lingers) {
+    if (heap.empty() && sleeps_until > std::chrono::steady_clock::now() + timer_lingers) {
       changed.notify_one();
     }
   }
@@ -178,7 +178,7 @@ struct timer {
       return now + poll_period;
     }
     if (heap.empty()) {
-      return now + lingers;
+      return now + timer_lingers;
     }
     // The system's calls cannot take times in the far future.
     clock::time_point const latest = now + std::chrono::hours(1);

@@ -70,7 +70,8 @@ TEST(Dump, O6_shows_a_group_with_name_limit_counts_and_place) {
   group const g({.limit = 3, .name = "import"});
   std::string const line = line_with(dumped(), "import");
   EXPECT_THAT(line, StartsWith("import  0 of 3 running, 0 waiting, 0 failed"));
-  EXPECT_THAT(line, HasSubstr("made at dump_test.cpp:" + std::to_string(here.line() + 1)));
+  EXPECT_THAT(line,
+              HasSubstr(std::string("made at dump_test.cpp:") + std::to_string(here.line() + 1)));
   group const other;
   EXPECT_THAT(dumped(), ContainsRegex("group [0-9]+ +0 running, 0 waiting, 0 failed +no limit"));
 }
@@ -151,7 +152,7 @@ TEST(Dump, O6_a_long_name_is_cut_between_characters) {
   name += "ä and more";  // whose second byte is the 48th
   std::string text;
   EXPECT_FALSE(g.run_and_wait(name, [&] { text = dumped(); }));
-  EXPECT_THAT(text, HasSubstr('"' + std::string(46, 'x') + '"'));
+  EXPECT_THAT(text, HasSubstr(std::string("\"").append(46, 'x').append("\"")));
 }
 
 TEST(Dump, O6_a_name_may_be_any_bytes) {

@@ -52,7 +52,7 @@ using fn = std::function<std::error_code(int)>;
 using make = std::function<result<int>(int)>;
 using projection = std::function<std::string(int)>;
 
-std::string number_name(int n) { return "number " + std::to_string(n); }
+std::string number_name(int n) { return std::string("number ") + std::to_string(n); }
 
 fn fails_at(int bad) {
   return [bad](int n) { return n == bad ? failure() : std::error_code(); };
@@ -195,8 +195,9 @@ TEST(ElementName, an_error_from_further_in_keeps_its_origin) {
   std::function<error(int)> const row = [](int) {
     return errgroup::for_each({.name = "row"}, 3, fails_at(2), by_number);
   };
-  error const e = errgroup::for_each({.limit = 1, .name = "all"}, 3, row,
-                                     named_by([](int n) { return "row " + std::to_string(n); }));
+  error const e =
+      errgroup::for_each({.limit = 1, .name = "all"}, 3, row,
+                         named_by([](int n) { return std::string("row ") + std::to_string(n); }));
   EXPECT_EQ(e.origin().path, "all/row/number 2");
   EXPECT_EQ(e.origin().name, "number 2");
   EXPECT_EQ(e.origin().index, 2U);

@@ -133,7 +133,7 @@ TEST_P(TaskOptions, E1_each_task_has_its_own_name) {
       [](group& g) {
         std::vector<std::string> wanted;
         for (int i = 0; i != 20; ++i) {
-          std::string const name = "a row with a long name " + std::to_string(i);
+          std::string const name = std::string("a row with a long name ") + std::to_string(i);
           wanted.push_back(name);
           if (std::string_view(GetParam().name) == "try_run") {
             g.run({.name = name}, fails);  // there may be no slot

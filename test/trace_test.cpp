@@ -218,7 +218,7 @@ TEST(Trace, Y3_events_that_find_no_room_are_counted) {
   std::size_t const kept = task_slices(folder / "run.json");
   EXPECT_GT(kept, 0U);
   EXPECT_THAT(content(folder / "run.json"),
-              HasSubstr("\"dropped_tasks\":" + std::to_string(1200 - kept) + "}"));
+              HasSubstr(std::string("\"dropped_tasks\":") + std::to_string(1200 - kept) + "}"));
 }
 
 TEST(Trace, Y3_threads_that_come_and_go_use_the_same_room) {
@@ -255,7 +255,7 @@ TEST(Trace, Y3_more_threads_than_chunks_lose_the_newest_events) {
   session.flush();
   std::size_t const kept = task_slices(folder / "run.json");
   EXPECT_THAT(content(folder / "run.json"),
-              HasSubstr("\"dropped_tasks\":" + std::to_string(threads - kept) + "}"));
+              HasSubstr(std::string("\"dropped_tasks\":") + std::to_string(threads - kept) + "}"));
 }
 
 TEST(Trace, Y3_after_a_crowd_there_is_room_for_the_next_threads) {
@@ -468,7 +468,7 @@ TEST(DumpOn, Y5_a_child_process_writes_nothing) {
 TEST(DumpOn, Y5_signals_that_cannot_be_caught_are_refused_in_words) {
   for (int const signal : {SIGKILL, SIGSTOP, 0, -1, 1000}) {
     EXPECT_THAT(thrown_by<std::system_error>([&] { errgroup::dump_on(signal); }),
-                HasSubstr("signal " + std::to_string(signal)));
+                HasSubstr(std::string("signal ") + std::to_string(signal)));
   }
   EXPECT_EQ(thrown_by<std::system_error>([] { errgroup::dump_on(SIGKILL); }),
             "errgroup::dump_on: signal 9 (Killed) cannot be caught: choose another, such as "
