@@ -365,7 +365,11 @@ TEST(Observer, O3_the_destructor_of_an_error_may_make_a_group) {
     EXPECT_EQ(g.run_and_wait([&made]() -> void { throw makes_group_at_end(made); }), cause());
     ASSERT_TRUE(made);
     group other;
-    EXPECT_EQ(other.run_and_wait([&other] { other.cancel(); }), errc::canceled);
+    EXPECT_EQ(other.run_and_wait([&other] {
+      group const child;  // so that the canceller looks for groups below
+      other.cancel();
+    }),
+              errc::canceled);
     EXPECT_FALSE(made->is_canceling()) << "it is no group of the task that came later";
     made.reset();
   }
