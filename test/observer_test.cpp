@@ -451,6 +451,35 @@ TEST(Observer, O2_a_group_below_is_told_of_the_cause_above) {
   EXPECT_EQ(inner[2].error, cause());
 }
 
+TEST(Observer, O2_the_cancellation_comes_before_a_task_that_is_skipped_at_once) {
+  // The group below is stopped already, and its canceller still tells of the group above.
+  struct slow : recorder {
+    void cancelled(errgroup::group_view g, error const& e) noexcept override {
+      recorder::cancelled(g, e);
+      if (g.name() == "outer") {
+        told.open();
+        skipped.wait();
+      }
+    }
+    gate told{"the group above to be told of"};
+    gate skipped{"a task of the group below to be skipped"};
+  } seen;
+  {
+    group outer({.name = "outer"});
+    EXPECT_EQ(outer.run_and_wait([&] {
+      group inner({.name = "inner"});
+      std::thread cancelling([&outer] { outer.cancel(cause()); });
+      seen.told.wait();
+      inner.run([] {});
+      seen.skipped.open();
+      cancelling.join();
+    }),
+              cause());
+  }
+  EXPECT_THAT(names(seen.events("inner")),
+              ElementsAre("group_begin", "first_error", "cancelled", "tasks_skipped", "group_end"));
+}
+
 TEST(Observer, O2_keep_going_tells_the_first_error_without_a_cancellation) {
   recorder seen;
   {
