@@ -215,11 +215,13 @@ TEST(ElementName, the_contexts_stay) {
 TEST(ElementName, the_place_is_that_of_the_call_or_the_given_one) {
   auto const there = std::source_location::current();
   std::vector<int> const one{0};
+  // Not in a macro: compilers differ in the line of a macro's argument.
   auto at = std::source_location::current();
-  EXPECT_EQ(errgroup::for_each(one, fails_at(0), by_number).origin().where.line(), at.line() + 1);
+  error e = errgroup::for_each(one, fails_at(0), by_number);
+  EXPECT_EQ(e.origin().where.line(), at.line() + 1);
   at = std::source_location::current();
-  EXPECT_EQ(errgroup::for_each({}, one, fails_at(0), by_number).origin().where.line(),
-            at.line() + 1);
+  e = errgroup::for_each({}, one, fails_at(0), by_number);
+  EXPECT_EQ(e.origin().where.line(), at.line() + 1);
   EXPECT_EQ(errgroup::for_each(one, fails_at(0), by_number, there).origin().where.line(),
             there.line());
   EXPECT_EQ(errgroup::for_each({}, 1, fails_at(0), by_number, there).origin().where.line(),
