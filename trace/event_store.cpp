@@ -9,11 +9,18 @@
 namespace errgroup::detail {
 namespace {
 
-/// Pages of zeros, which take memory when they are first written.
-record* reserve(std::size_t records) {
-  if (records > std::numeric_limits<std::size_t>::max() / 2 / sizeof(record)) {
+/// The number, if the size of so many chunks can be told in bytes. (Not every `new[]` finds that
+/// out.)
+std::size_t possible(std::size_t chunks) {
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 2;
+  if (chunks > most / (event_store::chunk_records * sizeof(record))) {
     throw std::bad_alloc();
   }
+  return chunks;
+}
+
+/// Pages of zeros, which take memory when they are first written.
+record* reserve(std::size_t records) {
   void* const pages = ::mmap(nullptr, records * sizeof(record), PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (pages == MAP_FAILED) {
@@ -25,7 +32,7 @@ record* reserve(std::size_t records) {
 }  // namespace
 
 event_store::event_store(std::size_t chunks)
-    : chunks_(new chunk[chunks]), capacity_(chunks), used_(chunks) {
+    : chunks_(new chunk[possible(chunks)]), capacity_(chunks), used_(chunks) {
   record* const all = reserve(chunks * chunk_records);
   for (std::size_t i = 0; i != chunks; ++i) {
     chunks_[i].records = all + i * chunk_records;
