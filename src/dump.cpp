@@ -111,14 +111,7 @@ std::int64_t milliseconds_of(picture const& p, shown_task const& t) {
   return std::max<std::int64_t>(p.now - t.is.begun, 0) / 1'000'000;
 }
 
-/// With a decimal point in every locale.
-std::string seconds_text(std::int64_t milliseconds, std::size_t digits) {
-  std::string const fraction = std::to_string(1000 + milliseconds % 1000);  // with a 1 before it
-  return std::to_string(milliseconds / 1000).append(".").append(fraction, 1, digits);
-}
-
-// --- text
-// -----------------------------------------------------------------------------------------
+// --- text ---------------------------------------------------------------------------------------
 
 struct row {
   std::string left;
@@ -204,7 +197,7 @@ void add_rows(std::vector<row>& rows, picture const& p, shown_group const& g, st
     if (!t.is.name.empty()) {
       left.append(" \"").append(printable(t.is.name)).append("\"");
     }
-    std::string middle = seconds_text(milliseconds_of(p, t), 1) + " s, " + thread_of(t);
+    std::string middle = detail::thousandths(milliseconds_of(p, t), 1) + " s, " + thread_of(t);
     if (t.is.awaited != 0) {
       middle.append(", ").append(wait_of(p, t));
     }
@@ -251,8 +244,7 @@ std::string text_of(picture const& p) {
   return text;
 }
 
-// --- JSON
-// -----------------------------------------------------------------------------------------
+// --- JSON ---------------------------------------------------------------------------------------
 
 /// `"name":value`, with a comma behind it unless it is the last.
 std::string member(char const* name, std::string const& value, char const* after = ",") {
@@ -300,7 +292,7 @@ std::string task_json(picture const& p, shown_task const& t) {
   return text_of_parts(
       "{", member("index", number(t.is.index, t.is.index != npos)),
       member("name", detail::quoted(t.is.name)), member("where", place_json(t.is.where)),
-      member("seconds", seconds_text(milliseconds_of(p, t), 3)), thread_json(t), "}");
+      member("seconds", detail::thousandths(milliseconds_of(p, t), 3)), thread_json(t), "}");
 }
 
 /// `write(one)` of each, in brackets.

@@ -4,7 +4,8 @@
 
 #include <algorithm>    // max
 #include <cstddef>      // size_t
-#include <string>       // string
+#include <cstdint>      // int64_t
+#include <string>       // string, to_string
 #include <string_view>  // string_view
 
 namespace errgroup::detail {
@@ -30,6 +31,12 @@ namespace errgroup::detail {
   bool const is_overlong = (first == 0xE0 && byte(1) < 0xA0U) || (first == 0xF0 && byte(1) < 0x90U);
   bool const is_beyond = (first == 0xED && byte(1) > 0x9FU) || (first == 0xF4 && byte(1) > 0x8FU);
   return is_overlong || is_beyond ? 0 : size;
+}
+
+/// `n` thousandths with up to three digits behind the point, in every locale. `n` is not negative.
+[[nodiscard]] inline std::string thousandths(std::int64_t n, std::size_t digits) {
+  std::string const fraction = std::to_string(1000 + n % 1000);  // with a 1 before it
+  return std::to_string(n / 1000).append(".").append(fraction, 1, digits);
 }
 
 /// `text` as a string of JSON, with its quotes.

@@ -22,8 +22,7 @@ std::int64_t coarse_now() noexcept {
 #endif
 }
 
-// --- the list of all observed groups
-// --------------------------------------------------------------
+// --- the list of all observed groups ------------------------------------------------------------
 
 void observed_groups::add(observed_group& one) noexcept {
   std::scoped_lock const held(lock);
@@ -42,8 +41,7 @@ void observed_groups::remove(observed_group& one) noexcept {
   }
 }
 
-// --- the task in a frame
-// --------------------------------------------------------------------------
+// --- the task in a frame ------------------------------------------------------------------------
 
 void observed_task::show(std::uint64_t id, std::size_t i, void const* label) noexcept {
   std::uint64_t const before = version.load(std::memory_order_relaxed);
@@ -156,8 +154,7 @@ observed_group shape_of(group_core& g, thread_state const& maker, bool is_child,
 
 }  // namespace
 
-// --- a group
-// --------------------------------------------------------------------------------------
+// --- a group ------------------------------------------------------------------------------------
 
 // Called when the group is made, before other threads can reach it.
 [[gnu::noinline, gnu::cold]] void group_core::observe_with(observer& o, std::source_location where,
@@ -268,8 +265,7 @@ std::size_t group_core::observation::waiting(std::size_t running,
   return all > busy ? all - busy : 0;  // the numbers are of slightly different moments
 }
 
-// --- what the group does for it
-// -------------------------------------------------------------------
+// --- what a group does for its observation ------------------------------------------------------
 
 // Flattened, like `end_task`: calls would cost more than what they do.
 [[gnu::flatten]] group_core::start_as group_core::begin_unusual() noexcept {

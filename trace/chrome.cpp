@@ -139,11 +139,7 @@ void stretch_runs(std::vector<event>& all) {
 
 // --- JSON ------------------------------------------------------------------------------------
 
-/// Microseconds with three digits behind the point, in every locale.
-std::string microseconds(std::int64_t ns) {
-  std::string const fraction = std::to_string(1000 + ns % 1000);  // with a 1 before it
-  return std::to_string(ns / 1000).append(".").append(fraction, 1, 3);
-}
+std::string microseconds(std::int64_t ns) { return thousandths(ns, 3); }
 
 std::string place_of(std::source_location const& where) {
   return where.line() == 0 ? std::string() : place_text(where);
