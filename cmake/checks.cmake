@@ -13,7 +13,8 @@ function(errgroup_check_listed pattern list_name)
   endforeach()
 endfunction()
 
-# Stops when the version macros in the header are not the project's version. The header is plain
+# Stops when the version macros in the header are not the project's version, and sets
+# errgroup_abi_version to the header's ERRGROUP_ABI_VERSION. The header is plain
 # text rather than generated, so that errgroup can be used from its source tree with any build.
 function(errgroup_check_version header)
   set_property(
@@ -34,4 +35,8 @@ function(errgroup_check_version header)
       )
     endif()
   endforeach()
+  if(NOT text MATCHES "#define ERRGROUP_ABI_VERSION ([0-9]+)")
+    message(FATAL_ERROR "${header} does not define ERRGROUP_ABI_VERSION")
+  endif()
+  set(errgroup_abi_version ${CMAKE_MATCH_1} PARENT_SCOPE)
 endfunction()

@@ -69,8 +69,7 @@ configure_package_config_file(
   cmake/errgroupConfig.cmake.in errgroupConfig.cmake
   INSTALL_DESTINATION ${errgroup_cmake_dir}
 )
-# Below 1.0 every minor version may break its users.
-write_basic_package_version_file(errgroupConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(errgroupConfigVersion.cmake COMPATIBILITY SameMajorVersion)
 install(
   FILES
     ${CMAKE_CURRENT_BINARY_DIR}/errgroupConfig.cmake

@@ -21,7 +21,7 @@ How gdb finds this file:
   its safe path. If it is not, gdb says which line to add to ~/.gdbinit, such as
 
       add-auto-load-safe-path /home/me/project/build
-      add-auto-load-safe-path /usr/local/lib/liberrgroup.so.0.1.0
+      add-auto-load-safe-path /usr/local/lib/liberrgroup.so.1.0.0
 
   A program is not larger in memory for it. `strip` removes the copy (but see its option
   --keep-section). A build with -DERRGROUP_EMBED_GDB_SCRIPT=OFF has none.
@@ -776,6 +776,7 @@ def contained(optional):
 
 def printer(value):
     name = value.type.strip_typedefs().unqualified().name or ""
+    name = re.sub(r"^errgroup::v\d+::", "errgroup::", name)  # without the inline namespace of the ABI
     if name == "errgroup::error":
         return ErrorPrinter(value)
     if name == "errgroup::group":

@@ -12,7 +12,7 @@
 
 // The bound of a pipeline and of a stream, from their options.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The threads of the arena.
 inline std::size_t threads_for(options const& opts) {
@@ -31,6 +31,6 @@ inline std::size_t queue_for(options const& opts) {
   return opts.queue != npos ? opts.queue : 3 * limit_for(opts);
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_BOUND_HPP

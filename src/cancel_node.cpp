@@ -4,7 +4,7 @@
 #include <atomic>   // memory_order
 #include <utility>  // exchange
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 #ifdef ERRGROUP_EXPLORED
 namespace {
@@ -200,4 +200,4 @@ bool cancel_node::restart() noexcept {
           stopped) != 0;
 }
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART

@@ -15,7 +15,7 @@
 // (`cancel_node::stop`), interrupt them without user code (`interrupt_all`), then run the user code
 // (`clean_up`).
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 void group_core::fail(error e, submission const& from) noexcept {
   losses_.failed.fetch_add(1, std::memory_order_relaxed);
@@ -405,10 +405,10 @@ void group_core::bound_groups::remove(token_link& link) noexcept {
   count.fetch_sub(1, std::memory_order_relaxed);
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 error check() noexcept { return detail::group_core::check_here(); }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

@@ -4,7 +4,7 @@
 #include <stdexcept>  // invalid_argument
 #include <string>     // string, to_string
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 void refuse(options const& opts) {
   if (opts.limit == 0) {
@@ -29,4 +29,4 @@ void refuse(options const& opts) {
       "reduce and pipeline do; elsewhere call progress::add in the tasks");
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

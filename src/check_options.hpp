@@ -4,7 +4,7 @@
 
 #include <errgroup/options.hpp>
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// Throws `std::invalid_argument`, in words, for options that no group can have.
 [[noreturn]] void refuse(options const& opts);
@@ -16,6 +16,6 @@ inline void check(options const& opts) {
   }
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_CHECK_OPTIONS_HPP

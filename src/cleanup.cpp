@@ -11,7 +11,7 @@
 #include <thread>              // thread
 #include <utility>             // exchange
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 namespace {
 
@@ -144,4 +144,4 @@ void start_cleanup_thread() noexcept {
   (void)t.start(held);
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

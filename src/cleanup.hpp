@@ -4,7 +4,7 @@
 
 #include <chrono>  // steady_clock
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// User code that has to run after a deadline: destructors of callables, and callbacks that are
 /// registered with stop tokens. The timer's thread never runs user code, so it hands a cleanup over
@@ -55,6 +55,6 @@ class cleanup {
 /// Threads: the timer's, which holds no lock and blocks no signal that its starter did not block.
 void start_cleanup_thread() noexcept;
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_CLEANUP_HPP

@@ -9,7 +9,7 @@
 #include <utility>    // exchange
 #include <vector>     // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 bool timetable::set_to(clock::time_point at) {
   std::scoped_lock const held(lock_);
@@ -125,4 +125,4 @@ void timetable::ring(clock::time_point now) noexcept {
   }
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

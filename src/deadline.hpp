@@ -11,7 +11,7 @@
 #include <mutex>   // mutex
 #include <vector>  // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The time of a group: its deadline, and its tasks that are not due yet. A group makes this object
 /// at the first use of time. It has one alarm in the process's timer, for the next event.
@@ -87,6 +87,6 @@ class timetable : public alarm {
   bool ended_ = false;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_DEADLINE_HPP

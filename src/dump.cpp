@@ -11,7 +11,7 @@
 
 // Reads what observation.hpp keeps, and writes it.
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace {
 
 /// The parts, one after the other. (Since GCC 12 warns of `"text" + std::string` without a reason.)
@@ -337,4 +337,4 @@ void dump(std::ostream& out, dump_format format) {
   out.write(text.data(), static_cast<std::streamsize>(text.size()));
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

@@ -10,7 +10,7 @@
 #include <sstream>    // ostringstream
 #include <vector>     // vector
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace {
 
 class category final : public std::error_category {
@@ -410,4 +410,4 @@ std::ostream& operator<<(std::ostream& out, error const& e) {
   return e ? out << e.message() : out << "success";
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

@@ -7,7 +7,7 @@
 #include <system_error>  // errc
 #include <utility>       // exchange
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 several::~several() {
   if (one != this) {
@@ -91,4 +91,4 @@ several::~several() {
   return note_ptr(std::exchange(all_, nullptr));
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

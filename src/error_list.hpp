@@ -8,7 +8,7 @@
 #include <memory>   // unique_ptr
 #include <mutex>    // mutex
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The note that all copies of an error with others share: the list of the failures, the first
 /// failure in front. Errors are only ever appended. So an error that was given n others keeps
@@ -62,6 +62,6 @@ class error_list {
   std::size_t echoes_ = 0;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_ERROR_LIST_HPP

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errgroup/exception_group.hpp>
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 exception_group::exception_group(errgroup::error all)
     : std::runtime_error(all.message()), all_(std::move(all)) {}
@@ -14,4 +14,4 @@ void error::raise_all() const {
   }
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

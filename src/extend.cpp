@@ -5,7 +5,7 @@
 #include <optional>  // optional
 #include <utility>   // move
 
-namespace errgroup::extend {
+namespace errgroup::inline v1::extend {
 
 error describe(group const& g, error e, std::size_t index, std::source_location where,
                std::string_view name) noexcept {
@@ -25,4 +25,4 @@ void fail_item(group& g, error e, std::size_t number, std::source_location where
   access::core_of(g).fail(std::move(e), {where, note ? note->get() : nullptr, number, true});
 }
 
-}  // namespace errgroup::extend
+}  // namespace errgroup::inline v1::extend

@@ -2,7 +2,7 @@
 #include <errgroup/detail/forced_unwind.hpp>
 #include <errgroup/detail/thread_state.hpp>
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 void refuse_end_of_thread() noexcept {
   die("a task, or another function that errgroup called, ended its thread: it called pthread_exit, "
@@ -12,4 +12,4 @@ void refuse_end_of_thread() noexcept {
       "group: the task sees that in its std::stop_token");
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

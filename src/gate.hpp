@@ -21,7 +21,7 @@
 // other work. A lane that gives the gate back learns whether an item may go through, and then sends
 // a lane for that item (lanes.hpp). At the last stage, the lane takes that item itself.
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 /// The gate before a stage that is called with one item at a time: in the order of the source, or
 /// in the order in which the items come.
@@ -296,6 +296,6 @@ class source_gate {
   slot_store slots_;
 };
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_SRC_GATE_HPP

@@ -16,7 +16,7 @@
 // and the constructor without options, are in place.cpp, errors and cancellation in
 // cancellation.cpp.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 group_core::group_core(options const& opts, std::source_location where)
     : group_core(!opts.detached) {
@@ -256,4 +256,4 @@ void refuse_null() {
       "without a target");
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

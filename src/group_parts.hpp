@@ -23,7 +23,7 @@
 #include <type_traits>  // is_same_v
 #include <utility>      // exchange, move
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 using lock_type = spin_mutex::scoped_lock;
 
@@ -175,6 +175,6 @@ bool run_in(tbb::task_group_context& context, Body const& body) noexcept {
   return run_in(context, call, &body);
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_GROUP_PARTS_HPP

@@ -11,7 +11,7 @@
 // User code does not run on the timer's thread: when a deadline passes, a cleanup thread
 // (cleanup.hpp) runs the destructors of callables and the callbacks of stop tokens.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 group_core::times& group_core::timetable() {
   times* t = times_.load(std::memory_order_acquire);
@@ -165,4 +165,4 @@ clock::time_point group_core::deadline() const noexcept {
   return earliest;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

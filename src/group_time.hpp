@@ -9,7 +9,7 @@
 #include <atomic>   // memory_order
 #include <utility>  // move
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The timetable of a group.
 class group_core::times final : public timetable {
@@ -43,6 +43,6 @@ class group_core::times final : public timetable {
   group_core& owner_;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_GROUP_TIME_HPP

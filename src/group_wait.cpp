@@ -18,7 +18,7 @@
 //
 // Locks: the timer's lock comes before the queue's lock.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 // Whether a task is counted is a private question of oneTBB's class. An explicit instantiation may
 // name private members.
@@ -301,4 +301,4 @@ void group_core::notify() noexcept {
   }
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

@@ -16,7 +16,7 @@
 #include <new>      // bad_alloc
 #include <utility>  // exchange
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 bool has_no_workers() noexcept {
   return tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism) == 1;
@@ -200,4 +200,4 @@ bool spawn_request(thread_state& self, queue_life const& life, void (*answer)(qu
   return true;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

@@ -31,7 +31,7 @@
 //
 // Queues and spawned requests are recycled, and never freed.
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 // A runner pauses so long between two looks at the queue, and leaves after so many looks at an
 // empty queue: one to ten microseconds, and four times that. oneTBB's own workers stay for longer.
@@ -106,7 +106,7 @@ inline void revoke_request(queue_life const& life) noexcept {
   }
 }
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #ifndef ERRGROUP_EXPLORED
 
@@ -116,7 +116,7 @@ inline void revoke_request(queue_life const& life) noexcept {
 
 #include <utility>  // exchange
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// True if oneTBB has no workers.
 [[nodiscard]] bool has_no_workers() noexcept;
@@ -151,7 +151,7 @@ class passing_by {
 [[nodiscard]] bool spawn_request(thread_state& self, queue_life const& life,
                                  void (*answer)(queue_life const&));
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_EXPLORED
 

@@ -5,7 +5,7 @@
 #include <new>     // bad_alloc
 #include <thread>  // yield
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// Calls `f` again until there is the memory for it.
 template <class F>
@@ -20,6 +20,6 @@ void insist(F const& f) noexcept {
   }
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_INSIST_HPP

@@ -8,7 +8,7 @@
 #include <string>       // string, to_string
 #include <string_view>  // string_view
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The number of bytes of the character of UTF-8 at the begin of `text`; 0 if there is none.
 [[nodiscard]] inline std::size_t character(std::string_view text) noexcept {
@@ -63,6 +63,6 @@ namespace errgroup::detail {
   return out + '"';
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_JSON_TEXT_HPP

@@ -34,7 +34,7 @@
 // a gate, which deadlock if the lane in the gate waits for a task that the waiting thread should
 // run.
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 /// What a lane knows of itself, and counts. One task at a time uses it.
 struct lane {
@@ -443,6 +443,6 @@ class lanes {
   atomic<std::uint64_t> last_{none};  // items with a greater number are left out
 };
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_SRC_LANES_HPP

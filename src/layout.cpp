@@ -13,7 +13,7 @@
 // compilers that errgroup supports, as long as no base is virtual.
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 // Each `layout` may name the private members of its class.
 
@@ -187,7 +187,7 @@ struct group_core::layout {
   }
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #ifdef ERRGROUP_GDB_SCRIPT
 // A copy of the script, which gdb reads if the file with this section is in its safe path. A

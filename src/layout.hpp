@@ -11,7 +11,7 @@
 // What a debugger has to know to find threads, tasks and groups in a program without debug
 // information. The reader is gdb/errgroup-gdb.py.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// A number, such as the offset of a member, under the name by which the reader asks for it.
 struct layout_entry {
@@ -35,7 +35,7 @@ struct layout_v1 {
   std::array<layout_entry, most> all;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 /// For debuggers. It is in a section of its own, `errgroup_layout`, which a debugger also finds in
 /// a program without a symbol table.

@@ -3,7 +3,7 @@
 
 #include <atomic>  // atomic
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace {
 
 std::atomic<lost_error_handler> current{nullptr};
@@ -19,4 +19,4 @@ lost_error_handler detail::current_lost_error_handler() noexcept {
   return current.load(std::memory_order_acquire);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

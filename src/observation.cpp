@@ -10,7 +10,7 @@
 #include <thread>     // this_thread
 #include <utility>    // exchange, move
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 std::int64_t coarse_now() noexcept {
 #if defined(CLOCK_MONOTONIC_COARSE)
@@ -393,9 +393,9 @@ void group_core::observed_wait::end() noexcept {
   }
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 std::uint64_t group_view::id() const noexcept { return of_->id; }
 std::string_view group_view::name() const noexcept { return of_->name; }
@@ -427,4 +427,4 @@ void observer::wait_end(group_view /*g*/, wait_kind /*kind*/) noexcept {}
 
 observer* observe(observer* o) noexcept { return detail::group_core::observe(o); }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

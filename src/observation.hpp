@@ -20,7 +20,7 @@
 // What the library keeps of groups that an observer is told of, and of their tasks; the reader is
 // dump.cpp. A group that is not observed has none of this.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The time that tasks are stamped with, in ns: cheap to read, and some milliseconds late.
 [[nodiscard]] std::int64_t coarse_now() noexcept;
@@ -207,6 +207,6 @@ class group_core::observed_wait {
   std::uint64_t before_ = 0;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_OBSERVATION_HPP

@@ -3,8 +3,8 @@
 
 #include <stdexcept>  // invalid_argument
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 void refuse_argument(char const* words) { throw std::invalid_argument(words); }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

@@ -6,7 +6,7 @@
 // here finds no way on: the search for a handler, which comes before anything is unwound, ends, and
 // the C++ library terminates the process in the place that threw.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 void call_outermost(void (*f)(void*), void* argument) {
   f(argument);
@@ -14,4 +14,4 @@ void call_outermost(void (*f)(void*), void* argument) {
   asm volatile("" ::: "memory");
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

@@ -20,7 +20,7 @@
 // What `errgroup::pipeline` does with the parts in lanes.hpp: a group that runs the lanes, memory
 // for the slots, errors and statistics.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 namespace {
 
 /// The runs in whose lanes this thread is, the innermost first.
@@ -326,4 +326,4 @@ step stage_call::fail(error e) noexcept {
   return step::failed;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

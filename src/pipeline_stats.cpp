@@ -9,7 +9,7 @@
 #include <ostream>    // ostream
 #include <string>     // string, to_string
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 namespace {
 
@@ -128,4 +128,4 @@ void write_stats(std::ostream& out, pipeline_totals const& all,
 }
 
 }  // namespace detail
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

@@ -21,7 +21,7 @@
 // that runs there. If the first use is in the task that made the group, this binding is right.
 // Otherwise errgroup binds the context to no parent.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 namespace {
 
@@ -281,4 +281,4 @@ tbb::task_group_context& group_core::context() noexcept {
   return engine_.context;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

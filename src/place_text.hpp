@@ -6,7 +6,7 @@
 #include <string>           // string, to_string
 #include <string_view>      // string_view
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// "decoder.cpp:42".
 inline std::string place_text(std::source_location const& where) {
@@ -15,6 +15,6 @@ inline std::string place_text(std::source_location const& where) {
   return text.append(":").append(std::to_string(where.line()));
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_PLACE_TEXT_HPP

@@ -19,7 +19,7 @@
 #include <system_error>  // system_error
 #include <thread>        // this_thread, thread
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 namespace {
 
@@ -280,4 +280,4 @@ void progress::finish() { core_->finish(); }
 
 progress_view progress::view() const noexcept { return core_->view(clock::now(), false); }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

@@ -4,7 +4,7 @@
 #include <cstddef>  // size_t
 #include <memory>   // make_unique
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 namespace {
 
 spin_mutex free_queues_lock;
@@ -57,4 +57,4 @@ void free_queue(task_queue* q) noexcept {
   free_queues = q;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

@@ -9,7 +9,7 @@
 
 // Queues are recycled and never freed: a request that is answered too late still finds its queue.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// A queue for `owner`, from those that are free. Throws `std::bad_alloc`.
 [[nodiscard]] task_queue& take_queue(thread_state& self, queue_owner& owner);
@@ -29,6 +29,6 @@ void put_queue(thread_state& self, task_queue& q) noexcept;
 /// Gives a free queue to all threads.
 void free_queue(task_queue* q) noexcept;
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_QUEUE_POOL_HPP

@@ -17,7 +17,7 @@
 // - the arena in which the sender is: there the request is spawned, or enqueued if the sender is in
 //   the region of an isolated group.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 struct group_core::request {
   queue_life life;
@@ -131,4 +131,4 @@ void group_core::consume_request(node& n, queue_owner* runner) noexcept {
   answer(r.life);
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

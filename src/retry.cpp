@@ -5,7 +5,7 @@
 #include <cmath>      // pow
 #include <random>     // minstd_rand, random_device, uniform_real_distribution
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 void check_policy(retry_policy const& policy) {
   if (policy.attempts < 0) {
@@ -33,4 +33,4 @@ clock::duration pause_after(retry_policy const& policy, std::size_t attempts) {
   return saturated(real(pause));
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

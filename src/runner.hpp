@@ -18,7 +18,7 @@
 // How a thread takes tasks from a queue: a *session*. It takes single tasks, or a page of tasks at
 // once (a batch).
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 /// The event that a thread waits for, or until which it takes tasks.
 struct goal {
@@ -286,6 +286,6 @@ template <class Owner>
   }
 }
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_SRC_RUNNER_HPP

@@ -14,7 +14,7 @@
 #include <tbb/task_group.h>  // task_group, task_handle
 #endif
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 #ifdef ERRGROUP_EXPLORED
 namespace latches = explored;
@@ -161,6 +161,6 @@ class sleeper_list {
   sleeper* first_ = nullptr;
 };
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_SRC_SLEEPER_HPP

@@ -8,7 +8,7 @@
 #include <cstddef>    // size_t
 #include <utility>    // exchange
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 namespace {
 
@@ -125,4 +125,4 @@ reserved_arena& slots::arena() {
   return *mine;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

@@ -13,7 +13,7 @@
 #include <cstddef>   // size_t
 #include <optional>  // optional
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// An arena whose slots are all reserved, so it asks oneTBB for no workers of its own.
 class reserved_arena {
@@ -122,6 +122,6 @@ class slots {
   std::optional<tbb::task_arena> home_;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_SLOTS_HPP

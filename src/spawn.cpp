@@ -8,7 +8,7 @@
 #include <thread>        // this_thread
 #include <utility>       // move
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 void refuse_handle() {
   throw std::logic_error(
@@ -147,4 +147,4 @@ void single_task::cancel() noexcept {
   }
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

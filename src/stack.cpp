@@ -3,7 +3,7 @@
 
 #include <ostream>  // hex, ostream
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 std::ostream& operator<<(std::ostream& out, stack_frame const& frame) {
   if (frame.function.empty()) {
@@ -24,4 +24,4 @@ namespace detail {
 constinit std::atomic<stack_reader> read_stack{nullptr};
 
 }  // namespace detail
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

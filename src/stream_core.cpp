@@ -12,7 +12,7 @@
 #include <optional>   // optional
 #include <utility>    // exchange, move
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 namespace {
 
 options with_bound(options opts) {
@@ -188,4 +188,4 @@ void stream_core::leave_out(std::size_t number) noexcept {
 
 void stream_core::reset() { state_->reset(); }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

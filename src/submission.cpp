@@ -20,7 +20,7 @@
 //
 // Locks: the queue's lock guards each submission. `cold_` guards the making of the queue.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 group_core::path group_core::route(thread_state& self) {
   if (is_observed() && !counts() && is_at_home(self) && (!is_unbound() || binds_here())) {
@@ -342,4 +342,4 @@ void group_core::run_due() noexcept {
   lock.release();
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

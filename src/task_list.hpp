@@ -17,7 +17,7 @@
 // Tasks in the order of their submission: a list of pages, and the pages that threads have taken as
 // a whole. The lock of the queue guards both.
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 /// A page of tasks that a thread has taken as a whole. The thread runs these tasks without coming
 /// back to the queue's lock for each task. A thread that finds the queue empty may still steal
@@ -300,6 +300,6 @@ class task_list {
   std::uint8_t tail_at_ = 0;  // behind the last task in the last page
 };
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_SRC_TASK_LIST_HPP

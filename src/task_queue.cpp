@@ -5,7 +5,7 @@
 #include <utility>    // exchange
 #include <vector>     // vector
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 namespace {
 
 // A free queue keeps memory for at most so many due tasks, 1.5 KiB.
@@ -83,4 +83,4 @@ void task_queue::end_life() noexcept {
   due.give_memory_back();
 }
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART

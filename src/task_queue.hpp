@@ -16,7 +16,7 @@
 #include <limits>   // numeric_limits
 #include <vector>   // vector
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 /// A task that waits for a time, or is due. It takes 24 bytes, in addition to its node.
 struct timed_task {
@@ -298,6 +298,6 @@ class queue_guest {
   task_queue* at_ = nullptr;
 };
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_SRC_TASK_QUEUE_HPP

@@ -18,7 +18,7 @@
 #include <system_error>  // generic_category, system_error
 #include <utility>       // exchange
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 void die(char const* words) noexcept {
   std::fputs("errgroup: ", stderr);
@@ -114,4 +114,4 @@ task_frame* grow_frames(thread_state& self) noexcept {
   return f;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

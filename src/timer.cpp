@@ -19,7 +19,7 @@
 #include <utility>             // exchange, swap
 #include <vector>              // vector
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 namespace {
@@ -335,4 +335,4 @@ bool test_clock::advance_to_next() {
 }
 
 }  // namespace testing
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

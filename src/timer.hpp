@@ -6,7 +6,7 @@
 
 #include <cstddef>  // size_t
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// An object that waits for a time. When the time has come, the timer's thread calls `ring`.
 ///
@@ -75,6 +75,6 @@ class polled {
 /// True on the timer's thread.
 [[nodiscard]] bool is_timer_thread() noexcept;
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_TIMER_HPP

@@ -21,7 +21,7 @@
 // beyond the end time, or might wait for this very thread. It takes part only where no other thread
 // may come.
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 /// How a thread sleeps. The answer of a group to "how shall this thread sleep, now?".
 struct sleep_mode {
@@ -105,6 +105,6 @@ bool wait_for(task_queue& q, goal const& g, Owner& owner) {
   }
 }
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_SRC_WAITING_HPP

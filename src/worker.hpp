@@ -16,7 +16,7 @@
 #include <optional>   // optional
 #include <thread>     // yield
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// A thread that takes a group's tasks, or waits for the group: the group's side of runner.hpp,
 /// helpers.hpp and waiting.hpp, where the functions are explained.
@@ -219,6 +219,6 @@ class group_core::worker::nap {
   std::optional<watch> watch_;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_SRC_WORKER_HPP

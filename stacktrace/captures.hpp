@@ -8,7 +8,7 @@
 #include <cstddef>  // size_t
 #include <cstdint>  // uintptr_t
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// Where an exception was thrown: the calls that were under way, the innermost first. The innermost
 /// ones only, if there were more than it holds.
@@ -27,6 +27,6 @@ struct raw_stack {
 /// How many are kept now. For tests.
 [[nodiscard]] std::size_t captured_stacks() noexcept;
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_STACKTRACE_CAPTURES_HPP

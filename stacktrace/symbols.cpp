@@ -22,7 +22,7 @@
 #include <utility>      // move
 #include <vector>       // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 namespace {
 
 struct free_memory {
@@ -410,4 +410,4 @@ std::vector<stack_frame> read_symbols(raw_stack const& stack) {
   return result;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

@@ -7,7 +7,7 @@
 
 #include <vector>  // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// Functions, files and lines of these calls, as far as they can be told from what the process has
 /// mapped now and from separate debug information that lies on this machine. Asks no server.
@@ -15,6 +15,6 @@ namespace errgroup::detail {
 /// Threads: any, one at a time is served.
 [[nodiscard]] std::vector<stack_frame> read_symbols(raw_stack const& stack);
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_STACKTRACE_SYMBOLS_HPP

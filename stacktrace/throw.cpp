@@ -24,7 +24,7 @@
 #include <new>        // placement new
 #include <typeinfo>   // type_info
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 namespace {
 
 using destructor = void (*)(void*);
@@ -205,7 +205,7 @@ std::size_t captured_stacks() noexcept {
   return n;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 extern "C" {
 

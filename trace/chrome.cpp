@@ -17,7 +17,7 @@
 #include <utility>        // pair
 #include <vector>         // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 namespace {
 
 constexpr std::size_t most_counters = 100;
@@ -151,7 +151,7 @@ std::string group_title(event const& e) {
 
 std::string version() {
   return std::to_string(ERRGROUP_VERSION_MAJOR) + "." + std::to_string(ERRGROUP_VERSION_MINOR) +
-         "." + std::to_string(ERRGROUP_VERSION_PATCH);
+         "." + std::to_string(ERRGROUP_VERSION_PATCH) + ERRGROUP_VERSION_SUFFIX;
 }
 
 /// One object of `traceEvents`.
@@ -440,4 +440,4 @@ void chrome_file::write(recorder::picture& p) {
 
 void write_chrome(recorder::picture& p, text_sink& to) { chrome_file(to).write(p); }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

@@ -6,7 +6,7 @@
 
 #include <string>  // string
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// Takes text, a piece at a time.
 struct text_sink {
@@ -20,6 +20,6 @@ struct text_sink {
 /// Writes the picture in the JSON form of Chrome's trace format ("Trace Event Format").
 void write_chrome(recorder::picture& p, text_sink& to);
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_TRACE_CHROME_HPP

@@ -11,7 +11,7 @@
 #include <x86intrin.h>  // __rdtsc
 #endif
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The clock of the recorder: the processor's time stamp counter where it runs at a constant rate,
 /// in all states of the processor; otherwise `std::chrono::steady_clock`. The counter is read in
@@ -93,6 +93,6 @@ class trace_clock {
 #endif
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_TRACE_CLOCK_HPP

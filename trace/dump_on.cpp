@@ -24,7 +24,7 @@
 // to the process: in a child after `fork`, which has no such thread, the call has no effect. (A
 // pipe would be shared with the parent, and the parent would write the dump.)
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace {
 
 struct signal_state {
@@ -163,4 +163,4 @@ void dump_on(int signal, int file, dump_format format) {
   }
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1

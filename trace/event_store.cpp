@@ -6,7 +6,7 @@
 #include <limits>  // numeric_limits
 #include <new>     // bad_alloc
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 namespace {
 
 /// The number, if the size of so many chunks can be told in bytes. (Not every `new[]` finds that
@@ -91,4 +91,4 @@ void event_store::read(std::uint64_t session, std::vector<record>& to) const {
   }
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

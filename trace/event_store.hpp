@@ -10,7 +10,7 @@
 #include <memory>   // unique_ptr
 #include <vector>   // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// Where the events of all threads are: a ring of chunks.
 ///
@@ -81,6 +81,6 @@ class event_store {
   std::atomic<std::uint64_t> dropped_tasks_{0};
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_TRACE_EVENT_STORE_HPP

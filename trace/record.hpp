@@ -12,7 +12,7 @@
 #include <source_location>  // source_location
 #include <string_view>      // string_view
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 enum class event_kind : std::uint8_t {
   task,         // slice; index: of the task
@@ -127,6 +127,6 @@ static_assert(sizeof(record) == 128);
   return text.substr(0, size);
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_TRACE_RECORD_HPP

@@ -14,7 +14,7 @@
 #include <unordered_map>  // unordered_map
 #include <utility>        // exchange
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 namespace {
 
 constexpr std::size_t message_bytes = 400;
@@ -436,4 +436,4 @@ recorder::picture recorder::read() {
   return p;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail

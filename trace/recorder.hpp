@@ -23,7 +23,7 @@
 // in the stack of its thread's `track`. So events can be dropped one by one: the remaining slices
 // nest.
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// What a thread has that records. Only the thread changes it. When the thread has ended, the next
 /// thread gets it, and goes on to fill its chunk. Between threads it belongs to the lock of the
@@ -148,6 +148,6 @@ class recorder final : public observer {
   track* free_ = nullptr;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_TRACE_RECORDER_HPP

@@ -17,7 +17,7 @@
 #include <system_error>  // generic_category, system_error
 #include <utility>       // exchange
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 namespace {
 
@@ -199,7 +199,7 @@ bool begin_environment_session() noexcept {
 
 }  // namespace
 }  // namespace detail
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 extern "C" {
 

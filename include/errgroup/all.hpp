@@ -19,7 +19,7 @@
 #include <utility>       // forward, index_sequence, index_sequence_for, move
 #include <vector>        // vector
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// A place for each result of a pack of callables.
@@ -215,6 +215,6 @@ template <class... A>
   return errgroup::all_settled(options{}, std::forward<A>(f)...);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_ALL_HPP

@@ -14,7 +14,7 @@
 #include <type_traits>  // is_void_v
 #include <utility>      // forward, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// The joiner of `any` and of `race`.
@@ -113,6 +113,6 @@ template <class... A>
   return errgroup::race(options{}, std::forward<A>(f)...);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_ANY_HPP

@@ -7,7 +7,7 @@
 #include <chrono>       // duration, nanoseconds, steady_clock, system_clock
 #include <type_traits>  // is_floating_point_v
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// The clock of all groups: `std::chrono::steady_clock`, unless a test has replaced it
 /// (errgroup/testing.hpp). Its time points are time points of the steady clock.
@@ -80,6 +80,6 @@ template <class Duration>
 }
 
 }  // namespace detail
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_CLOCK_HPP

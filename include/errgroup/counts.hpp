@@ -4,7 +4,7 @@
 
 #include <cstddef>  // size_t
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// How many tasks of a group are in which state, at one moment: `group::counts`.
 ///
@@ -35,6 +35,6 @@ struct group_counts {
   std::size_t skipped = 0;
 };
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_COUNTS_HPP

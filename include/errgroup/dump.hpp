@@ -7,7 +7,7 @@
 #include <cstdint>  // uint8_t
 #include <iosfwd>   // ostream
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// The form in which `dump` writes.
 enum class dump_format : std::uint8_t {
@@ -41,6 +41,6 @@ enum class dump_format : std::uint8_t {
 /// Cost: a look at every observed group and at every thread that has run tasks.
 ERRGROUP_API void dump(std::ostream& out, dump_format format = dump_format::text);
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_DUMP_HPP

@@ -24,7 +24,7 @@
 #include <format>  // formatter
 #endif
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// The errors of a group itself. A `std::error_code` enum with a category of its own.
 ///
@@ -54,12 +54,12 @@ inline constexpr errc no_more = errc::no_more;
   return {static_cast<int>(e), error_category()};
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 template <>
 struct std::is_error_code_enum<errgroup::errc> : std::true_type {};
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 namespace detail {
 
@@ -671,7 +671,7 @@ error make_error(E value, std::error_code code) {
   }
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #if defined(__cpp_lib_format)
 /// `message()`, or "success", with the format of a string: `std::format("{:>60}", err)`.

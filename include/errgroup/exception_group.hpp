@@ -10,7 +10,7 @@
 #include <utility>    // move
 #include <vector>     // vector
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// All errors of a group as one exception, for code that catches several errors: `error::raise_all`
 /// throws an exception_group. Python calls its counterpart ExceptionGroup.
@@ -47,6 +47,6 @@ class ERRGROUP_API exception_group : public std::runtime_error {
   errgroup::error all_;
 };
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_EXCEPTION_GROUP_HPP

@@ -17,7 +17,7 @@
 
 /// For code that builds on groups: functions like `errgroup::all`, handles like `errgroup::handle`.
 /// Programs that only run tasks do not need this header.
-namespace errgroup::extend {
+namespace errgroup::inline v1::extend {
 
 /// The way from a group to its engine.
 struct access {
@@ -110,6 +110,6 @@ ERRGROUP_API void fail_item(group& g, error e, std::size_t number, std::source_l
   return access::core_of(g).exceptions();
 }
 
-}  // namespace errgroup::extend
+}  // namespace errgroup::inline v1::extend
 
 #endif  // ERRGROUP_EXTEND_HPP

@@ -16,7 +16,7 @@
 #include <type_traits>      // is_void_v, remove_reference_t
 #include <utility>          // forward
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// Calls `f` with one element after the other.
@@ -224,6 +224,6 @@ template <detail::counts N, class F, class P>
   return detail::for_each_below(options{}, n, f, names, where);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_FOR_EACH_HPP

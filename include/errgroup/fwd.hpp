@@ -6,7 +6,7 @@
 
 #include <errgroup/detail/compiler.hpp>
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 enum class errc;
 enum class keep;
@@ -38,6 +38,6 @@ struct access;
 
 }  // namespace extend
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_FWD_HPP

@@ -21,7 +21,7 @@
 #include <type_traits>      // decay_t, is_nothrow_destructible_v
 #include <utility>          // forward
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// Runs tasks on oneTBB, keeps the first error, cancels the rest, holds the number of running tasks
 /// to a limit, and joins.
@@ -391,6 +391,6 @@ class group {
 
 static_assert(std::is_nothrow_destructible_v<group>);
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_GROUP_HPP

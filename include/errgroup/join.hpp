@@ -17,7 +17,7 @@
 #include <type_traits>      // remove_cvref_t, remove_reference_t
 #include <utility>          // forward, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// A joiner's answer to a result.
 enum class verdict {
@@ -225,6 +225,6 @@ template <class J, class... A>
   return errgroup::join(options{}, std::forward<J>(joiner), std::forward<A>(f)...);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_JOIN_HPP

@@ -6,7 +6,7 @@
 #include <errgroup/detail/export.hpp>
 #include <errgroup/error.hpp>
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// The type of a handler for lost errors.
 using lost_error_handler = void (*)(error const&);
@@ -36,6 +36,6 @@ namespace detail {
 
 }  // namespace detail
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_LOST_ERROR_HPP

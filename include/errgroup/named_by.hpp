@@ -13,7 +13,7 @@
 #include <type_traits>  // invoke_result_t, is_pointer_v, remove_reference_t
 #include <utility>      // forward, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// A type from which a name can be made.
@@ -98,6 +98,6 @@ class named_by {
   P projection_;
 };
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_NAMED_BY_HPP

@@ -12,7 +12,7 @@
 #include <source_location>  // source_location
 #include <string_view>      // string_view
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 struct observed_group;
@@ -142,6 +142,6 @@ struct ERRGROUP_API observer {
 /// Threads: any.
 ERRGROUP_API observer* observe(observer* o) noexcept;
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_OBSERVER_HPP

@@ -14,7 +14,7 @@
 #include <stop_token>       // stop_token
 #include <string_view>      // string_view
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// A `std::source_location`, but empty braces are none: in `group g{{}}` they are options.
@@ -98,6 +98,6 @@ struct options {
   errgroup::progress* progress = nullptr;
 };
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_OPTIONS_HPP

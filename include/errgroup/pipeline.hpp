@@ -18,7 +18,7 @@
 #include <tuple>        // get, tie, tuple, tuple_element_t
 #include <type_traits>  // is_const_v, remove_cvref_t, remove_reference_t
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// Makes a body for each stage, on the stack, and calls `go(bodies, size, align)` with all of them.
@@ -161,6 +161,6 @@ template <class... S>
   return detail::run_pipeline(options{}, nullptr, stages...);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_PIPELINE_HPP

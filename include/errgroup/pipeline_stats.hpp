@@ -13,7 +13,7 @@
 #include <string>   // string
 #include <vector>   // vector
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// The kinds of stages of a pipeline: see `errgroup::stage`.
 enum class stage_kind : std::uint8_t { source, parallel, serial, in_order, many };
@@ -80,6 +80,6 @@ struct pipeline_stats : pipeline_totals {
   }
 };
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_PIPELINE_STATS_HPP

@@ -15,7 +15,7 @@
 #include <optional>    // optional
 #include <utility>     // cmp_less, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 class progress_core;
@@ -158,6 +158,6 @@ class progress {
   std::shared_ptr<detail::progress_core> core_;
 };
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_PROGRESS_HPP

@@ -25,7 +25,7 @@
 #include <type_traits>      // invoke_result_t, remove_cvref_t, remove_reference_t
 #include <utility>          // forward, in_place, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// The start of a partial value: a copy of a value, or the return value of a callable.
@@ -342,6 +342,6 @@ template <std::ranges::input_range R, class Identity, class F, class Combine>
                 std::forward<F>(f), std::forward<Combine>(combine), where);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_REDUCE_HPP

@@ -16,7 +16,7 @@
 #include <expected>  // expected, unexpected
 #endif
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 template <class T = void>
 class result;
@@ -471,6 +471,6 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
   errgroup::error error_;
 };
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_RESULT_HPP

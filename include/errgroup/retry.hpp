@@ -21,7 +21,7 @@
 #include <type_traits>      // decay_t, is_void_v, remove_reference_t
 #include <utility>          // forward, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// How often, and after which pauses, `retry` tries again.
 ///
@@ -237,6 +237,6 @@ result<typename retrying<F>::attempts::value> retrying<F>::operator()() {
   return errgroup::retry(policy_, f_);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_RETRY_HPP

@@ -12,7 +12,7 @@
 #include <type_traits>      // invoke_result_t
 #include <utility>          // forward, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// Refuses a `Body` that cannot be the body of a scope, with a message that gives the reason.
@@ -61,6 +61,6 @@ template <class Body>
   return scope(options{}, std::forward<Body>(body), where);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_SCOPE_HPP

@@ -21,7 +21,7 @@
 #include <type_traits>      // decay_t
 #include <utility>          // exchange, forward, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// The state that a handle and its task share.
@@ -243,6 +243,6 @@ template <class F>
   return errgroup::spawn(g, task_options{}, std::forward<F>(f), where);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_SPAWN_HPP

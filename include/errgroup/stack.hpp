@@ -10,7 +10,7 @@
 #include <iosfwd>     // ostream
 #include <string>     // string
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// One call in the stack of a throw.
 ///
@@ -54,6 +54,6 @@ extern ERRGROUP_API constinit std::atomic<stack_reader> read_stack;
 [[nodiscard]] ERRGROUP_API bool runs_task() noexcept;
 
 }  // namespace detail
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_STACK_HPP

@@ -27,7 +27,7 @@
 /// (`error::origin`) and in the statistics. `where` is the place of the stage.
 ///
 /// docs/pipelines.md tells which callables fit.
-namespace errgroup::stage {
+namespace errgroup::inline v1::stage {
 
 /// Passes on the parts of an item, in a stage made by `many`. `emit(part)` moves or converts `part`
 /// to a `U`. Valid during the call that got it, and used by one thread at a time. Throws
@@ -55,9 +55,9 @@ struct batch_size {
 /// what it gave before is the last batch, and the error has that batch's number.
 [[ERRGROUP_NODISCARD_MADE]] constexpr batch_size batches(std::size_t n) noexcept { return {n}; }
 
-}  // namespace errgroup::stage
+}  // namespace errgroup::inline v1::stage
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// A callable with a state for each lane.
 template <class Make, class F>
@@ -142,9 +142,9 @@ batched<F> make_batched(F&& f, stage::batch_size size) {
 template <class B>
 concept no_batch = !std::same_as<std::remove_cvref_t<B>, stage::batch_size>;
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
-namespace errgroup::stage {
+namespace errgroup::inline v1::stage {
 
 /// The first stage of a pipeline: gives the items, in an order that the stages made by `in_order`
 /// keep.
@@ -260,6 +260,6 @@ template <class Make, class F>
   return detail::stateful<Make, F>{std::forward<Make>(make), std::forward<F>(f)};
 }
 
-}  // namespace errgroup::stage
+}  // namespace errgroup::inline v1::stage
 
 #endif  // ERRGROUP_STAGE_HPP

@@ -24,7 +24,7 @@
 #include <type_traits>      // conditional_t, decay_t, invoke_result_t, is_object_v, is_same_v, ...
 #include <utility>          // exchange, forward, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// A result of type `T` that waits for its turn.
@@ -375,6 +375,6 @@ class stream {
   detail::stream_core core_;
 };
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_STREAM_HPP

@@ -18,7 +18,7 @@
 #include <utility>      // forward, move
 #include <vector>       // vector
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 template <class T, class U>
@@ -263,6 +263,6 @@ template <class... A>
   return errgroup::quorum(options{}, k, std::forward<A>(f)...);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_TAKE_HPP

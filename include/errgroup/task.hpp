@@ -16,7 +16,7 @@
 #include <type_traits>   // decay_t, invoke_result_t, is_void_v, remove_cvref_t
 #include <utility>       // declval, forward, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// How to read a task's result of a type that errgroup does not know. Specialise the template like
 /// this:
@@ -274,6 +274,6 @@ void call_unguarded(F& f, Token const& token, Fail const& fail) noexcept {
 }
 
 }  // namespace detail
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_TASK_HPP

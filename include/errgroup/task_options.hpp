@@ -5,7 +5,7 @@
 #include <concepts>     // convertible_to, same_as
 #include <string_view>  // string_view
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 /// The settings of a single task. Functions that run a task, such as `group::run`, take the
 /// settings before the callable. Write them with designated initializers:
@@ -42,6 +42,6 @@ concept task_label =
 [[nodiscard]] constexpr std::string_view name_of(std::string_view name) noexcept { return name; }
 
 }  // namespace detail
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_TASK_OPTIONS_HPP

@@ -5,7 +5,7 @@
 #include <errgroup/clock.hpp>
 #include <errgroup/detail/export.hpp>
 
-namespace errgroup::testing {
+namespace errgroup::inline v1::testing {
 
 /// When a test's clock moves.
 enum class time_moves {
@@ -50,6 +50,6 @@ class test_clock {
   ERRGROUP_API bool advance_to_next();
 };
 
-}  // namespace errgroup::testing
+}  // namespace errgroup::inline v1::testing
 
 #endif  // ERRGROUP_TESTING_HPP

@@ -11,7 +11,7 @@
 #include <memory>   // unique_ptr
 #include <string>   // string
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 
 struct trace_options {
   /// How many events the session keeps, of all threads together; at 128 bytes each: 32 MiB. A task
@@ -115,6 +115,6 @@ class trace {
 /// others); if `file` is not open; if the thread cannot be started. Threads: any.
 void dump_on(int signal, int file = 2, dump_format format = dump_format::text);
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_TRACE_HPP

@@ -20,7 +20,7 @@
 #include <utility>      // forward, move
 #include <vector>       // vector
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// Calls `f` with one element after the other, and hands each value to `put(value, i)`.
@@ -242,6 +242,6 @@ template <std::ranges::input_range R, class F, class P>
   return detail::transform_of(options{}, range, f, names, where);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_TRANSFORM_HPP

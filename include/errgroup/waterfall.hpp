@@ -18,7 +18,7 @@
 #include <type_traits>   // is_void_v, remove_cvref_t
 #include <utility>       // forward, move
 
-namespace errgroup {
+namespace errgroup::inline v1 {
 namespace detail {
 
 /// Calls the steps, one after another.
@@ -114,6 +114,6 @@ template <class T, class... F>
   return errgroup::waterfall(options{}, std::forward<T>(init), std::forward<F>(f)...);
 }
 
-}  // namespace errgroup
+}  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_WATERFALL_HPP

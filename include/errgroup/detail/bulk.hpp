@@ -38,7 +38,7 @@
 #include <utility>          // declval, exchange, forward, in_place_t, move
 #include <vector>           // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The type of a number of elements; `bool` is no such type.
 template <class N>
@@ -861,6 +861,6 @@ struct stream_for<R> {
 template <class R>
 using stream_of = typename stream_for<R>::type;
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_BULK_HPP

@@ -10,7 +10,7 @@
 #include <cstdint>  // uint32_t
 #include <utility>  // exchange
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 class stopped_nodes;
 
@@ -271,6 +271,6 @@ class parent_pin {
   task_frame* frame_ = nullptr;
 };
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_DETAIL_CANCEL_NODE_HPP

@@ -6,7 +6,7 @@
 
 #include <tbb/task_group.h>  // task_group, task_group_context
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The oneTBB side of a group: the context that oneTBB cancels, and the count of spawned tasks.
 struct engine {
@@ -39,6 +39,6 @@ struct engine {
 /// each call.)
 ERRGROUP_API void isolate_as(void const* region, void (*call)(void const* f), void const* f);
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_ENGINE_HPP

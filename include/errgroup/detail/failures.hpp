@@ -11,7 +11,7 @@
 #include <utility>       // move
 #include <vector>        // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The failures that a joiner reports: only the first, or the first with the others.
 class failures {
@@ -73,6 +73,6 @@ class failures {
   std::size_t echoes_ = 0;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_FAILURES_HPP

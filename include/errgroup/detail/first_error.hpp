@@ -10,7 +10,7 @@
 #include <memory>   // construct_at, destroy_at
 #include <utility>  // move
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 /// Keeps the first of many errors that threads offer at the same time.
 ///
@@ -99,6 +99,6 @@ class first_error {
   };
 };
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_DETAIL_FIRST_ERROR_HPP

@@ -21,7 +21,7 @@
 #include <cxxabi.h>  // __forced_unwind
 #endif
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 #if defined(__GLIBCXX__)
 using forced_unwind = abi::__forced_unwind;
@@ -37,6 +37,6 @@ class forced_unwind {
 /// Terminates the process, and says that a task must return.
 [[noreturn]] ERRGROUP_API void refuse_end_of_thread() noexcept;
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_FORCED_UNWIND_HPP

@@ -29,7 +29,7 @@
 #include <stop_token>       // stop_source, stop_token
 #include <string>           // string
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 inline namespace ERRGROUP_PART {
 class wake_list;
@@ -485,6 +485,6 @@ template <class F>
   }
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_GROUP_CORE_HPP

@@ -11,7 +11,7 @@
 #include <utility>      // exchange, forward, in_place_t, move
 #include <vector>       // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// An item in a slot. It is moved, never copied, also by a vector that grows.
 template <class T>
@@ -77,6 +77,6 @@ class input_of {
   slot* slot_;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_ITEM_FLOW_HPP

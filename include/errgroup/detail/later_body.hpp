@@ -18,7 +18,7 @@
 #include <utility>      // forward, in_place, move
 #include <variant>      // monostate
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// `Item` is the type as which a stage gets an item. `Number` is the number of the stage; the
 /// source is number 0.
@@ -238,6 +238,6 @@ class later_body final : public stage_body {
   std::stop_token token_;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_LATER_BODY_HPP

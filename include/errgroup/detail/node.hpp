@@ -11,7 +11,7 @@
 #include <type_traits>  // is_nothrow_move_constructible_v
 #include <utility>      // exchange, forward, move
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 /// The group that a queue serves. A group derives from it.
 class queue_owner {};
@@ -165,6 +165,6 @@ class node_stack {
   std::uint32_t count_ = 0;  // addresses in the topmost page
 };
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_DETAIL_NODE_HPP

@@ -15,7 +15,7 @@
 #include <utility>       // forward, move
 #include <variant>       // monostate
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// Throws `std::invalid_argument` with the message `words`.
 [[noreturn]] ERRGROUP_API void refuse_argument(char const* words);
@@ -117,6 +117,6 @@ auto call_in(group const& g, F& f) {
       g, [&]() -> decltype(auto) { return invoke_task(f, [&g] { return g.get_stop_token(); }); });
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_OUTCOME_HPP

@@ -5,7 +5,7 @@
 #include <errgroup/detail/export.hpp>
 #include <errgroup/detail/forced_unwind.hpp>
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// Calls `f(argument)` from a function at which every search for a handler ends. So an exception
 /// that leaves `f` terminates the process at once, and the stack of the throw is intact. (A
@@ -31,6 +31,6 @@ void call_outermost(Body& body) {
 }
 #endif
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_OUTERMOST_HPP

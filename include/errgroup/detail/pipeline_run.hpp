@@ -15,7 +15,7 @@
 #include <stop_token>       // stop_token
 #include <string_view>      // string_view
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 class stage_call;
 
@@ -106,6 +106,6 @@ class stage_call {
   bool leaves_exceptions_;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_PIPELINE_RUN_HPP

@@ -6,7 +6,7 @@
 
 #include <cstdint>  // uint64_t
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 struct task_queue;
 
@@ -19,6 +19,6 @@ struct queue_life {
   friend bool operator==(queue_life const&, queue_life const&) = default;
 };
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_DETAIL_QUEUE_LIFE_HPP

@@ -7,7 +7,7 @@
 #include <cstddef>  // size_t
 #include <cstdint>  // uint64_t
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// A place for one item of a pipeline, on its way through the stages. One lane at a time owns the
 /// slot. A lane hands it on in a gate, under the gate's lock.
@@ -30,6 +30,6 @@ enum class step {
   ended,  // the stage has returned `errgroup::no_more`
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_SLOT_HPP

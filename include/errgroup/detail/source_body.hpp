@@ -19,7 +19,7 @@
 #include <utility>      // forward, in_place, move
 #include <vector>       // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// Takes the items from a callable.
 template <class F>
@@ -195,6 +195,6 @@ class source_body final : public stage_body {
   step last_ = step::passed;  // what has become of the last call for a batch
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_SOURCE_BODY_HPP

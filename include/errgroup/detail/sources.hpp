@@ -16,7 +16,7 @@
 #include <utility>      // forward, index_sequence, index_sequence_for
 #include <vector>       // vector
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// A callable for the functions that return results, such as `join` and `spawn`. It is called
 /// without arguments, or with a `std::stop_token`.
@@ -157,6 +157,6 @@ auto source_of(A&... a) {
 template <class... A>
 using source_type = decltype(source_of(std::declval<std::remove_reference_t<A>&>()...));
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_SOURCES_HPP

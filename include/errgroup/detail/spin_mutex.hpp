@@ -7,7 +7,7 @@
 #include <atomic>   // memory_order
 #include <utility>  // exchange
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 /// A lock for a handful of instructions, with the interface of `tbb::spin_mutex`. (In debug builds,
 /// oneTBB's mutex calls profilers through pointers. oneTBB 2021.8 changes the pointers when its
@@ -76,6 +76,6 @@ class spin_mutex {
   atomic<bool> taken_{false};
 };
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_DETAIL_SPIN_MUTEX_HPP

@@ -22,7 +22,7 @@
 #include <type_traits>  // conditional_t, invoke_result_t, is_void_v, remove_cvref_t, type_identity
 #include <utility>      // declval, forward, move
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 template <class F, class... A>
 concept stage_takes_token = std::invocable<F&, A..., std::stop_token const&>;
@@ -239,6 +239,6 @@ consteval auto find_part() {
   }
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_STAGE_FUNCTION_HPP

@@ -12,7 +12,7 @@
 #include <memory>           // unique_ptr
 #include <source_location>  // source_location
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// A result that waits for its turn.
 class parked_result {
@@ -90,6 +90,6 @@ class stream_core {
   state* state_;  // no unique_ptr: tasks use it during the destructor, where libc++ sets it to null
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_STREAM_CORE_HPP

@@ -29,7 +29,7 @@
 #include <type_traits>      // decay_t, is_void_v, remove_cvref_t, remove_reference_t
 #include <utility>          // exchange, forward, in_place, move
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 [[noreturn]] ERRGROUP_API void refuse_null();
 
@@ -448,6 +448,6 @@ node* group_core::make_node(thread_state& self, Label&& label, F&& f) {
   return n;
 }
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_SUBMIT_HPP

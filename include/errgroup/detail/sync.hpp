@@ -16,7 +16,7 @@
 
 #define ERRGROUP_PART explored_part
 
-namespace errgroup::detail::inline explored_part {
+namespace errgroup::inline v1::detail::inline explored_part {
 
 template <class T>
 using atomic = ::explored::atomic<T>;
@@ -38,7 +38,7 @@ inline clock::time_point real_time() noexcept { return {}; }
 /// after that lock. The explorer's read-modify-writes are full barriers, as those of x86 are.
 inline void fence_after_lock() {}
 
-}  // namespace errgroup::detail::inline explored_part
+}  // namespace errgroup::inline v1::detail::inline explored_part
 
 #else
 
@@ -47,7 +47,7 @@ inline void fence_after_lock() {}
 
 #define ERRGROUP_PART part
 
-namespace errgroup::detail::inline part {
+namespace errgroup::inline v1::detail::inline part {
 
 template <class T>
 using atomic = std::atomic<T>;
@@ -81,7 +81,7 @@ inline void fence_after_lock() noexcept {
 #endif
 }
 
-}  // namespace errgroup::detail::inline part
+}  // namespace errgroup::inline v1::detail::inline part
 
 #endif
 

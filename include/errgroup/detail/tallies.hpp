@@ -8,7 +8,7 @@
 #include <cstddef>  // size_t
 #include <cstdint>  // uint32_t, uint64_t
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The number of tasks that a group has handed to oneTBB, and the number of these tasks that were
 /// waited for. A task that is spawned inside the group is not counted: the task that spawns it is
@@ -101,6 +101,6 @@ struct losses {
   std::atomic<std::size_t> failed{0};
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_TALLIES_HPP

@@ -13,13 +13,13 @@
 #include <cstddef>  // size_t
 #include <cstdint>  // uint32_t
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 struct observed_task;
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
-namespace errgroup::detail::inline ERRGROUP_PART {
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 
 class cancel_node;
 
@@ -95,6 +95,6 @@ struct process_wide {
 extern constinit process_wide the_process;
 #endif
 
-}  // namespace errgroup::detail::inline ERRGROUP_PART
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
 
 #endif  // ERRGROUP_DETAIL_TASK_FRAME_HPP

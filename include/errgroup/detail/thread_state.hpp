@@ -13,7 +13,7 @@
 #include <cstddef>  // size_t
 #include <cstdint>  // uint32_t, uint64_t
 
-namespace errgroup::detail {
+namespace errgroup::inline v1::detail {
 
 /// The state that the library keeps for each thread. Recycled when the thread ends, never freed:
 /// other threads may walk through the frames at any time.
@@ -105,6 +105,6 @@ class task_scope {
   thread_state& self_;
 };
 
-}  // namespace errgroup::detail
+}  // namespace errgroup::inline v1::detail
 
 #endif  // ERRGROUP_DETAIL_THREAD_STATE_HPP
