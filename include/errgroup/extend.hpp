@@ -21,7 +21,9 @@ namespace errgroup::inline v1::extend {
 
 /// The way from a group to its engine.
 struct access {
+  /// The engine of `g`. Its type is none of the public names, and may change.
   [[nodiscard]] static detail::group_core& core_of(group& g) noexcept { return g.core_; }
+  /// The same for a const group.
   [[nodiscard]] static detail::group_core const& core_of(group const& g) noexcept {
     return g.core_;
   }
