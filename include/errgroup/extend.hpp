@@ -99,7 +99,7 @@ inline void give_room(group& g) noexcept { access::core_of(g).give_room(); }
 
 /// A callable that is derived from this type gets the index of its task, as `number`, before it is
 /// called.
-using detail::numbered_call;
+using numbered_call = detail::numbered_call;
 
 /// Tells `g` that an item has failed, on which one of its tasks works: as if that task had failed
 /// with `e`, but the task goes on. The error's origin is the item's number, a place, and a name
