@@ -19,11 +19,11 @@
 /// Programs that only run tasks do not need this header.
 namespace errgroup::inline v1::extend {
 
-/// The way from a group to its engine.
+/// The way from a group to its engine, for the functions of this header.
 struct access {
-  /// The engine of `g`. Its type is none of the public names, and may change.
+  /// For errgroup: the engine of `g`, which may change.
   [[nodiscard]] static detail::group_core& core_of(group& g) noexcept { return g.core_; }
-  /// The same for a const group.
+  /// For errgroup: the same for a const group.
   [[nodiscard]] static detail::group_core const& core_of(group const& g) noexcept {
     return g.core_;
   }

@@ -136,7 +136,7 @@ class retrying {
       "it takes one: capture what else it needs");
 
  public:
-  /// The attempts of one run: `join` asks for it.
+  /// For errgroup: the attempts of one run.
   using attempts = detail::attempts_at<std::remove_reference_t<F>>;
 
   /// Throws `std::invalid_argument`, with a message, for an invalid policy; exceptions of moving
@@ -152,7 +152,7 @@ class retrying {
   /// Throws what `retry` throws.
   result<typename attempts::value> operator()();
 
-  /// For `join`.
+  /// For errgroup: begins a run.
   [[nodiscard]] attempts begin() noexcept { return attempts(policy_, f_); }
 
  private:
