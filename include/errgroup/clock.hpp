@@ -14,12 +14,18 @@ namespace errgroup::inline v1 {
 ///
 /// While the machine sleeps, this clock runs on only if the steady clock does.
 struct clock {
+  /// A distance of two time points, in ticks of the steady clock.
   using duration = std::chrono::steady_clock::duration;
+  /// The number type of `duration`.
   using rep = duration::rep;
+  /// The length of a tick, in seconds: a `std::ratio`.
   using period = duration::period;
+  /// A time point of the steady clock.
   using time_point = std::chrono::steady_clock::time_point;
+  /// The clock never goes back.
   static constexpr bool is_steady = true;
 
+  /// The present time; in a test with a `testing::test_clock`, the time of that clock.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API static time_point now() noexcept;
 };
 

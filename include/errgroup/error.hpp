@@ -50,6 +50,7 @@ inline constexpr errc no_more = errc::no_more;
 /// The category of `errc`; its name is "errgroup".
 [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::error_category const& error_category() noexcept;
 
+/// The `std::error_code` of `e`, in `error_category`.
 [[ERRGROUP_NODISCARD_ANSWER]] inline std::error_code make_error_code(errc e) noexcept {
   return {static_cast<int>(e), error_category()};
 }
@@ -104,9 +105,11 @@ class bad_result : public std::system_error {
   explicit bad_result(E value, std::error_code code = errc::failed)
       : std::system_error(code), kept_(std::make_shared<kept>(std::move(value), code)) {}
 
+  /// The text of the value, see above. Valid as long as this exception, or a copy of it, lives.
   [[ERRGROUP_NODISCARD_ANSWER]] char const* what() const noexcept override {
     return kept_->words.c_str();
   }
+  /// The value. Valid as long as this exception, or a copy of it, lives.
   [[ERRGROUP_NODISCARD_ANSWER]] E const& value() const noexcept { return kept_->value; }
 
  private:
@@ -205,8 +208,10 @@ class note_ptr {
 
 /// Asks `error::message` for the stacks, too.
 struct with_stack_t {
+  /// Only `with_stack` is meant: empty braces are no `with_stack_t`.
   explicit with_stack_t() = default;
 };
+/// The argument for `error::message`: `err.message(errgroup::with_stack)`.
 inline constexpr with_stack_t with_stack{};
 
 /// The reason why a group, or a task, did not succeed. Empty means: every task ran, and succeeded.
@@ -238,6 +243,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
   /// An exception; a null pointer is success.
   error(std::exception_ptr exception) noexcept : exception_(std::move(exception)) {}
 
+  /// A copy shares its contents with `other`.
   error(error const& other) noexcept
       : code_(other.code_),
         exception_(other.exception_),
@@ -250,6 +256,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
       note_->share();
     }
   }
+  /// `other` is success afterwards.
   error(error&& other) noexcept
       : code_(std::exchange(other.code_, {})),
         exception_(std::move(other.exception_)),
@@ -258,6 +265,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
         others_(std::exchange(other.others_, 0)),
         dropped_(std::exchange(other.dropped_, 0)),
         echoes_(std::exchange(other.echoes_, 0)) {}
+  /// Copies or moves, as the constructors do.
   error& operator=(error other) noexcept {
     swap(*this, other);
     return *this;
@@ -268,6 +276,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     }
   }
 
+  /// Exchanges the two errors.
   friend void swap(error& a, error& b) noexcept {
     std::swap(a.code_, b.code_);
     std::swap(a.exception_, b.exception_);
@@ -373,6 +382,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     }
     return nullptr;
   }
+  /// Does not compile: the pointer would dangle.
   template <class E>
   E const* get_if() const&& {
     static_assert(
@@ -393,6 +403,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     }
     return nullptr;
   }
+  /// Does not compile: the pointer would dangle.
   template <class Pred>
   error const* find_if(Pred /*unused*/) const&& {
     static_assert(detail::never<Pred>,
@@ -409,6 +420,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
   /// copy, so `auto const& from = g.wait().origin();` is fine. Making the copy may throw
   /// `std::bad_alloc`.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API task_origin const& origin() const& noexcept;
+  /// The same by value, for a temporary error.
   [[ERRGROUP_NODISCARD_ANSWER]] task_origin origin() const&& { return origin(); }
 
   /// With `keep::all`: the other failures, in the order in which they happened. Each is a single
@@ -419,6 +431,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
   [[ERRGROUP_NODISCARD_ANSWER]] std::span<error const> others() const& noexcept {
     return others_ != 0 ? std::span(note_->all + 1, others_) : std::span<error const>();
   }
+  /// Does not compile: the span would dangle.
   template <class Temporary = error>
   std::span<error const> others() const&& {
     static_assert(
@@ -440,6 +453,7 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     }
     return {this, *this ? 1U : 0U};
   }
+  /// Does not compile: the span would dangle.
   template <class Temporary = error>
   std::span<error const> all() const&& {
     static_assert(detail::never<Temporary>,
@@ -480,17 +494,21 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
   friend bool operator==(error const& a, error const& b) noexcept {
     return a.thrown() == b.thrown() && (a.thrown() != nullptr || a.code_ == b.code_);
   }
+  /// Equal if `code()` is `b`.
   friend bool operator==(error const& a, std::error_code const& b) noexcept {
     return a.code() == b;
   }
+  /// Equal if `code()` matches the condition `b`, such as `std::errc::timed_out`.
   friend bool operator==(error const& a, std::error_condition const& b) noexcept {
     return a.code() == b;
   }
+  /// Equal if `code()` is the code `b` of an enum of error codes.
   template <class E>
     requires std::is_error_code_enum_v<E>
   friend bool operator==(error const& a, E b) noexcept {
     return a.code() == std::error_code(b);
   }
+  /// Equal if `code()` matches the condition `b` of an enum of conditions, such as `std::errc`.
   template <class E>
     requires std::is_error_condition_enum_v<E>
   friend bool operator==(error const& a, E b) noexcept {

@@ -19,9 +19,11 @@
 /// Programs that only run tasks do not need this header.
 namespace errgroup::inline v1::extend {
 
-/// The way from a group to its engine.
+/// The way from a group to its engine, for the functions of this header.
 struct access {
+  /// For errgroup: the engine of `g`, which may change.
   [[nodiscard]] static detail::group_core& core_of(group& g) noexcept { return g.core_; }
+  /// For errgroup: the same for a const group.
   [[nodiscard]] static detail::group_core const& core_of(group const& g) noexcept {
     return g.core_;
   }
@@ -97,7 +99,7 @@ inline void give_room(group& g) noexcept { access::core_of(g).give_room(); }
 
 /// A callable that is derived from this type gets the index of its task, as `number`, before it is
 /// called.
-using detail::numbered_call;
+using numbered_call = detail::numbered_call;
 
 /// Tells `g` that an item has failed, on which one of its tasks works: as if that task had failed
 /// with `e`, but the task goes on. The error's origin is the item's number, a place, and a name

@@ -21,7 +21,7 @@ namespace errgroup::inline v1 {
 
 /// A joiner's answer to a result.
 enum class verdict {
-  go_on,
+  go_on,   ///< the joiner wants further results
   enough,  ///< the other tasks are cancelled, and their results dropped
 };
 

@@ -57,6 +57,7 @@ class group_view {
 /// What an observer is told of a task. Valid during the call.
 class task_view {
  public:
+  /// The group of the task.
   [[ERRGROUP_NODISCARD_ANSWER]] group_view group() const noexcept { return group_; }
   /// In the order of submission, from 0. No two tasks of an observed group have the same index.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::size_t index() const noexcept;
@@ -130,6 +131,7 @@ struct ERRGROUP_API observer {
 
   /// The calling thread waits. It may run tasks meanwhile.
   virtual void wait_begin(group_view g, wait_kind kind) noexcept;
+  /// The wait of the calling thread has ended; `kind` is that of its `wait_begin`.
   virtual void wait_end(group_view g, wait_kind kind) noexcept;
 };
 

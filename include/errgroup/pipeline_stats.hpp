@@ -16,15 +16,21 @@
 namespace errgroup::inline v1 {
 
 /// The kinds of stages of a pipeline: see `errgroup::stage`.
-enum class stage_kind : std::uint8_t { source, parallel, serial, in_order, many };
+enum class stage_kind : std::uint8_t {
+  source,    ///< made by `stage::source`
+  parallel,  ///< made by `stage::parallel`
+  serial,    ///< made by `stage::serial`
+  in_order,  ///< made by `stage::in_order`
+  many,      ///< made by `stage::many`
+};
 
 /// What a stage of a pipeline has done.
 struct stage_stats {
-  std::string name;  ///< empty if the stage has no name
-  stage_kind kind = stage_kind::source;
-  std::uint64_t calls = 0;    ///< of a source: with the call that found the end
-  std::uint64_t dropped = 0;  ///< items for which the stage returned an empty optional
-  std::uint64_t failed = 0;
+  std::string name;                      ///< empty if the stage has no name
+  stage_kind kind = stage_kind::source;  ///< the function of `errgroup::stage` that made it
+  std::uint64_t calls = 0;               ///< of a source: with the call that found the end
+  std::uint64_t dropped = 0;             ///< items for which the stage returned an empty optional
+  std::uint64_t failed = 0;              ///< calls that failed
   /// The time of all calls together. Calls that run at once count each.
   std::chrono::nanoseconds inside = {};
   /// The time that all items together have waited before the stage. For the source: the time in
@@ -35,6 +41,7 @@ struct stage_stats {
 
 /// What a pipeline as a whole has done.
 struct pipeline_totals {
+  /// The time of the pipeline's run, from the call to the end.
   std::chrono::nanoseconds elapsed = {};
   std::size_t lanes = 0;       ///< the most lanes that were out at once
   std::size_t most_lanes = 0;  ///< the lanes that might have been out at once

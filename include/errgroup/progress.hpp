@@ -74,9 +74,8 @@ struct progress_options {
 /// The function is called
 ///
 /// - one `interval` after the construction, and every `interval` until `finish`, also while all
-/// workers are busy, and while
-///   nothing is added: a thread beside oneTBB's workers calls it. No thread that waits for the work
-///   calls it;
+///   workers are busy, and while nothing is added: a thread beside oneTBB's workers calls it. No
+///   thread that waits for the work calls it;
 /// - by one thread at a time, and not again before `interval` has passed since the last call began.
 ///   If a call takes longer than that, the next call follows soon after its end;
 /// - a last time by `finish`, or else by the destructor. The final call sees every `add` that
@@ -97,6 +96,7 @@ struct progress_options {
 /// The progress has to outlive the functions that count in it.
 class progress {
  public:
+  /// The type of the function that shows the progress.
   using function = std::function<void(progress_view const&)>;
 
   /// A progress of `total` steps; `npos` if their number is unknown.
@@ -108,12 +108,14 @@ class progress {
     requires(!std::same_as<N, bool>)
   progress(progress_options const& opts, N total, function call)
       : progress(opts, std::move(call), total_of(total)) {}
+  /// The same, with the interval of `progress_options`.
   template <std::integral N>
     requires(!std::same_as<N, bool>)
   progress(N total, function call) : progress({}, std::move(call), total_of(total)) {}
 
   /// A progress whose total is unknown: it counts, and has no share and no time left.
   progress(progress_options const& opts, function call) : progress(opts, std::move(call), npos) {}
+  /// The same, with the interval of `progress_options`.
   explicit progress(function call) : progress({}, std::move(call), npos) {}
 
   progress(progress const&) = delete;

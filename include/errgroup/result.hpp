@@ -105,8 +105,11 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
                 "errgroup: a result's value is no error: use errgroup::result<> for what has none");
 
  public:
+  /// The type of the value.
   using value_type = T;
+  /// The type of the error.
   using error_type = errgroup::error;
+  /// The result with another type of value.
   template <class U>
   using rebind = result<U>;
 
@@ -115,6 +118,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
     requires std::default_initializable<T>
       : value_(std::in_place) {}
 
+  /// The value is `T(value)`. Implicit if `value` converts to a `T`.
   template <class U = T>
     requires(!detail::is_result<std::remove_cvref_t<U>> && std::constructible_from<T, U> &&
              !detail::failure<U> && !std::same_as<std::remove_cvref_t<U>, std::in_place_t> &&
@@ -122,11 +126,14 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   explicit(!std::convertible_to<U, T>) result(U&& value)
       : value_(std::in_place, std::forward<U>(value)) {}
 
+  /// The value is `T(args...)`.
   template <class... Args>
     requires std::constructible_from<T, Args...>
   explicit result(std::in_place_t /*unused*/, Args&&... args)
       : value_(std::in_place, std::forward<Args>(args)...) {}
 
+  /// A failure: an `error`, a `std::error_code`, an enum of error codes, a `std::exception_ptr`, a
+  /// `std::unexpected`. If it says "no error", the error is `errc::failed`.
   template <detail::failure E>
   result(E&& e) : error_(detail::certainly(detail::as_failure(std::forward<E>(e)))) {}
 
@@ -143,17 +150,24 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
     }
   }
 
+  /// True if the result has a value, and no error.
   [[ERRGROUP_NODISCARD_ANSWER]] bool has_value() const noexcept { return value_.has_value(); }
+  /// The same as `has_value`.
   explicit operator bool() const noexcept { return has_value(); }
 
   /// The value. The result must have a value.
   [[ERRGROUP_NODISCARD_ANSWER]] T& operator*() & noexcept { return *value_; }
+  /// The value of a const result.
   [[ERRGROUP_NODISCARD_ANSWER]] T const& operator*() const& noexcept { return *value_; }
+  /// The value of a temporary result, as an rvalue.
   [[ERRGROUP_NODISCARD_ANSWER]] T&& operator*() && noexcept { return *std::move(value_); }
+  /// The value of a const temporary result, as an rvalue.
   [[ERRGROUP_NODISCARD_ANSWER]] T const&& operator*() const&& noexcept {
     return *std::move(value_);
   }
+  /// A member of the value. The result must have a value.
   [[ERRGROUP_NODISCARD_ANSWER]] T* operator->() noexcept { return value_.operator->(); }
+  /// The same for a const result.
   [[ERRGROUP_NODISCARD_ANSWER]] T const* operator->() const noexcept { return value_.operator->(); }
 
   /// The value. Throws `error().exception()` if the result has no value.
@@ -161,10 +175,12 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
     require_value();
     return *value_;
   }
+  /// The same for a const result.
   T const& value() const& {
     require_value();
     return *value_;
   }
+  /// The same for a temporary result: the value is an rvalue.
   T&& value() && {
     require_value();
     return *std::move(value_);
@@ -174,18 +190,24 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   /// so `auto const& err = f().error();` is fine. (`std::expected` returns a reference there. So do
   /// `*` and `value()` of a temporary result.)
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error& error() & noexcept { return error_; }
+  /// The same for a const result.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error const& error() const& noexcept { return error_; }
+  /// The same by value, for a temporary result.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() && noexcept { return std::move(error_); }
+  /// The same by value, for a const temporary result.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() const&& noexcept { return error_; }
 
+  /// A copy of the value; `other` if the result has no value.
   template <class U>
   [[ERRGROUP_NODISCARD_ANSWER]] T value_or(U&& other) const& {
     return value_.value_or(std::forward<U>(other));
   }
+  /// The same for a temporary result: the value is moved, not copied.
   template <class U>
   [[ERRGROUP_NODISCARD_ANSWER]] T value_or(U&& other) && {
     return std::move(value_).value_or(std::forward<U>(other));
   }
+  /// The error; `other` if the result has a value.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error_or(errgroup::error other) const {
     if (!has_value()) {
       return error_;
@@ -193,6 +215,8 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
     return other;
   }
 
+  /// Makes the value `T(args...)` in place of the value or the error. If that throws, the result is
+  /// a failure: its old error, or `errc::failed`.
   template <class... Args>
   T& emplace(Args&&... args) {
     error_ = detail::certainly(std::move(error_));  // until the value is made, which may throw
@@ -207,10 +231,12 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   auto and_then(F&& f) & {
     return chain(*this, std::forward<F>(f));
   }
+  /// The same for a const result.
   template <class F>
   auto and_then(F&& f) const& {
     return chain(*this, std::forward<F>(f));
   }
+  /// The same for a temporary result: the value is moved into the call.
   template <class F>
   auto and_then(F&& f) && {
     return chain(std::move(*this), std::forward<F>(f));
@@ -221,10 +247,12 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   auto transform(F&& f) & {
     return map(*this, std::forward<F>(f));
   }
+  /// The same for a const result.
   template <class F>
   auto transform(F&& f) const& {
     return map(*this, std::forward<F>(f));
   }
+  /// The same for a temporary result: the value is moved into the call.
   template <class F>
   auto transform(F&& f) && {
     return map(std::move(*this), std::forward<F>(f));
@@ -236,6 +264,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   [[ERRGROUP_NODISCARD_COPY]] result or_else(F&& f) const& {
     return has_value() ? *this : result(std::invoke(std::forward<F>(f), error_));
   }
+  /// The same for a temporary result: the value or the error is moved.
   template <class F>
   [[ERRGROUP_NODISCARD_COPY]] result or_else(F&& f) && {
     return has_value() ? std::move(*this)
@@ -248,6 +277,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   [[ERRGROUP_NODISCARD_COPY]] result transform_error(F&& f) const& {
     return has_value() ? *this : result(errgroup::error(std::invoke(std::forward<F>(f), error_)));
   }
+  /// The same for a temporary result: the value or the error is moved.
   template <class F>
   [[ERRGROUP_NODISCARD_COPY]] result transform_error(F&& f) && {
     return has_value()
@@ -262,17 +292,20 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   [[ERRGROUP_NODISCARD_COPY]] result with_context(C&& context) const& {
     return has_value() ? *this : result(error_.with_context(std::forward<C>(context)));
   }
+  /// The same for a temporary result: the value is moved.
   template <detail::context_of_error C>
   [[ERRGROUP_NODISCARD_COPY]] result with_context(C&& context) && {
     return has_value() ? std::move(*this) : result(error_.with_context(std::forward<C>(context)));
   }
 
 #if defined(__cpp_lib_expected)
+  /// The same value or error as a `std::expected`, if the standard library has this type.
   template <class E>
     requires std::constructible_from<E, errgroup::error>
   operator std::expected<T, E>() const& {
     return has_value() ? std::expected<T, E>(*value_) : std::expected<T, E>(std::unexpect, error_);
   }
+  /// The same for a temporary result: the value or the error is moved.
   template <class E>
     requires std::constructible_from<E, errgroup::error>
   operator std::expected<T, E>() && {
@@ -281,11 +314,13 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
   }
 #endif
 
+  /// Exchanges the two results.
   void swap(result& other) noexcept(std::is_nothrow_swappable_v<T> &&
                                     std::is_nothrow_move_constructible_v<T>) {
     value_.swap(other.value_);
     std::swap(error_, other.error_);
   }
+  /// Exchanges the two results.
   friend void swap(result& a, result& b) noexcept(noexcept(a.swap(b))) { a.swap(b); }
 
   /// Equal if both have values and the values are equal, or if both have errors and the errors are
@@ -305,6 +340,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result {
              requires(T const& x, U const& y) {
                { x == y } -> std::convertible_to<bool>;
              })
+  /// Equal if `a` has a value, and the value is equal to `value`.
   friend bool operator==(R const& a, U const& value) {
     return a.has_value() && *a == value;
   }
@@ -366,12 +402,17 @@ bool operator==(result<T> const& a, U const& value) {
 template <>
 class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
  public:
+  /// No value.
   using value_type = void;
+  /// The type of the error.
   using error_type = errgroup::error;
+  /// The result with another type of value.
   template <class U>
   using rebind = result<U>;
 
+  /// Success.
   result() noexcept = default;
+  /// Success.
   explicit result(std::in_place_t /*unused*/) noexcept {}
 
   /// An empty error is success here; an empty `std::unexpected` is not.
@@ -387,8 +428,11 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
     }
   }
 
+  /// True for success.
   [[ERRGROUP_NODISCARD_ANSWER]] bool has_value() const noexcept { return !error_; }
+  /// The same as `has_value`.
   explicit operator bool() const noexcept { return has_value(); }
+  /// Nothing: for code that treats every `result<T>` alike.
   void operator*() const noexcept {}
 
   /// Throws `error().exception()` unless the result is success.
@@ -396,9 +440,13 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
 
   /// The error; success if the result is success. A temporary result returns the error by value.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error& error() & noexcept { return error_; }
+  /// The same for a const result.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error const& error() const& noexcept { return error_; }
+  /// The same by value, for a temporary result.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() && noexcept { return std::move(error_); }
+  /// The same by value, for a const temporary result.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error() const&& noexcept { return error_; }
+  /// The error; `other` if the result is success.
   [[ERRGROUP_NODISCARD_ANSWER]] errgroup::error error_or(errgroup::error other) const {
     if (!has_value()) {
       return error_;
@@ -406,6 +454,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
     return other;
   }
 
+  /// The result is success afterwards.
   void emplace() noexcept { error_ = {}; }
 
   /// If the result is success, returns `f()`, which is a result. Otherwise returns the failure.
@@ -456,6 +505,7 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
   }
 
 #if defined(__cpp_lib_expected)
+  /// The same success or error as a `std::expected`, if the standard library has this type.
   template <class E>
     requires std::constructible_from<E, errgroup::error>
   operator std::expected<void, E>() const {
@@ -463,8 +513,11 @@ class [[ERRGROUP_NODISCARD_RESULT]] result<void> {
   }
 #endif
 
+  /// Exchanges the two results.
   void swap(result& other) noexcept { std::swap(error_, other.error_); }
+  /// Exchanges the two results.
   friend void swap(result& a, result& b) noexcept { a.swap(b); }
+  /// Equal if both are success, or if their errors are equal.
   friend bool operator==(result const& a, result const& b) noexcept { return a.error_ == b.error_; }
 
  private:

@@ -136,6 +136,7 @@ class retrying {
       "it takes one: capture what else it needs");
 
  public:
+  /// For errgroup: the attempts of one run.
   using attempts = detail::attempts_at<std::remove_reference_t<F>>;
 
   /// Throws `std::invalid_argument`, with a message, for an invalid policy; exceptions of moving
@@ -145,9 +146,13 @@ class retrying {
     detail::refuse_null_call(f_);
   }
 
+  /// Tries until an attempt succeeds or the policy is used up, as `retry` does, and waits. Returns
+  /// the value, or the last attempt's failure.
+  ///
+  /// Throws what `retry` throws.
   result<typename attempts::value> operator()();
 
-  /// For `join`.
+  /// For errgroup: begins a run.
   [[nodiscard]] attempts begin() noexcept { return attempts(policy_, f_); }
 
  private:
@@ -155,6 +160,7 @@ class retrying {
   F f_;
 };
 
+/// `retrying(policy, f)` keeps `f` by value.
 template <class F>
 retrying(retry_policy, F) -> retrying<F>;
 

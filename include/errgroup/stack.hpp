@@ -18,10 +18,10 @@ namespace errgroup::inline v1 {
 /// do not tell. An inlined call has a frame of its own, too, with the address of the call into
 /// which it was inlined.
 struct stack_frame {
-  std::uintptr_t address = 0;  ///< of the call, in this process
-  std::string function = {};   ///< as in the source: `ns::f(int)`
-  std::string file = {};
-  std::uint_least32_t line = 0;
+  std::uintptr_t address = 0;    ///< of the call, in this process
+  std::string function = {};     ///< as in the source: `ns::f(int)`
+  std::string file = {};         ///< the source file of the call
+  std::uint_least32_t line = 0;  ///< the line of the call in `file`
 };
 
 /// `ns::f(int) at file.cpp:42`, or the address.

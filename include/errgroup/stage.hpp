@@ -35,8 +35,10 @@ namespace errgroup::inline v1::stage {
 template <class U>
 class emitter {
  public:
+  /// For errgroup.
   explicit emitter(void* to, void (*put)(void*, U&&)) noexcept : to_(to), put_(put) {}
 
+  /// Passes `one` on as a part of the item.
   void operator()(U one) const { put_(to_, std::move(one)); }
 
  private:
@@ -46,6 +48,7 @@ class emitter {
 
 /// See `batches`.
 struct batch_size {
+  /// The most items of a batch, from 1.
   std::size_t most = 0;
 };
 
@@ -163,6 +166,7 @@ template <class F>
 [[nodiscard]] auto source(F&& f, std::source_location where = std::source_location::current()) {
   return detail::make_stage<stage_kind::source>({}, std::forward<F>(f), where);
 }
+/// The same with a name.
 template <detail::no_batch F>
 [[nodiscard]] auto source(std::string_view name, F&& f,
                           std::source_location where = std::source_location::current()) {
@@ -175,6 +179,7 @@ template <class F>
   return detail::make_stage<stage_kind::source>({}, detail::make_batched(std::forward<F>(f), size),
                                                 where);
 }
+/// The same in batches, with a name.
 template <class F>
 [[nodiscard]] auto source(std::string_view name, F&& f, batch_size size,
                           std::source_location where = std::source_location::current()) {
@@ -192,6 +197,7 @@ template <class F>
 [[nodiscard]] auto parallel(F&& f, std::source_location where = std::source_location::current()) {
   return detail::make_stage<stage_kind::parallel>({}, std::forward<F>(f), where);
 }
+/// The same with a name.
 template <class F>
 [[nodiscard]] auto parallel(std::string_view name, F&& f,
                             std::source_location where = std::source_location::current()) {
@@ -204,6 +210,7 @@ template <class F>
 [[nodiscard]] auto serial(F&& f, std::source_location where = std::source_location::current()) {
   return detail::make_stage<stage_kind::serial>({}, std::forward<F>(f), where);
 }
+/// The same with a name.
 template <class F>
 [[nodiscard]] auto serial(std::string_view name, F&& f,
                           std::source_location where = std::source_location::current()) {
@@ -216,6 +223,7 @@ template <class F>
 [[nodiscard]] auto in_order(F&& f, std::source_location where = std::source_location::current()) {
   return detail::make_stage<stage_kind::in_order>({}, std::forward<F>(f), where);
 }
+/// The same with a name.
 template <class F>
 [[nodiscard]] auto in_order(std::string_view name, F&& f,
                             std::source_location where = std::source_location::current()) {
@@ -239,6 +247,7 @@ template <class Part = void, class F>
 [[nodiscard]] auto many(F&& f, std::source_location where = std::source_location::current()) {
   return detail::make_stage<stage_kind::many, Part>({}, std::forward<F>(f), where);
 }
+/// The same with a name.
 template <class Part = void, class F>
 [[nodiscard]] auto many(std::string_view name, F&& f,
                         std::source_location where = std::source_location::current()) {

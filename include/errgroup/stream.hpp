@@ -323,26 +323,33 @@ class stream {
 
   /// See `group::cancel`. The consumer may be in a call, which is not followed by another.
   void cancel() noexcept { core_.in().cancel(); }
+  /// The same with a cause that `wait` returns.
   void cancel(error cause) noexcept { core_.in().cancel(std::move(cause)); }
+  /// See `group::is_canceling`.
   [[ERRGROUP_NODISCARD_ANSWER]] bool is_canceling() const noexcept {
     return core_.in().is_canceling();
   }
+  /// See `group::get_stop_token`.
   [[ERRGROUP_NODISCARD_ANSWER]] std::stop_token get_stop_token() const {
     return core_.in().get_stop_token();
   }
+  /// See `group::first_error`.
   [[ERRGROUP_NODISCARD_ANSWER]] error first_error() const noexcept {
     return core_.in().first_error();
   }
+  /// See `group::cause`.
   [[ERRGROUP_NODISCARD_ANSWER]] error cause() const noexcept { return core_.in().cause(); }
+  /// See `group::on_cancel`.
   template <class F>
   [[ERRGROUP_NODISCARD_CALLBACK]] std::stop_callback<std::decay_t<F>> on_cancel(F&& f) const {
     return core_.in().on_cancel(std::forward<F>(f));
   }
-  /// See `group::set_deadline` and `group::deadline`.
+  /// See `group::set_deadline`.
   template <class Clock, class Duration>
   void set_deadline(std::chrono::time_point<Clock, Duration> const& time) {
     core_.in().set_deadline(time);
   }
+  /// See `group::deadline`.
   [[ERRGROUP_NODISCARD_ANSWER]] clock::time_point deadline() const noexcept {
     return core_.in().deadline();
   }

@@ -35,7 +35,9 @@ struct result_traits;
 /// An `errc` is an error, and 0 is success: `return errgroup::stop_repeating;`.
 template <>
 struct result_traits<errc> {
+  /// True unless `e` is 0.
   static bool failed(errc e) noexcept { return e != errc{}; }
+  /// The error with the code `e`.
   static error to_error(errc e) noexcept { return e; }
 };
 

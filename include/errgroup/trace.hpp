@@ -13,6 +13,7 @@
 
 namespace errgroup::inline v1 {
 
+/// How a trace records. New options are appended, never inserted.
 struct trace_options {
   /// How many events the session keeps, of all threads together; at 128 bytes each: 32 MiB. A task
   /// is two events, its submission and its run; a wait, an error and a cancellation are one event

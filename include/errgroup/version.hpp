@@ -5,8 +5,12 @@
 #include <errgroup/detail/compiler.hpp>
 
 // The version of these headers. The build refuses to configure when it differs from the project's.
+
+/// The first number of the version: grows when correct programs have to be changed.
 #define ERRGROUP_VERSION_MAJOR 1
+/// The second number: grows when names or behaviour are added.
 #define ERRGROUP_VERSION_MINOR 0
+/// The third number: grows with corrections.
 #define ERRGROUP_VERSION_PATCH 0
 
 /// What follows the numbers: "-rc.1" in the first candidate of a release, "" in the release.
