@@ -183,8 +183,8 @@ def check_parts():
 # --- the engine's size ----------------------------------------------------------------------------
 
 # The engine: the files in src/ and include/errgroup/detail/ but for these, and group.hpp.
-NOT_ENGINE = """bound bulk check_options compiler config dump error error_list exception_group export
-    extend failures forced_unwind gate item_flow json_text lanes later_body layout lost_error observation outcome
+NOT_ENGINE = """bound bulk check_options compiler config dump error error_context error_list
+    error_text exception_group export extend failures forced_unwind gate item_flow json_text lanes later_body layout lost_error observation outcome
     outermost pipeline_run pipeline_stats place_text progress retry slot source_body sources spawn spin_mutex
     stack stage_function stream_core""".split()
 ENGINE_LINES = 3600
