@@ -1,6 +1,5 @@
 // Something of every part. So each part is found if it is there.
-// parts: timer timetable cleanup error_text error_context stacks exception_group dump progress
-// retry parts: spawn pipeline pipeline_stats stream
+// parts: all
 
 #include <errgroup/errgroup.hpp>
 #include <errgroup/testing.hpp>
