@@ -30,6 +30,8 @@ namespace errgroup::inline v1::detail {
 /// May be destroyed after `end`.
 class timetable : public alarm {
  public:
+  timetable() : alarm(use_timer()) {}
+
   /// The time; `time_point::max()` if there is none. Threads: any.
   [[nodiscard]] clock::time_point get() const noexcept {
     return deadline_.load(std::memory_order_relaxed);

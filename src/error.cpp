@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "error_list.hpp"
-#include "place_text.hpp"
+#include "error_text.hpp"
 #include <errgroup/error.hpp>
 
-#include <algorithm>  // replace
-#include <new>        // bad_alloc, nothrow
-#include <optional>   // optional
-#include <ostream>    // ostream
-#include <sstream>    // ostringstream
-#include <vector>     // vector
+#include <new>       // bad_alloc
+#include <optional>  // optional
+
+// What every group needs of errors. Their texts are in error_text.cpp, and additions to an error in
+// error_context.cpp: a program that uses neither does not contain them.
 
 namespace errgroup::inline v1 {
 namespace {
@@ -115,38 +114,12 @@ error error_access::alone(error const& e) noexcept {
   return one;
 }
 
-namespace {
-
-/// Puts `context` before the contexts in `text`. Throws `std::bad_alloc`; then `text` is unchanged.
 void prepend(std::string& text, std::string_view context) {
   if (!context.empty()) {
     std::string both(context);
     both.append(text.empty() ? "" : ": ").append(text);
     text.swap(both);
   }
-}
-
-/// Gives a new note the origin and the contexts of `e`. Throws `std::bad_alloc`.
-void copy_note(error_note& note, error const& e) {
-  note.origin = e.origin();
-  if (error_note const* const known = error_access::note_of(e)) {
-    note.inner_context = known->one->inner_context;
-    note.outer_context = known->one->outer_context;
-  }
-}
-
-}  // namespace
-
-error error_access::in_context(error const& one, std::string_view context) {
-  note_ptr const note(new error_note);
-  copy_note(*note.get(), one);
-  // The message begins with the latest addition. If the error has no origin yet, a later origin
-  // stands before this context, so the context belongs to the inner contexts.
-  bool const has_path = !note->origin.path.empty() || !note->origin.name.empty();
-  prepend(has_path ? note->outer_context : note->inner_context, context);
-  error e = alone(one);
-  give_note(e, *note.get());
-  return e;
 }
 
 void error_access::give_note(error& e, error_note& note) noexcept {
@@ -175,55 +148,7 @@ void error_access::give_note(error& e, error_note& note) noexcept {
   }
 }
 
-void error_access::set_attempts(error& e, std::size_t n) noexcept {
-  note_ptr note(new (std::nothrow) error_note);
-  if (note.get() == nullptr) {
-    return;
-  }
-  try {
-    copy_note(*note.get(), e);
-  } catch (std::bad_alloc const&) {
-    // Without memory, the error keeps the number of attempts, but may lose its origin and contexts.
-  }
-  note->attempts = n;
-  give_note(e, *note.get());
-}
-
-void error_access::set_name(error& e, std::string_view name) noexcept {
-  if (!e || name.empty() || e.origin().where.line() != 0 || e.origin().index != npos) {
-    return;
-  }
-  try {
-    note_ptr const note(new error_note);
-    copy_note(*note.get(), e);
-    note->origin.name = name;
-    give_note(e, *note.get());
-  } catch (std::bad_alloc const&) {
-    // The error stays as it is.
-  }
-}
-
 }  // namespace detail
-
-error combine(std::span<error const> errors, std::size_t most) noexcept {
-  error first;
-  detail::error_list rest(most);
-  for (error const& e : errors) {
-    if (!e) {
-      continue;
-    }
-    if (!first) {
-      first = e;
-      rest.take_others(first);
-    } else {
-      rest.add(e, false);
-    }
-  }
-  if (first) {
-    rest.give_others(first);
-  }
-  return first;
-}
 
 std::size_t error::attempts() const noexcept { return note_ != nullptr ? note_->one->attempts : 0; }
 
@@ -238,164 +163,10 @@ std::exception_ptr error::exception() const {
   return code_.value() == 0 ? nullptr : std::make_exception_ptr(std::system_error(code_));
 }
 
-namespace {
-
-std::string own_words(error const& e) {
-  std::exception_ptr const& thrown = detail::error_access::thrown(e);
-  if (thrown == nullptr) {
-    return e.code().message();
-  }
-  try {
-    std::rethrow_exception(thrown);
-  } catch (std::exception const& x) {
-    return x.what() != nullptr ? x.what() : "";
-  } catch (std::error_code const& code) {
-    return code.message();
-  } catch (...) {
-    return "a task threw something that is not a std::exception";
-  }
-}
-
-struct contexts {
-  std::string_view outer;
-  std::string_view inner;
-};
-
-contexts contexts_of(error const& e) noexcept {
-  detail::error_note const* const note = detail::error_access::note_of(e);
-  return note == nullptr ? contexts()
-                         : contexts{note->one->outer_context, note->one->inner_context};
-}
-
-/// Appends `words` and ": ", unless they are empty.
-void append_before(std::string& text, std::string_view words) {
-  if (!words.empty()) {
-    text.append(words).append(": ");
-  }
-}
-
-}  // namespace
-
-std::string error::what() const {
-  std::string text;
-  if (*this) {
-    auto const [outer, inner] = contexts_of(*this);
-    append_before(text, outer);
-    append_before(text, inner);
-    text += own_words(*this);
-  }
-  return text;
-}
-
-error error::with_context(std::string_view context) const noexcept {
-  if (!*this || context.empty()) {
-    return *this;
-  }
-  try {
-    std::vector<error> each;
-    for (error const& one : all()) {
-      each.push_back(detail::error_access::in_context(one, context));
-    }
-    error e = combine(each);
-    if (e.others_ == others_) {  // otherwise `combine` had too little memory
-      e.skipped_ = skipped_;
-      e.dropped_ = dropped_;
-      e.echoes_ = echoes_;
-      return e;
-    }
-  } catch (std::bad_alloc const&) {
-    // The error stays as it is.
-  }
-  return *this;
-}
-
 task_origin const& error::origin() const& noexcept {
   static task_origin const unknown;
   return note_ != nullptr ? note_->one->origin : unknown;
 }
-
-void error::read_stack(detail::frame_sink sink, void* to) const {
-  detail::stack_reader const read = detail::read_stack.load(std::memory_order_acquire);
-  if (read != nullptr && thrown() != nullptr) {
-    read(thrown(), sink, to);
-  }
-}
-
-namespace {
-
-// (task 17, run at decoder.cpp:42), or (pack/write, item 17, stage at pack.cpp:41)
-void append_place(std::string& text, task_origin const& origin) {
-  char const* before = " (";
-  auto const part = [&]() -> std::string& { return text.append(std::exchange(before, ", ")); };
-  if (origin.is_item && !origin.path.empty()) {
-    part().append(origin.path);
-  }
-  if (origin.index != npos) {
-    part().append(origin.is_item ? "item " : "task ").append(std::to_string(origin.index));
-  }
-  if (origin.where.line() != 0) {
-    part()
-        .append(origin.is_item ? "stage at " : "run at ")
-        .append(detail::place_text(origin.where));
-  }
-  text += *before == ',' ? ")" : "";
-}
-
-void append_failure(std::string& text, error const& e, bool in_one_line, bool stacks) {
-  std::size_t const begin = text.size();
-  auto const [outer, inner] = contexts_of(e);
-  append_before(text, outer);
-  // If there was no memory for its path, the origin has only a name.
-  task_origin const& from = e.origin();
-  if (!from.is_item) {
-    append_before(text, from.path.empty() ? from.name : from.path);
-  }
-  append_before(text, inner);
-  text += own_words(e);
-  if (in_one_line) {
-    std::replace(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), '\n', ' ');
-  }
-  append_place(text, e.origin());
-  if (e.attempts() != 0) {
-    text.append(e.attempts() == 1 ? ", after 1 attempt" : ", after ");
-    if (e.attempts() != 1) {
-      text.append(std::to_string(e.attempts())).append(" attempts");
-    }
-  }
-  if (stacks) {
-    std::ostringstream calls;
-    detail::error_access::read_stack(
-        e,
-        [](void* to, stack_frame const& call) {
-          *static_cast<std::ostream*>(to) << "\n    " << call;
-        },
-        static_cast<std::ostream*>(&calls));
-    text += calls.str();
-  }
-}
-
-std::string describe(error const& e, bool stacks) {
-  std::string text;
-  if (!e) {
-    return text;
-  }
-  bool const is_list = !e.others().empty() || e.dropped() != 0;
-  for (error const& one : e.all()) {
-    text += text.empty() ? "" : "\n";
-    append_failure(text, one, is_list, stacks);
-  }
-  if (e.dropped() != 0) {
-    text.append("\nand ").append(std::to_string(e.dropped()));
-    text += e.dropped() == 1 ? " more failure" : " more failures";
-  }
-  return text;
-}
-
-}  // namespace
-
-std::string error::message() const { return describe(*this, false); }
-
-std::string error::message(with_stack_t /*unused*/) const { return describe(*this, true); }
 
 void error::raise() const {
   if (thrown() != nullptr) {
@@ -404,10 +175,6 @@ void error::raise() const {
   if (*this) {
     throw std::system_error(code_);  // thrown here, for the sake of its stack
   }
-}
-
-std::ostream& operator<<(std::ostream& out, error const& e) {
-  return e ? out << e.message() : out << "success";
 }
 
 }  // namespace errgroup::inline v1

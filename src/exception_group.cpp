@@ -3,15 +3,9 @@
 
 namespace errgroup::inline v1 {
 
-exception_group::exception_group(errgroup::error all)
-    : std::runtime_error(all.message()), all_(std::move(all)) {}
+// The constructor, which makes a text, is in error_text.cpp: every program that runs tasks looks
+// for this type among the exceptions of its tasks, and few programs make one.
 
 exception_group::~exception_group() = default;
-
-void error::raise_all() const {
-  if (*this) {
-    throw exception_group(*this);
-  }
-}
 
 }  // namespace errgroup::inline v1

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "check_options.hpp"
-#include "group_time.hpp"
+#include "group_parts.hpp"
 #include "observation.hpp"
 #include "queue_pool.hpp"
 #include <errgroup/detail/config.hpp>
@@ -18,7 +18,8 @@
 
 namespace errgroup::inline v1::detail {
 
-group_core::group_core(options const& opts, std::source_location where)
+group_core::group_core(options const& opts, std::source_location where,
+                       void (*timeout)(group_core&))
     : group_core(!opts.detached) {
   check(opts);
   if (opts.policy == on_error::keep_going) {
@@ -46,7 +47,7 @@ group_core::group_core(options const& opts, std::source_location where)
     ERRGROUP_PROBE(group_begin, this, "", opts.limit);
     return;
   }
-  extras_ = new extras(opts);
+  extras_ = new extras(opts, timeout);
   note_event();
   begin_observed(where, opts.limit);
   if (opts.errors == keep::all) {
@@ -56,14 +57,10 @@ group_core::group_core(options const& opts, std::source_location where)
     extras_->on_stop.emplace(opts.stop, extras::stopper{this});
   }
   attach_to_task();
-  start_timeout();
-  ERRGROUP_PROBE(group_begin, this, extras_->name.c_str(), opts.limit);
-}
-
-void group_core::start_timeout() {
-  if (extras_ && extras_->timeout) {
-    set_deadline_at(after(clock::now(), saturated(*extras_->timeout)));
+  if (timeout != nullptr) {
+    timeout(*this);
   }
+  ERRGROUP_PROBE(group_begin, this, extras_->name.c_str(), opts.limit);
 }
 
 group_core::~group_core() noexcept {
@@ -103,7 +100,7 @@ group_core::~group_core() noexcept {
 [[gnu::noinline, gnu::cold]] void group_core::tidy_up() noexcept {
   times* const t = times_.load(std::memory_order_acquire);
   if (t != nullptr) {
-    t->end();
+    t->stop_for_good();
   }
   token_link* const link = token_.load(std::memory_order_acquire);
   if (link != nullptr && origin_.is_bound) {
@@ -159,7 +156,7 @@ void group_core::reset() {
     extras_->on_stop.reset();
   }
   if (times* const t = times_.load(std::memory_order_acquire)) {
-    t->reset();
+    t->take_back();
   }
   await_waiters(self);
   {
@@ -197,7 +194,9 @@ void group_core::reset() {
   if (extras_ && extras_->stop.stop_possible()) {
     extras_->on_stop.emplace(extras_->stop, extras::stopper{this});
   }
-  start_timeout();
+  if (extras_ && extras_->start_timeout != nullptr) {
+    extras_->start_timeout(*this);
+  }
 }
 
 // A cancellation records an error and stops the group. `reset` takes both back: it comes before

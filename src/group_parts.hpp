@@ -35,13 +35,18 @@ struct group_core::extras {
     void operator()() const noexcept { g->cancel(errc::canceled); }
   };
 
-  explicit extras(options const& opts)
-      : name(opts.name), places(opts), timeout(opts.timeout), stop(opts.stop) {}
+  explicit extras(options const& opts, void (*with_timeout)(group_core&) = nullptr)
+      : name(opts.name),
+        places(opts),
+        timeout(opts.timeout),
+        start_timeout(with_timeout),
+        stop(opts.stop) {}
 
   std::string name;
   std::optional<error_list> all;  // with keep::all
   slots places;
   std::optional<std::chrono::nanoseconds> timeout;
+  void (*start_timeout)(group_core&);  // not null if there is a timeout
 
   std::mutex cause_lock;
   error cause;  // with on_error::keep_going: why it was stopped, if not by its first error
@@ -50,6 +55,24 @@ struct group_core::extras {
   std::optional<std::stop_callback<stopper>> on_stop;
 
   observation* observed = nullptr;  // if an observer was set when the group was made
+};
+
+/// The deadline of a group, and its tasks that are not due: the functions that are called in every
+/// program. The class behind them, `timed`, is in group_time.cpp, and is not linked into a program
+/// that uses no time.
+class group_core::times {
+ public:
+  times() = default;
+  times(times const&) = delete;
+  times& operator=(times const&) = delete;
+  virtual ~times() = default;
+
+  /// The queue is closed: destroys the tasks that are not due yet.
+  virtual void drop_pending(task_queue& q) noexcept = 0;
+  /// Takes the deadline back. No task is kept.
+  virtual void take_back() noexcept = 0;
+  /// The group is being destroyed: waits until the timer's thread has left it.
+  virtual void stop_for_good() noexcept = 0;
 };
 
 /// Errors that `reset` or the destructor takes out of a group.

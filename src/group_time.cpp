@@ -13,13 +13,13 @@
 
 namespace errgroup::inline v1::detail {
 
-group_core::times& group_core::timetable() {
+group_core::timed& group_core::timetable() {
   times* t = times_.load(std::memory_order_acquire);
   if (t == nullptr) {
     if (origin_.is_bound) {
       (void)get_stop_token();  // through the token, a canceller above finds the group
     }
-    auto fresh = std::make_unique<times>(*this);
+    auto fresh = std::make_unique<timed>(*this);
     lock_type once(cold_);
     t = times_.load(std::memory_order_relaxed);
     if (t == nullptr) {
@@ -28,7 +28,7 @@ group_core::times& group_core::timetable() {
       times_.store(t, std::memory_order_release);
     }
   }
-  return *t;
+  return static_cast<timed&>(*t);
 }
 
 // Keeps a task until it is due. Drops the task if the queue is closed.
@@ -110,12 +110,8 @@ void group_core::append_due(task_queue& q, lock_type& lock, timed_task const& ta
 }
 
 // For a closed queue: destroys the tasks that are not due yet.
-[[gnu::noinline, gnu::cold]] void group_core::drop_timed(task_queue& q) noexcept {
-  times* const t = times_.load(std::memory_order_acquire);
-  if (t == nullptr) {
-    return;
-  }
-  std::vector<timed_task> const rest = t->take_all();
+[[gnu::noinline, gnu::cold]] void group_core::drop_pending(timed& t, task_queue& q) noexcept {
+  std::vector<timed_task> const rest = t.take_all();
   for (timed_task const& e : rest) {
     drop(*e.task);
   }
@@ -132,6 +128,10 @@ void group_core::append_due(task_queue& q, lock_type& lock, timed_task const& ta
   lock.release();
 }
 
+void group_core::start_timeout(group_core& g) {
+  g.set_deadline_at(after(clock::now(), saturated(*g.extras_->timeout)));
+}
+
 void group_core::set_deadline_at(clock::time_point at) {
   if (timetable().set_to(at)) {
     cancel(errc::deadline_exceeded);
@@ -140,7 +140,7 @@ void group_core::set_deadline_at(clock::time_point at) {
 
 // On the timer's thread: cancels the group. If the cancellation leaves user code to run, a cleanup
 // thread runs it. The destructor and `reset` wait until `ring` has returned.
-void group_core::expire(times& t) noexcept {
+void group_core::expire(timed& t) noexcept {
   stopped_nodes nodes;
   if (!cancel_into(nodes, errc::deadline_exceeded, true)) {
     return;
@@ -154,12 +154,17 @@ void group_core::expire(times& t) noexcept {
   }
 }
 
+bool group_core::wait_until_at(clock::time_point until) {
+  (void)use_timer();  // `wait_in_time` is in every program, and has alarms
+  return wait_in_time(until);
+}
+
 clock::time_point group_core::deadline() const noexcept {
   parent_pin const parent(*this);
   clock::time_point earliest = clock::time_point::max();
   for (group_core const* g = this; g != nullptr; g = g->outer()) {
     if (times const* const t = g->times_.load(std::memory_order_acquire)) {
-      earliest = std::min(earliest, t->get());
+      earliest = std::min(earliest, static_cast<timed const&>(*t).get());
     }
   }
   return earliest;

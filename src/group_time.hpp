@@ -12,7 +12,7 @@
 namespace errgroup::inline v1::detail {
 
 /// The timetable of a group.
-class group_core::times final : public timetable {
+class group_core::timed final : public times, private timetable {
  public:
   /// The groups that a passed deadline has stopped, and the user code that they leave. The groups
   /// are pinned until a cleanup thread has run that code.
@@ -27,7 +27,16 @@ class group_core::times final : public timetable {
     stopped_nodes nodes;
   };
 
-  explicit times(group_core& g) noexcept(false) : owner_(g) {}
+  explicit timed(group_core& g) noexcept(false) : owner_(g) {}
+
+  using timetable::get;
+  using timetable::keep;
+  using timetable::set_to;
+  using timetable::take_all;
+
+  void drop_pending(task_queue& q) noexcept override { owner_.drop_pending(*this, q); }
+  void take_back() noexcept override { reset(); }
+  void stop_for_good() noexcept override { end(); }
 
   leftover rest;
 

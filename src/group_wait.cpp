@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "observation.hpp"
+#include "test_time.hpp"
 #include "worker.hpp"
 
 #include <tbb/task.h>  // current_context
@@ -80,7 +81,9 @@ sleep_mode group_core::worker::mode(task_queue const& q, goal const& g, bool tak
     return {true, sleeper::room, is_open};
   }
   // If all remaining tasks wait for a time, no other thread would notice a cancellation by oneTBB.
-  bool const is_watched = g.what == goal::idle && (time_jumps() || (q.due.later != 0 && is_open));
+  bool const is_watched =
+      g.what == goal::idle &&
+      (test_time::jumps.load(std::memory_order_relaxed) || (q.due.later != 0 && is_open));
   if (g.leaves_tasks) {
     return {takes_part, takes_part ? sleeper::work : sleeper::nothing,
             is_watched || (g.what == goal::idle && g_.spawns_.any())};
@@ -263,7 +266,7 @@ void group_core::leave_arena(task_queue& q) noexcept {
   }
 }
 
-bool group_core::wait_until_at(clock::time_point until) {
+bool group_core::wait_in_time(clock::time_point until) {
   thread_state& self = this_thread();
   if (is_inside(self)) {
     return false;  // the wait would never end

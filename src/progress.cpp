@@ -58,7 +58,11 @@ class progress_core final : public std::enable_shared_from_this<progress_core>,
                             private cleanup {
  public:
   progress_core(std::chrono::nanoseconds interval, progress::function call, std::size_t total)
-      : cleanup(&run), interval_(interval), total_(total), call_(std::move(call)) {}
+      : alarm(use_timer()),
+        cleanup(&run),
+        interval_(interval),
+        total_(total),
+        call_(std::move(call)) {}
 
   /// Sets the alarm for the first time. Throws `std::system_error`.
   void start() { set(after(begin_, interval_)); }

@@ -61,7 +61,7 @@ bool group_core::send(request const& r, thread_state& self) {
     return true;
   } else if (extras_ != nullptr && extras_->places.home() != nullptr) {
     extras_->places.home()->enqueue(r);
-  } else if (self.top->pool.of != nullptr || is_timer_thread()) {
+  } else if (self.top->pool.of != nullptr || is_timer_thread) {
     default_arena().enqueue(r);
   } else if (is_in_isolation(self)) {
     // oneTBB would mark a spawned request with the region, and a wait in the region would take it.

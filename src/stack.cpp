@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "error_text.hpp"
+#include <errgroup/error.hpp>
 #include <errgroup/stack.hpp>
 
 #include <ostream>  // hex, ostream
+#include <sstream>  // ostringstream
+#include <string>   // string
 
 namespace errgroup::inline v1 {
 
@@ -24,4 +28,25 @@ namespace detail {
 constinit std::atomic<stack_reader> read_stack{nullptr};
 
 }  // namespace detail
+
+void error::read_stack(detail::frame_sink sink, void* to) const {
+  detail::stack_reader const read = detail::read_stack.load(std::memory_order_acquire);
+  if (read != nullptr && thrown() != nullptr) {
+    read(thrown(), sink, to);
+  }
+}
+
+std::string error::message(with_stack_t /*unused*/) const {
+  return detail::describe(*this, [](std::string& text, error const& e) {
+    std::ostringstream calls;
+    detail::error_access::read_stack(
+        e,
+        [](void* to, stack_frame const& call) {
+          *static_cast<std::ostream*>(to) << "\n    " << call;
+        },
+        static_cast<std::ostream*>(&calls));
+    text += calls.str();
+  });
+}
+
 }  // namespace errgroup::inline v1

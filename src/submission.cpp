@@ -279,6 +279,12 @@ void group_core::close(task_queue& q) noexcept {
   drop_timed(q);
 }
 
+[[gnu::noinline, gnu::cold]] void group_core::drop_timed(task_queue& q) noexcept {
+  if (times* const t = times_.load(std::memory_order_acquire)) {
+    t->drop_pending(q);
+  }
+}
+
 [[gnu::noinline, gnu::cold]] void group_core::drop_waiting(task_queue& q) noexcept {
   task_queue::contents rest;
   {

@@ -2,6 +2,7 @@
 #include "timer.hpp"
 
 #include "cleanup.hpp"
+#include "test_time.hpp"
 #include <errgroup/testing.hpp>
 
 #include <csignal>  // pthread_sigmask, sigfillset, sigset_t
@@ -29,13 +30,6 @@ constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 // An idle thread stays for this time: starting a thread takes some 50 us.
 constexpr std::chrono::milliseconds timer_lingers{100};
 constexpr std::chrono::microseconds poll_period{250};
-
-thread_local bool on_timer_thread = false;
-
-// The state of the clock that a test has set.
-constinit std::atomic<bool> replaced{false};
-constinit std::atomic<clock::rep> test_time{0};
-constinit std::atomic<bool> jumps{false};
 
 }  // namespace
 
@@ -124,7 +118,8 @@ struct timer {
       a.place_ = heap.size() - 1;
     }
     place(a.place_, &a);
-    if (heap.front() == &a && (due < sleeps_until || replaced.load(std::memory_order_relaxed))) {
+    if (heap.front() == &a &&
+        (due < sleeps_until || test_time::replaces.load(std::memory_order_relaxed))) {
       changed.notify_one();
     }
   }
@@ -135,7 +130,7 @@ struct timer {
   }
 
   void run() {
-    on_timer_thread = true;
+    is_timer_thread = true;
     sigfillset(&all_signals);
     pthread_sigmask(SIG_SETMASK, &all_signals, &signals);  // signals are left to other threads
 #if defined(__linux__)
@@ -152,8 +147,9 @@ struct timer {
       for (polled* p = pollers; p != nullptr; p = p->next_) {
         jump = p->look() || jump;
       }
-      if (jump && !heap.empty() && jumps.load(std::memory_order_relaxed)) {
-        test_time.store(heap.front()->due_.time_since_epoch().count(), std::memory_order_release);
+      if (jump && !heap.empty() && test_time::jumps.load(std::memory_order_relaxed)) {
+        test_time::now.store(heap.front()->due_.time_since_epoch().count(),
+                             std::memory_order_release);
         continue;
       }
       if (needs_cleanup_thread(std::chrono::steady_clock::now())) {
@@ -182,7 +178,9 @@ struct timer {
     }
     // The system's calls cannot take times in the far future.
     clock::time_point const latest = now + std::chrono::hours(1);
-    return replaced.load(std::memory_order_relaxed) ? latest : std::min(latest, heap.front()->due_);
+    return test_time::replaces.load(std::memory_order_relaxed)
+               ? latest
+               : std::min(latest, heap.front()->due_);
   }
 
   // Calls `f` with the signal mask of the thread that started this thread. Threads that `f` starts,
@@ -204,97 +202,103 @@ struct timer {
     ringing = nullptr;
     rung.notify_all();
   }
-};
 
-bool is_timer_thread() noexcept { return on_timer_thread; }
+  // --- timer_functions ---
 
-bool time_jumps() noexcept { return jumps.load(std::memory_order_relaxed); }
-
-alarm::alarm() {
-  timer& t = timer::the();
-  std::scoped_lock const held(t.lock);
-  if (t.alarms == t.heap.capacity()) {
-    t.heap.reserve(std::max<std::size_t>(16, 2 * t.alarms));
+  static void add_alarm(alarm& /*a*/) {
+    timer& t = the();
+    std::scoped_lock const held(t.lock);
+    if (t.alarms == t.heap.capacity()) {
+      t.heap.reserve(std::max<std::size_t>(16, 2 * t.alarms));
+    }
+    ++t.alarms;
   }
-  ++t.alarms;
-}
-
-alarm::~alarm() {
-  timer& t = timer::the();
-  std::scoped_lock const held(t.lock);
-  --t.alarms;
-}
-
-void alarm::set(clock::time_point due) {
-  timer& t = timer::the();
-  std::scoped_lock const held(t.lock);
-  t.set(*this, due);
-}
-
-void alarm::unset() noexcept {
-  timer& t = timer::the();
-  std::scoped_lock const held(t.lock);
-  t.unset(*this);
-}
-
-void alarm::stop() noexcept {
-  timer& t = timer::the();
-  std::unique_lock held(t.lock);
-  t.unset(*this);
-  t.rung.wait(held, [&] { return t.ringing != this; });
-  t.unset(*this);  // `ring` may have set the alarm again
-}
-
-void polled::join() {
-  timer& t = timer::the();
-  std::scoped_lock const held(t.lock);
-  if (!t.runs) {
-    t.start();
+  static void remove_alarm(alarm& /*a*/) noexcept {
+    timer& t = the();
+    std::scoped_lock const held(t.lock);
+    --t.alarms;
   }
-  next_ = std::exchange(t.pollers, this);
-  t.changed.notify_one();
-}
-
-void polled::leave() noexcept {
-  timer& t = timer::the();
-  std::scoped_lock const held(t.lock);
-  for (polled** p = &t.pollers; *p != nullptr; p = &(*p)->next_) {
-    if (*p == this) {
-      *p = next_;
-      return;
+  static void set_alarm(alarm& a, clock::time_point due) {
+    timer& t = the();
+    std::scoped_lock const held(t.lock);
+    t.set(a, due);
+  }
+  static void unset_alarm(alarm& a) noexcept {
+    timer& t = the();
+    std::scoped_lock const held(t.lock);
+    t.unset(a);
+  }
+  static void stop_alarm(alarm& a) noexcept {
+    timer& t = the();
+    std::unique_lock held(t.lock);
+    t.unset(a);
+    t.rung.wait(held, [&] { return t.ringing != &a; });
+    t.unset(a);  // `ring` may have set the alarm again
+  }
+  static void add_polled(polled& p) {
+    timer& t = the();
+    std::scoped_lock const held(t.lock);
+    if (!t.runs) {
+      t.start();
+    }
+    p.next_ = std::exchange(t.pollers, &p);
+    t.changed.notify_one();
+  }
+  static void remove_polled(polled& gone) noexcept {
+    timer& t = the();
+    std::scoped_lock const held(t.lock);
+    for (polled** p = &t.pollers; *p != nullptr; p = &(*p)->next_) {
+      if (*p == &gone) {
+        *p = gone.next_;
+        return;
+      }
     }
   }
+};
+
+namespace {
+
+constexpr timer_functions functions{
+    .add = &timer::add_alarm,
+    .remove = &timer::remove_alarm,
+    .set = &timer::set_alarm,
+    .unset = &timer::unset_alarm,
+    .stop = &timer::stop_alarm,
+    .join = &timer::add_polled,
+    .leave = &timer::remove_polled,
+};
+
+}  // namespace
+
+timer_functions const& use_timer() noexcept {
+  timer_functions::used.store(&functions, std::memory_order_release);
+  return functions;
 }
 
 }  // namespace detail
 
-clock::time_point clock::now() noexcept {
-  if (detail::replaced.load(std::memory_order_acquire)) {
-    return time_point(duration(detail::test_time.load(std::memory_order_acquire)));
-  }
-  return std::chrono::steady_clock::now();
-}
-
 namespace testing {
 
 test_clock::test_clock(time_moves moves) {
+  (void)detail::use_timer();  // waiters use it while a test's clock jumps
   detail::timer& t = detail::timer::the();
   auto const now = std::chrono::steady_clock::now();
   std::scoped_lock const held(t.lock);
-  if (detail::replaced.load(std::memory_order_relaxed)) {
+  if (detail::test_time::replaces.load(std::memory_order_relaxed)) {
     throw std::logic_error("errgroup::testing::test_clock: there is one already");
   }
-  detail::test_time.store(now.time_since_epoch().count(), std::memory_order_release);
-  detail::replaced.store(true, std::memory_order_release);
-  detail::jumps.store(moves == time_moves::when_nothing_else_is_left, std::memory_order_relaxed);
+  detail::test_time::now.store(now.time_since_epoch().count(), std::memory_order_release);
+  detail::test_time::replaces.store(true, std::memory_order_release);
+  detail::test_time::jumps.store(moves == time_moves::when_nothing_else_is_left,
+                                 std::memory_order_relaxed);
   t.changed.notify_one();
 }
 
 test_clock::~test_clock() {
   detail::timer& t = detail::timer::the();
   std::scoped_lock const held(t.lock);
-  detail::replaced.store(false, std::memory_order_release);
-  detail::jumps.store(false, std::memory_order_relaxed);
+  detail::test_time::replaces.store(false, std::memory_order_release);
+  detail::test_time::jumps.store(false, std::memory_order_relaxed);
   t.changed.notify_one();
 }
 
@@ -305,8 +309,8 @@ void test_clock::advance_to(clock::time_point time) {
   for (;;) {
     bool const rings = !t.heap.empty() && detail::timer::due(*t.heap.front()) <= time;
     auto const next = rings ? detail::timer::due(*t.heap.front()) : time;
-    if (next.time_since_epoch().count() > detail::test_time.load(std::memory_order_relaxed)) {
-      detail::test_time.store(next.time_since_epoch().count(), std::memory_order_release);
+    if (next.time_since_epoch().count() > detail::test_time::now.load(std::memory_order_relaxed)) {
+      detail::test_time::now.store(next.time_since_epoch().count(), std::memory_order_release);
     }
     if (!rings) {
       break;

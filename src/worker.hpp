@@ -180,7 +180,7 @@ class group_core::worker::nap {
   /// Wakes the sleeper when its end time has come.
   class wakes_at final : public alarm {
    public:
-    wakes_at(nap& of, clock::time_point due) : of_(of) { set(due); }
+    wakes_at(nap& of, clock::time_point due) : alarm(used_timer()), of_(of) { set(due); }
     wakes_at(wakes_at const&) = delete;
     wakes_at& operator=(wakes_at const&) = delete;
     ~wakes_at() override { stop(); }

@@ -1,6 +1,8 @@
 # One consumer of errgroup, from nothing to a program that ran; KIND says which. Called by CTest
 # with the variables that test/package/CMakeLists.txt passes.
 
+cmake_policy(SET CMP0057 NEW)  # if(… IN_LIST …)
+
 set(here "${CMAKE_CURRENT_LIST_DIR}")
 set(prefix "${WORK}/prefix")
 set(scratch "${WORK}/${KIND}")
@@ -156,6 +158,63 @@ elseif(KIND STREQUAL "pkg_config")
     -o "${scratch}/consumer" ${link_line}
   )
   must("${scratch}/consumer")
+
+elseif(KIND STREQUAL "parts")
+  # A program contains only the parts of the static library that it uses. Each program in parts/ names
+  # those of the parts below that it contains; `everything` contains all. The linker drops no
+  # sections here, so whole object files are missing. The programs are optimised: whether options
+  # have a timeout is known to the compiler only then.
+  set(function_of_timer "detail::(use_timer\\(|timer::)")
+  set(function_of_timetable "detail::timetable::")
+  set(function_of_cleanup "detail::cleanup::hand_over\\(")
+  set(function_of_error_text "error::message[^ ]*\\(\\) const")
+  set(function_of_error_context "error::with_context\\(")
+  set(function_of_stacks "error::read_stack\\(")
+  set(function_of_exception_group "exception_group::exception_group\\(errgroup::v1::error\\)")
+  set(function_of_dump "errgroup::v1::dump\\(")
+  set(function_of_progress "progress::progress\\(")
+  set(function_of_retry "detail::pause_after\\(")
+  set(function_of_spawn "detail::single_task::run\\(")
+  set(function_of_pipeline "detail::pipeline_run::run\\(")
+  set(function_of_pipeline_stats "detail::write_stats\\(")
+  set(function_of_stream "detail::stream_core::begin_turn\\(")
+  set(
+    all_parts
+    timer timetable cleanup error_text error_context stacks exception_group dump progress retry spawn
+    pipeline pipeline_stats stream
+  )
+  set_pkg_config_path()
+  must(${pkg_config} --cflags --libs errgroup)
+  separate_arguments(link_line UNIX_COMMAND "${output}")
+  separate_arguments(flags UNIX_COMMAND "${FLAGS}")
+  file(MAKE_DIRECTORY "${scratch}")
+  set(wrong "")
+  file(GLOB sources "${here}/parts/*.cpp")
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM program)
+    must(${COMPILER} -std=c++20 ${flags} -O2 "${source}" -o "${scratch}/${program}" ${link_line})
+    must("${scratch}/${program}")
+    file(STRINGS "${source}" lines REGEX "^// parts:")
+    string(REGEX REPLACE "// parts:|;" " " expected "${lines}")
+    separate_arguments(expected UNIX_COMMAND "${expected}")
+    list(TRANSFORM expected REPLACE "^all$" "${all_parts}")
+    must(${NM} -C --defined-only "${scratch}/${program}")
+    foreach(part IN LISTS all_parts)
+      if(part IN_LIST expected AND NOT output MATCHES "${function_of_${part}}")
+        string(APPEND wrong "${program} does not contain ${part}\n")
+      elseif(NOT part IN_LIST expected AND output MATCHES "${function_of_${part}}")
+        string(APPEND wrong "${program} contains ${part}: ${CMAKE_MATCH_0}\n")
+      endif()
+    endforeach()
+    list(REMOVE_ITEM expected ${all_parts})
+    if(expected OR NOT lines)
+      string(APPEND wrong "${program} names no parts, or parts that do not exist: ${expected}\n")
+    endif()
+  endforeach()
+  if(wrong)
+    message("${wrong}")
+    message(FATAL_ERROR "these programs have other parts than they name")
+  endif()
 
 elseif(KIND STREQUAL "add_subdirectory")
   build("${here}/add_subdirectory" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")

@@ -125,7 +125,10 @@ class group_core final : public cancel_node, public queue_owner {
   static constexpr std::uint32_t observed = 65536;     // an observer was set when it was made
 
   ERRGROUP_API explicit group_core(std::source_location where);
-  ERRGROUP_API group_core(options const& opts, std::source_location where);
+  /// `timeout` is `start_timeout` if the options have a timeout; otherwise it may be null. A
+  /// program in which no group has a timeout does not contain that function.
+  ERRGROUP_API group_core(options const& opts, std::source_location where,
+                          void (*timeout)(group_core&));
   group_core(group_core const&) = delete;
   group_core& operator=(group_core const&) = delete;
   ERRGROUP_API ~group_core() noexcept;
@@ -221,6 +224,7 @@ class group_core final : public cancel_node, public queue_owner {
     bool const ends = (state.load(std::memory_order_relaxed) & unguarded) != 0;
     return ends ? on_exception::terminate : on_exception::as_error;
   }
+  ERRGROUP_API static void start_timeout(group_core& g);
   ERRGROUP_API void set_deadline_at(clock::time_point at);
   [[nodiscard]] ERRGROUP_API clock::time_point deadline() const noexcept;
   ERRGROUP_API void reset();
@@ -238,6 +242,7 @@ class group_core final : public cancel_node, public queue_owner {
  private:
   class worker;         // a thread that takes tasks or waits, as the other parts see it
   class times;          // the deadline, and the tasks that are not due
+  class timed;          // the same, in a program that uses time
   struct extras;        // for some groups only: limit, name, arena, a stop token's callback
   struct token_link;    // the stop token, from the first call of `get_stop_token` on
   struct bound_groups;  // all groups with a bound context and a token
@@ -377,7 +382,6 @@ class group_core final : public cancel_node, public queue_owner {
   void begin_reset() noexcept;
   void end(thread_state& self) noexcept;
   void tidy_up() noexcept;
-  void start_timeout();
   // observation.cpp
   static inline std::atomic<observer*> current_observer{nullptr};
   void begin_observed(std::source_location where, int limit = unlimited) {
@@ -414,12 +418,13 @@ class group_core final : public cancel_node, public queue_owner {
   void await_waiters(thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() noexcept;
   [[nodiscard]] bool engine_is_idle() noexcept;
+  [[nodiscard]] bool wait_in_time(clock::time_point until);
 
   // group_time.cpp
-  times& timetable();
-  void expire(times& t) noexcept;
+  timed& timetable();
+  void expire(timed& t) noexcept;
   void append_due(task_queue& q, spin_mutex::scoped_lock& lock, timed_task const& task) noexcept;
-  void drop_timed(task_queue& q) noexcept;
+  void drop_pending(timed& t, task_queue& q) noexcept;
 
   // place.cpp
   void attach_to_task();
@@ -449,6 +454,7 @@ class group_core final : public cancel_node, public queue_owner {
                  node* n) noexcept;
   void close(task_queue& q) noexcept;
   void drop_waiting(task_queue& q) noexcept;
+  void drop_timed(task_queue& q) noexcept;
   void finish_here(task_queue& q, spin_mutex::scoped_lock& lock, node* n) noexcept;
   void drop(node& n) noexcept;
   void record_inside() noexcept;
