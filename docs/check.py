@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Holds the documents to the tree: run by ctest as docs.check, or by hand.
 
-- Code in README.md and in five documents is code of examples/ (see CODE_OF), which
-  compiles and runs.
+- Code in README.md and in the documents of CODE_OF is code of examples/, which compiles and runs.
 - The tests that docs/guarantees.md names exist, and every promise names at least one.
 - Links between the documents lead to files, lines are at most 100 columns long.
 - A part of the engine includes only headers of parts that it may know, and makes no class of another
@@ -24,6 +23,8 @@ CODE_OF = {
     "docs/results.md": ["examples/results.cpp"],
     "docs/observing.md": ["examples/observing.cpp", "examples/inspect/main.cpp"],
     "docs/pipelines.md": ["examples/pipelines.cpp"],
+    "docs/getting_started.md": ["examples/getting_started/*.cpp"],
+    "docs/cookbook.md": ["examples/cookbook/*.cpp"],
 }
 problems = []
 
@@ -38,7 +39,8 @@ def is_part_of(part, whole):
 
 
 def check_code(document, sources):
-    wholes = [lines_of((ROOT / source).read_text()) for source in sources]
+    files = [file for source in sources for file in sorted(ROOT.glob(source))]
+    wholes = [lines_of(file.read_text()) for file in files]
     for block in re.findall(r"```cpp\n(.*?)```", (ROOT / document).read_text(), re.S):
         if not any(is_part_of(lines_of(block), whole) for whole in wholes):
             problems.append(f"{document}: this is not in {' or '.join(sources)}:\n{block}")
