@@ -25,6 +25,8 @@ CODE_OF = {
     "docs/results.md": ["examples/results.cpp"],
     "docs/observing.md": ["examples/observing.cpp", "examples/inspect/main.cpp"],
     "docs/pipelines.md": ["examples/pipelines.cpp"],
+    "docs/getting_started.md": ["examples/getting_started/*.cpp"],
+    "docs/cookbook.md": ["examples/cookbook/*.cpp"],
 }
 problems = []
 
@@ -39,7 +41,8 @@ def is_part_of(part, whole):
 
 
 def check_code(document, sources):
-    wholes = [lines_of((ROOT / source).read_text()) for source in sources]
+    files = [file for source in sources for file in sorted(ROOT.glob(source))]
+    wholes = [lines_of(file.read_text()) for file in files]
     for block in re.findall(r"```cpp\n(.*?)```", (ROOT / document).read_text(), re.S):
         if not any(is_part_of(lines_of(block), whole) for whole in wholes):
             problems.append(f"{document}: this is not in {' or '.join(sources)}:\n{block}")

@@ -216,6 +216,18 @@ elseif(KIND STREQUAL "parts")
     message(FATAL_ERROR "these programs have other parts than they name")
   endif()
 
+elseif(KIND STREQUAL "getting_started")
+  # The project of docs/getting_started.md, as a reader types it.
+  file(READ "${ROOT}/docs/getting_started.md" document)
+  if(NOT document MATCHES "```cmake\n([^`]*)```")
+    message(FATAL_ERROR "docs/getting_started.md shows no CMakeLists.txt")
+  endif()
+  file(WRITE "${scratch}/hello/CMakeLists.txt" "${CMAKE_MATCH_1}")
+  file(COPY "${ROOT}/examples/getting_started/first.cpp" DESTINATION "${scratch}/hello")
+  build("${scratch}/hello" "${scratch}/build" "-DCMAKE_PREFIX_PATH=${prefix}")
+  must("${scratch}/build/first")
+  must_have_printed("78498 primes below 1000000")
+
 elseif(KIND STREQUAL "add_subdirectory")
   build("${here}/add_subdirectory" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
   must("${scratch}/consumer")
