@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds the documents to the tree: run by ctest as docs.check, or by hand.
 
-- Code in README.md and in five documents is code of examples/ (see CODE_OF), which
+- Code in README.md and in seven documents is code of examples/ (see CODE_OF), which
   compiles and runs.
 - The tests that docs/guarantees.md names exist, and every promise names at least one.
 - Links between the documents lead to files, lines are at most 100 columns long.
@@ -19,6 +19,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CODE_OF = {
     "README.md": ["examples/readme.cpp", "examples/results.cpp", "examples/pipelines.cpp"],
+    "docs/faq.md": ["examples/faq.cpp"],
+    "docs/from_go.md": ["examples/from_go.cpp"],
     "docs/from_tbb.md": ["examples/from_tbb.cpp"],
     "docs/errors.md": ["examples/errors.cpp"],
     "docs/results.md": ["examples/results.cpp"],
