@@ -20,6 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CODE_OF = {
     "README.md": """examples/readme.cpp examples/features.cpp examples/results.cpp
         examples/pipelines.cpp examples/observing.cpp""".split(),
+    "docs/faq.md": ["examples/faq.cpp"],
+    "docs/from_go.md": ["examples/from_go.cpp"],
     "docs/from_tbb.md": ["examples/from_tbb.cpp"],
     "docs/errors.md": ["examples/errors.cpp"],
     "docs/results.md": ["examples/results.cpp"],
