@@ -105,6 +105,8 @@ struct stage_count {
 
 }  // namespace
 
+stage_body::~stage_body() = default;
+
 class pipeline_run::state {
  public:
   state(options const& opts, std::span<stage_body* const> stages, std::size_t item_size,

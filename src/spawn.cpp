@@ -15,6 +15,8 @@ void refuse_handle() {
       "errgroup: this handle has no task: its result was taken, or it was moved");
 }
 
+single_task::~single_task() = default;
+
 // The task gets a group of its own. All tasks that it starts inside belong to this group, so the
 // handle can cancel them without the other tasks of `group_`.
 group* single_task::begin() {

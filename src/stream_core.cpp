@@ -22,6 +22,10 @@ options with_bound(options opts) {
 
 }  // namespace
 
+parked_result::~parked_result() = default;
+
+stream_consumer::~stream_consumer() = default;
+
 class stream_core::state {
  public:
   using result_ptr = std::unique_ptr<parked_result>;

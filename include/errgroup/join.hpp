@@ -110,7 +110,7 @@ class joining {
       return;
     }
     if constexpr (requires { joiner_.on_retry(index, turn.got.error()); }) {
-      std::scoped_lock const one_at_a_time(lock_);
+      std::scoped_lock<std::mutex> const one_at_a_time(lock_);
       joiner_.on_retry(index, turn.got.error());
     }
     group_.run_after(
@@ -125,7 +125,7 @@ class joining {
     }
     bool is_enough = false;
     {
-      std::scoped_lock const one_at_a_time(lock_);
+      std::scoped_lock<std::mutex> const one_at_a_time(lock_);
       if (is_over_ || has_thrown_) {
         return;
       }

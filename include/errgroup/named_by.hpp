@@ -98,6 +98,9 @@ class named_by {
   P projection_;
 };
 
+template <class P>
+named_by(P) -> named_by<P>;
+
 }  // namespace errgroup::inline v1
 
 #endif  // ERRGROUP_NAMED_BY_HPP

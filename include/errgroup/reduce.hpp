@@ -194,7 +194,7 @@ class partial_values {
 
   /// Adds the value of the elements from `first` to `last`.
   void add(std::size_t first, std::size_t last, value&& v) {
-    std::unique_lock lock(mutex_);
+    std::unique_lock<std::mutex> lock(mutex_);
     while (v) {
       auto const right = values_.find(last);
       auto left = values_.lower_bound(first);

@@ -31,7 +31,7 @@ class ERRGROUP_API single_task {
       : group_(g), name_(name), where_(where) {}
   single_task(single_task const&) = delete;
   single_task& operator=(single_task const&) = delete;
-  virtual ~single_task() = default;
+  virtual ~single_task();
 
   /// The body of the group's task: runs the callable, unless the task was cancelled before.
   error run();

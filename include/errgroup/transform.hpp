@@ -49,6 +49,10 @@ struct transform_step : plain_step<transform_step<F, Put>> {
     return true;
   }
 };
+
+template <class F, class Put>
+transform_step(bulk&, F const&, std::stop_token const&, Put) -> transform_step<F, Put>;
+
 /// The type of the values that `F` makes of elements of the type `T`.
 template <class T, class F>
 struct transformed {
@@ -79,7 +83,7 @@ class parts {
   };
 
   void add(std::size_t first, std::vector<U>&& values) {
-    std::scoped_lock const guard(mutex_);
+    std::scoped_lock<std::mutex> const guard(mutex_);
     parts_.push_back({first, std::move(values)});
   }
 

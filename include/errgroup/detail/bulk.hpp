@@ -535,7 +535,7 @@ class bulk {
       return;
     }
     e = extend::describe(group_, std::move(e), index, where_, name);
-    std::scoped_lock const guard(mutex_);
+    std::scoped_lock<std::mutex> const guard(mutex_);
     if (!first_) {
       first_ = std::move(e);
       first_is_late_ = late;
@@ -682,7 +682,7 @@ class stream_base {
     // Isolated: the iterator's own code may wait in oneTBB, for a `parallel_for` say. Without
     // isolation, the wait could take on another lane of this call, which would want the mutex, too.
     return tbb::this_task_arena::isolate([&] {
-      std::scoped_lock const guard(mutex_);
+      std::scoped_lock<std::mutex> const guard(mutex_);
       return take_next(b, wanted, first, add);
     });
   }

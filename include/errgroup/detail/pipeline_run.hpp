@@ -22,14 +22,14 @@ class stage_call;
 /// A stage of a pipeline, as the lanes see it: its callable, and what becomes of the items.
 ///
 /// Several lanes call a parallel stage at once; the other stages are called by one lane at a time.
-class stage_body {
+class ERRGROUP_API stage_body {
  public:
   stage_body(stage_kind kind, std::string_view name, std::source_location where,
              bool takes_token) noexcept
       : kind_(kind), takes_token_(takes_token), name_(name), where_(where) {}
   stage_body(stage_body const&) = delete;
   stage_body& operator=(stage_body const&) = delete;
-  virtual ~stage_body() = default;
+  virtual ~stage_body();
 
   /// Calls the callable with the item in `s`, and puts the result there. For a source: reads an
   /// item into `s`. If the answer is not `passed`, there is no item in `s` any more. A failure is

@@ -15,21 +15,21 @@
 namespace errgroup::inline v1::detail {
 
 /// A result that waits for its turn.
-class parked_result {
+class ERRGROUP_API parked_result {
  public:
   parked_result() = default;
   parked_result(parked_result const&) = delete;
   parked_result& operator=(parked_result const&) = delete;
-  virtual ~parked_result() = default;
+  virtual ~parked_result();
 };
 
 /// What a stream does with a result: the consumer, and the type of the results.
-class stream_consumer {
+class ERRGROUP_API stream_consumer {
  public:
   stream_consumer() = default;
   stream_consumer(stream_consumer const&) = delete;
   stream_consumer& operator=(stream_consumer const&) = delete;
-  virtual ~stream_consumer() = default;
+  virtual ~stream_consumer();
 
   /// Hands a result to the consumer. Returns its failure.
   virtual error consume(parked_result& result) noexcept = 0;
