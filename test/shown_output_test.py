@@ -11,6 +11,7 @@ shell shows:
     $ echo $?               its exit status
     $ ./build/NAME &        starts a program; its output may have the lines in any order
     $ kill -TERM %1         sends it a signal, after the output above has come
+    $ wait %1; echo $?      waits for its end; its exit status
 
 Each program in the folder has to be run.
 """
@@ -46,10 +47,15 @@ def on_a_terminal(output):
     return [line.rstrip("\r").split("\r")[-1].rstrip() for line in lines][:-1]
 
 
+def give_up(*_):
+    raise TimeoutError(f"nothing came for {PATIENCE} seconds")
+
+
 class ShownOutputTest(unittest.TestCase):
     document = programs = None  # set below
 
     def setUp(self):
+        signal.signal(signal.SIGALRM, give_up)
         folder = tempfile.TemporaryDirectory(prefix="shown-output-test-")
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
@@ -79,17 +85,20 @@ class ShownOutputTest(unittest.TestCase):
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        signal.alarm(PATIENCE)  # ends the test program, should a line not come
+        signal.alarm(PATIENCE)  # a line may never come
         self.addCleanup(signal.alarm, 0)
         for following, expected in [(None, shown), *rest]:
+            if following == "wait %1; echo $?":
+                self.assertEqual(process.stdout.read(), b"", command)
+                self.assertEqual([str(process.wait())], expected, following)
+                continue
             if following is not None:
                 name = re.fullmatch(r"kill -(\w+) %1", following)
-                self.assertTrue(name, f"{following}: only `kill -SIGNAL %1` may follow {command}")
+                self.assertTrue(name, f"{following}: cannot follow {command} &")
                 process.send_signal(signal.Signals["SIG" + name[1]])
             lines = [process.stdout.readline().decode().rstrip("\n") for _ in expected]
             self.assertEqual(sorted(lines), sorted(expected), following or command)
         self.assertEqual(process.stdout.read(), b"", command)
-        process.wait()
 
     def test_the_programs_print_what_is_shown(self):
         for steps in transcripts(self.document.read_text()):
