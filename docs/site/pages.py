@@ -165,14 +165,14 @@ def lists(text):
             found = ITEM.match(line)
             after_text = bool(out) and bool(out[-1].strip())
             if found and not (after_text and not items and found[2] not in "-*+" and found[2] != "1."):
+                in_list = bool(items)
                 while items and indent < items[-1]:
                     items.pop()
                 if indent - (items[-1] if items else 0) >= 4:
                     out.append(" " * 4 * len(items) + line[items[-1] if items else 0 :])
                     continue  # indented code
-                if after_text and not ITEM.match(out[-1]) and not items:
-                    if not in_list(out):
-                        out.append("")
+                if after_text and not in_list:
+                    out.append("")
                 out.append(" " * 4 * len(items) + line.lstrip())
                 items.append(found.end())
             elif items and indent >= items[-1]:
@@ -184,16 +184,6 @@ def lists(text):
                     items.pop()
                 out.append(" " * 4 * len(items) + line[items[-1] if items else 0 :])
     return "\n".join(out)
-
-
-def in_list(lines):
-    """Whether the last paragraph of the lines is an item of a list."""
-    for line in reversed(lines):
-        if not line.strip():
-            return False
-        if ITEM.match(line):
-            return True
-    return False
 
 
 def main(arguments):

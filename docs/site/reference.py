@@ -585,11 +585,20 @@ class Text:
         return out + escaped(text[at:])
 
 
+def check_headers(headers):
+    """doxygen's XML does not have what a using-declaration declares."""
+    for header in headers:
+        for number, line in enumerate(header.read_text(encoding="utf-8").split("\n"), 1):
+            if re.match(r"using (?!namespace)[\w:]+::\w+;", line):
+                raise Problem(f"{header.name}:{number}: write an alias: {line.strip()} has no entry")
+
+
 def main(arguments):
     if len(arguments) != 2:
         sys.exit("usage: reference.py XML PAGES")
     folder, pages = map(pathlib.Path, arguments)
     try:
+        check_headers(sorted((ROOT / "include/errgroup").glob("*.hpp")))
         Reference(folder).write(pages / "reference")
     except Problem as problem:
         sys.exit(f"docs/site/reference.py: {problem}")
