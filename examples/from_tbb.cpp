@@ -14,14 +14,16 @@
 #include <atomic>        // atomic
 #include <cstddef>       // size_t
 #include <cstdio>        // fprintf
-#include <functional>    // plus
+#include <functional>    // function, plus
 #include <mutex>         // mutex, scoped_lock
 #include <numeric>       // accumulate
 #include <optional>      // nullopt, optional
-#include <stop_token>    // stop_token
+#include <stop_token>    // stop_source, stop_token
 #include <string>        // string
 #include <system_error>  // error_code
 #include <tuple>         // get
+#include <type_traits>   // invoke_result_t
+#include <utility>       // move
 #include <vector>        // vector
 
 namespace {
@@ -31,6 +33,10 @@ using items = std::vector<std::size_t>;
 std::atomic<std::size_t> total = 0;
 
 void work(std::size_t item) { total += item; }
+
+std::atomic<int> reported = 0;
+
+void report(errgroup::error const& /*err*/) { ++reported; }
 
 std::error_code try_work(std::size_t item) {
   if (item == 3) {
@@ -314,6 +320,170 @@ errgroup::error all(items const& in) {
 
 }  // namespace nesting
 
+namespace contexts {
+
+namespace raw {
+
+void all(items const& in) {
+  tbb::task_group_context apart(tbb::task_group_context::isolated);
+  tbb::task_group g(apart);
+  for (std::size_t item : in) {
+    g.run([item] { work(item); });
+  }
+  g.wait();
+}
+
+void either(items const& left, items const& right) {
+  tbb::task_group_context both;
+  tbb::task_group l(both);
+  tbb::task_group r(both);
+  l.run([&] { work(left.front()); });
+  r.run([&] { work(right.front()); });
+  both.cancel_group_execution();
+  l.wait();  // takes the cancellation back, for `r` too
+  r.wait();
+}
+
+}  // namespace raw
+
+namespace ours {
+
+errgroup::error all(items const& in) {
+  errgroup::group g{{.detached = true}};
+  for (std::size_t item : in) {
+    g.run([item] { work(item); });
+  }
+  return g.wait();
+}
+
+errgroup::error either(items const& left, items const& right) {
+  std::stop_source both;
+  errgroup::group l{{.stop = both.get_token()}};
+  errgroup::group r{{.stop = both.get_token()}};
+  l.run([&] { work(left.front()); });
+  r.run([&] { work(right.front()); });
+  both.request_stop();
+  auto err = l.wait();
+  return err ? err : r.wait();
+}
+
+}  // namespace ours
+
+}  // namespace contexts
+
+namespace reuse {
+
+namespace raw {
+
+void twice(items const& in) {
+  tbb::task_group g;
+  g.run([&] { work(in.front()); });
+  g.cancel();
+  g.wait();  // takes the cancellation back
+  g.run([&] { work(in.back()); });
+  g.wait();
+}
+
+}  // namespace raw
+
+namespace ours {
+
+errgroup::error twice(items const& in) {
+  errgroup::group g;
+  g.run([&] { work(in.front()); });
+  g.cancel();
+  (void)g.wait();  // it is known why
+  g.reset();
+  g.run([&] { work(in.back()); });
+  return g.wait();
+}
+
+}  // namespace ours
+
+}  // namespace reuse
+
+namespace wrappers {
+
+namespace raw {
+
+class background {
+ public:
+  ~background() { group_.wait(); }  // throws what a task has thrown
+
+  template <class F>
+  void post(F f) {
+    group_.run([f] { return f(); });  // ignores what `f` returns
+  }
+
+ private:
+  tbb::task_group group_;
+};
+
+}  // namespace raw
+
+namespace ours {
+
+class background {
+ public:
+  ~background() {
+    if (auto err = group_.wait()) {
+      report(err);
+    }
+  }
+
+  template <class F>
+  void post(F f) {
+    if constexpr (errgroup::task_result<std::invoke_result_t<F&>>) {
+      group_.run(std::move(f));
+    } else {
+      group_.run([f = std::move(f)]() mutable { (void)f(); });  // an int says nothing
+    }
+  }
+
+ private:
+  errgroup::group group_{{.policy = errgroup::on_error::keep_going}};
+};
+
+}  // namespace ours
+
+}  // namespace wrappers
+
+namespace deferring {
+
+namespace raw {
+
+void all(items const& in) {
+  tbb::task_group g;
+  std::vector<tbb::task_handle> later;
+  for (std::size_t item : in) {
+    later.push_back(g.defer([item] { work(item); }));
+  }
+  for (tbb::task_handle& task : later) {
+    g.run(std::move(task));
+  }
+  g.wait();
+}
+
+}  // namespace raw
+
+namespace ours {
+
+errgroup::error all(items const& in) {
+  errgroup::group g;
+  std::vector<std::function<void()>> later;
+  for (std::size_t item : in) {
+    later.emplace_back([item] { work(item); });
+  }
+  for (std::function<void()>& task : later) {
+    g.run(std::move(task));
+  }
+  return g.wait();
+}
+
+}  // namespace ours
+
+}  // namespace deferring
+
 int failures = 0;
 
 void check(bool holds, char const* what) {
@@ -351,6 +521,43 @@ int main() {
   check(values::ours::add_both(in, in) == 20U, "errgroup: two sums");
   check(values::ours::all(in) == std::errc::io_error, "errgroup: a loop");
   check(values::ours::all(in).origin().index == 2, "errgroup: a loop");
+
+  total = 0;
+  contexts::raw::all(in);
+  check(!contexts::ours::all(in) && total == 20, "a group that belongs to no task");
+  contexts::raw::either(in, in);
+  check(contexts::ours::either(in, in) == errgroup::errc::canceled, "two groups, one token");
+  tbb::task_group outer;
+  outer.run_and_wait([&] {
+    outer.cancel();
+    total = 0;
+    contexts::raw::all(in);
+    check(!contexts::ours::all(in) && total == 20, "neither is cancelled with the task");
+  });
+
+  total = 0;
+  reuse::raw::twice(in);
+  total = 0;
+  check(!reuse::ours::twice(in) && total >= 4 && total <= 5, "after a reset the group runs tasks");
+
+  total = 0;
+  {
+    wrappers::raw::background r;
+    r.post([] { work(1); });
+    r.post([] { return try_work(3); });  // its failure is lost
+    wrappers::ours::background o;
+    o.post([] { work(1); });
+    o.post([] { return try_work(3); });
+    o.post([] {
+      work(1);
+      return 1;
+    });
+  }
+  check(total == 3 && reported == 1, "wrappers");
+
+  total = 0;
+  deferring::raw::all(in);
+  check(!deferring::ours::all(in) && total == 20, "tasks that are kept for later");
 
   std::vector<std::size_t> by_raw;
   std::vector<std::size_t> by_ours;
