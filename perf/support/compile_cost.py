@@ -49,7 +49,7 @@ USES = {
     "stream.hpp": "errgroup::stream<int> s({.limit = 2}, [](int) {}); s.run([] { return 1; }); return !s.wait();",
     "take.hpp": "return errgroup::take(1, [] { return 1; }, [] { return 2; }).has_value();",
     "transform.hpp": "int v[9] = {}; return errgroup::transform(v, [](int i) { return i; }).has_value();",
-    "waterfall.hpp": "return errgroup::waterfall([] { return 1; }, [](int i) { return i; }).has_value();",
+    "waterfall.hpp": "return errgroup::waterfall(1, [](int i) { return i; }).has_value();",
 }
 INCLUDES_OF_USE = {"dump.hpp": ["iostream"], "reduce.hpp": ["functional"]}
 
@@ -130,6 +130,14 @@ def make_uses(folder, names):
             includes = "".join(f"#include <{i}>\n" for i in [full_name(name), *INCLUDES_OF_USE.get(name, [])])
             uses[name] = write(folder, "use_" + name, f"{includes}bool use() {{ {USES[name]} }}\n")
     return uses
+
+
+def check_uses(folder, compiler):
+    """Compiles all uses as one file, so that a mistake shows before anything is measured."""
+    headers = ["".join(f"#include <{i}>\n" for i in [full_name(name), *INCLUDES_OF_USE.get(name, [])]) for name in USES]
+    functions = [f"bool use_{i}() {{ {body} }}\n" for i, body in enumerate(USES.values())]
+    one = write(folder, "all_uses", "".join(headers + functions))
+    processor_time([compiler, *FLAGS, f"-I{ROOT / 'include'}", "-fsyntax-only", one.source])
 
 
 def full_name(name):
@@ -244,6 +252,7 @@ def main():
         programs = make_programs(folder, list(PROGRAMS)[:1] if arguments.smoke else PROGRAMS)
         everything = [*headers.values(), *uses.values(), *(one for pair in programs.values() for one in pair)]
         for compiler in compilers:
+            check_uses(folder, compiler)
             headers[BASE].compile(compiler)  # reads the files for the first time
             headers[BASE].times.clear()
         order = random.Random(1)
