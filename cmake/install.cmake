@@ -1,4 +1,5 @@
-# What `cmake --install` puts where: library, headers, the CMake package and errgroup.pc.
+# What `cmake --install` puts where: library, headers, the CMake package, errgroup.pc, the documents
+# and the sources of the examples.
 
 include(CMakePackageConfigHelpers)
 
@@ -118,3 +119,23 @@ if(TARGET errgroup_trace)
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
   )
 endif()
+
+# The folders are those of the tree, so that the links from one document to another work. The examples
+# are a project of their own there (examples/CMakeLists.txt).
+install(FILES LICENSE README.md CHANGELOG.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(
+  DIRECTORY docs
+  DESTINATION ${CMAKE_INSTALL_DOCDIR}
+  FILES_MATCHING
+  PATTERN "*.md"
+  PATTERN "images/*"
+)
+install(
+  DIRECTORY examples
+  DESTINATION ${CMAKE_INSTALL_DOCDIR}
+  FILES_MATCHING
+  PATTERN "*.cpp"
+  PATTERN "*.hpp"
+  PATTERN "CMakeLists.txt"
+  PATTERN "README.md"
+)

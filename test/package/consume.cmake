@@ -89,6 +89,20 @@ macro(build source binary)
   must(${CMAKE_COMMAND} --build "${binary}")
 endmacro()
 
+# The same in a quarter of the time, for tests that are about something else than the compilation of
+# the library: several sources in one compile command, and no optimisation. No warnings: some are
+# wrong about such a file.
+macro(build_quickly source binary)
+  build(
+    "${source}" "${binary}"
+    -DCMAKE_BUILD_TYPE=None
+    -DCMAKE_CXX_FLAGS=
+    -DCMAKE_UNITY_BUILD=ON
+    -DCMAKE_UNITY_BUILD_BATCH_SIZE=12
+    ${ARGN}
+  )
+endmacro()
+
 # Runs a program, and looks for its task in the trace that it has to write.
 macro(must_trace file)
   file(REMOVE "${file}")
@@ -119,6 +133,156 @@ endmacro()
 
 if(KIND STREQUAL "install")
   install_and_move("${BUILT}" "${prefix}")
+
+  foreach(
+    file IN ITEMS
+    LICENSE README.md CHANGELOG.md SECURITY.md docs/guarantees.md docs/images/timeline.svg
+    docs/decisions/0001-requests.md examples/CMakeLists.txt examples/readme.cpp
+  )
+    if(NOT EXISTS "${prefix}/${DOCDIR}/${file}")
+      message(FATAL_ERROR "${DOCDIR}/${file} is not installed")
+    endif()
+  endforeach()
+
+  # A package manager moves the tree, and its cache is used on other machines: no path of this one,
+  # except in the data for debuggers.
+  file(GLOB_RECURSE texts "${prefix}/*.cmake" "${prefix}/*.pc" "${prefix}/*.hpp")
+  foreach(file IN LISTS texts)
+    file(READ "${file}" text)
+    foreach(path IN ITEMS "${ROOT}" "${BUILT}" "${WORK}")
+      string(FIND "${text}" "${path}" at)
+      if(NOT at EQUAL -1)
+        message(FATAL_ERROR "${file} has the path ${path}")
+      endif()
+    endforeach()
+  endforeach()
+
+elseif(KIND STREQUAL "versions")
+  # The version that is asked for, and whether 1.0.0 will do.
+  set(configure ${CMAKE_COMMAND} --fresh -S "${here}/find_package" -B "${scratch}" -G "${GENERATOR}")
+  list(APPEND configure "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DTBB_DIR=${TBB_DIR}")
+  list(APPEND configure "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup")
+  string(REGEX MATCH "^([0-9]+)\\.([0-9]+)" minor "${VERSION}")
+  math(EXPR next_major "${CMAKE_MATCH_1} + 1")
+  math(EXPR next_minor "${CMAKE_MATCH_2} + 1")
+  foreach(wanted IN ITEMS "${CMAKE_MATCH_1}" "${minor}" "${VERSION}" "${minor}...<${next_major}")
+    must(${configure} "-DERRGROUP_EXPECTED_VERSION=${wanted}")
+  endforeach()
+  foreach(wanted IN ITEMS "${next_major}.0" "${CMAKE_MATCH_1}.${next_minor}" "0.9")
+    must_not(
+      "is compatible with requested version \"${wanted}\""
+      ${configure} "-DERRGROUP_EXPECTED_VERSION=${wanted}"
+    )
+    must_have_printed("version: ${VERSION}")
+  endforeach()
+
+elseif(KIND STREQUAL "installed_examples")
+  # The copy of the examples in the installed tree, as the project that it is there.
+  file(REMOVE_RECURSE "${scratch}")
+  must(
+    ${CMAKE_COMMAND} -S "${prefix}/${DOCDIR}/examples" -B "${scratch}" -G "${GENERATOR}"
+    "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_BUILD_TYPE=Debug" "-DTBB_DIR=${TBB_DIR}"
+    "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup"
+  )
+  must(${CMAKE_COMMAND} --build "${scratch}" --target readme)
+  must("${scratch}/readme" "${scratch}/CMakeCache.txt")
+  must_have_printed(" bytes")
+
+elseif(KIND STREQUAL "warnings")
+  # Headers that are found with -I, as a subfolder's are, give no warnings to a program that wants
+  # them all. packaging/README.md names the warnings of clang that make no sense for C++20.
+  file(REMOVE_RECURSE "${scratch}")
+  file(GLOB headers RELATIVE "${prefix}/include" "${prefix}/include/errgroup/*.hpp")
+  list(LENGTH headers count)
+  if(count LESS 30)
+    message(FATAL_ERROR "${prefix}/include has only ${count} headers of errgroup")
+  endif()
+  if(NOT TRACE)
+    list(REMOVE_ITEM headers errgroup/trace.hpp)
+  endif()
+  list(TRANSFORM headers REPLACE "(.+)" "#include <\\1>\n")
+  string(JOIN "" text ${headers})
+  file(WRITE "${scratch}/every_header.hpp" "${text}")
+
+  file(READ "${ROOT}/packaging/README.md" text)
+  string(REGEX MATCH "-Weverything[^`]*" everything "${text}")
+  separate_arguments(everything UNIX_COMMAND "${everything}")
+  list(LENGTH everything count)
+  if(count LESS 2)
+    message(FATAL_ERROR "packaging/README.md has no -Weverything with the exceptions from it")
+  endif()
+
+  set(compile -std=c++20 -Werror "-I${prefix}/include" "-I${scratch}" "${here}/warnings/main.cpp")
+  set(usual -Wall -Wextra -Wconversion -Wshadow -Wpedantic)
+  find_program(gcc NAMES g++)
+  find_program(clang NAMES clang++-19 clang++)
+  if(gcc)
+    must(
+      ${gcc} ${usual} ${compile} -o "${scratch}/consumer"
+      "-L${prefix}/${LIBDIR}" -lerrgroup -ltbb
+    )
+    must("${scratch}/consumer")
+  endif()
+  if(clang)
+    must(${clang} -fsyntax-only ${usual} ${everything} ${compile})
+    # The same command fails for a warning: here, for the one that is taken from the list.
+    must_not(
+      "-Wc++98-compat"
+      ${clang} -fsyntax-only ${everything} -Wc++98-compat -Werror -std=c++20 "-I${prefix}/include"
+      -x c++ "${scratch}/every_header.hpp"
+    )
+  endif()
+  if(NOT gcc AND NOT clang)
+    message(FATAL_ERROR "neither g++ nor clang++ is there")
+  endif()
+
+elseif(KIND STREQUAL "fetch_content")
+  # A repository made of this tree, with the tag of the version, and a project that fetches it as
+  # packaging/README.md says.
+  find_program(git NAMES git REQUIRED)
+  file(REMOVE_RECURSE "${scratch}")
+  file(STRINGS "${ROOT}/include/errgroup/version.hpp" line REGEX "#define ERRGROUP_VERSION_SUFFIX ")
+  string(REGEX REPLACE ".*\"(.*)\".*" "\\1" suffix "${line}")
+  set(tag "v${VERSION}${suffix}")
+  foreach(part IN ITEMS CMakeLists.txt cmake include src stacktrace trace gdb LICENSE README.md)
+    file(COPY "${ROOT}/${part}" DESTINATION "${scratch}/repository")
+  endforeach()
+  set(commit ${git} -C "${scratch}/repository" -c user.name=test -c user.email=test@example.org)
+  list(APPEND commit -c commit.gpgsign=false -c core.hooksPath=/dev/null)
+  must(${git} init -q "${scratch}/repository")
+  must(${commit} add .)
+  must(${commit} commit -q -m "The tree")
+  must(${commit} -c tag.gpgsign=false tag "${tag}")
+
+  # The block of the document, with this repository instead of the placeholder.
+  file(READ "${ROOT}/packaging/README.md" text)
+  string(REGEX MATCH "include\\(FetchContent\\)\n[^`]*" block "${text}")
+  string(FIND "${block}" "GIT_TAG ${tag}" at)
+  if(at EQUAL -1)
+    message(FATAL_ERROR "packaging/README.md has no FetchContent block with GIT_TAG ${tag}")
+  endif()
+  string(
+    REGEX REPLACE "GIT_REPOSITORY [^\n]+" "GIT_REPOSITORY file://${scratch}/repository"
+    block "${block}"
+  )
+  file(WRITE "${scratch}/project/fetch.cmake" "${block}")
+  file(COPY "${here}/fetch_content/CMakeLists.txt" DESTINATION "${scratch}/project")
+  file(COPY "${here}/consumer/main.cpp" DESTINATION "${scratch}/project")
+  build_quickly("${scratch}/project" "${scratch}/build")
+  must("${scratch}/build/app")
+
+  # The project's own targets and its install have nothing of errgroup.
+  must(${CMAKE_COMMAND} --build "${scratch}/build" --target help)
+  string(FIND "${output}" "verify_interface_header_sets" at)
+  if(NOT at EQUAL -1)
+    message("${output}")
+    message(FATAL_ERROR "errgroup adds the check of its headers to a project that fetches it")
+  endif()
+  must(${CMAKE_COMMAND} --install "${scratch}/build" --prefix "${scratch}/prefix")
+  file(GLOB installed "${scratch}/prefix/*")
+  if(installed)
+    message(FATAL_ERROR "errgroup is installed with a project that fetches it: ${installed}")
+  endif()
 
 elseif(KIND STREQUAL "find_package")
   hide_pkg_config_packages()  # who does not ask for errgroup::stacktrace needs none of them
@@ -296,14 +460,8 @@ elseif(KIND STREQUAL "shared")
   message(STATUS "${own} symbols of errgroup exported")
 
 elseif(KIND STREQUAL "probes")
-  # Several sources in one compile command, and no optimisation: a quarter of the time. No warnings:
-  # some are wrong about such a file.
-  build(
+  build_quickly(
     "${ROOT}" "${scratch}/library"
-    -DCMAKE_BUILD_TYPE=None
-    -DCMAKE_CXX_FLAGS=
-    -DCMAKE_UNITY_BUILD=ON
-    -DCMAKE_UNITY_BUILD_BATCH_SIZE=12
     -DERRGROUP_SDT=ON
     -DERRGROUP_BUILD_TESTS=OFF
     -DERRGROUP_BUILD_EXAMPLES=OFF
@@ -371,7 +529,7 @@ elseif(KIND STREQUAL "stacktrace_pkg_config")
   must("${scratch}/consumer")
 
 elseif(KIND STREQUAL "stacktrace_add_subdirectory")
-  build("${here}/stacktrace" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
+  build_quickly("${here}/stacktrace" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
   must("${scratch}/consumer")
 
 elseif(KIND STREQUAL "trace_find_package")
@@ -406,7 +564,7 @@ elseif(KIND STREQUAL "trace_pkg_config")
   trace_consumers_must_work("${scratch}")
 
 elseif(KIND STREQUAL "trace_add_subdirectory")
-  build("${here}/trace" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
+  build_quickly("${here}/trace" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
   trace_consumers_must_work("${scratch}")
 
 elseif(KIND STREQUAL "without_libdw")
@@ -417,8 +575,15 @@ elseif(KIND STREQUAL "without_libdw")
     "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DTBB_DIR=${TBB_DIR}"
     -DERRGROUP_BUILD_TESTS=OFF -DERRGROUP_BUILD_EXAMPLES=OFF -DERRGROUP_BUILD_PERF=OFF
   )
-  must_not("configure with -DERRGROUP_BUILD_STACKTRACE=OFF" ${configure})
+  # Without a word of the caller it is left out; with ON, a missing libdw is an error.
+  must(${configure})
+  must_have_printed("errgroup::stacktrace is not built: pkg-config does not find libdw")
+  must_not("configure with -DERRGROUP_BUILD_STACKTRACE=OFF" ${configure} -DERRGROUP_BUILD_STACKTRACE=ON)
   must(${configure} -DERRGROUP_BUILD_STACKTRACE=OFF)
+  string(FIND "${output}" "errgroup::stacktrace is not built" at)
+  if(NOT at EQUAL -1)
+    message(FATAL_ERROR "with OFF there is nothing to say about libdw")
+  endif()
 
 else()
   message(FATAL_ERROR "no such consumer: ${KIND}")
