@@ -41,7 +41,8 @@ class Pages:
         self.sources.add("LICENSE")
         for source in sorted(self.sources):
             self.write(f"source/{source}.md", self.source_page(source))
-        shutil.copy(ROOT / "docs/site/site.css", self.folder)
+        for name in ("site.css", "site.js"):
+            shutil.copy(ROOT / "docs/site" / name, self.folder)
 
     def write(self, path, text):
         target = self.folder / path
