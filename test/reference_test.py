@@ -137,6 +137,8 @@ class ERRGROUP_API x {
   x& operator=(x const&) = delete;
   [[ERRGROUP_NODISCARD_ANSWER]] int f();
 };
+template <class T>
+x(int) -> x<int>;
 
 }  // namespace errgroup::inline v1
 """
@@ -155,6 +157,7 @@ class FilterTest(unittest.TestCase):
             11: "  x(x const&) = delete;  ///< Not copyable.",
             13: "  x& operator=(x const&) = delete;",
             14: "  int f();",
+            17: "x(int) -> x<int>;  ///< Deduces the template's arguments.",
         }.items():
             self.assertEqual(lines[number], line)
 
@@ -185,6 +188,7 @@ class PagesTest(unittest.TestCase):
             "../include/errgroup/group.hpp": "../reference/group.md",
             "../examples/readme.cpp": "../source/examples/readme.cpp.md",
             "decisions": "decisions/index.md",
+            "../examples/treesum": "../source/examples/treesum/index.md",
             "https://example.org/a": "https://example.org/a",
         }.items():
             self.assertEqual(self.links(f"[a]({link})"), (f"[a]({page})", []))

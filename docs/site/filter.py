@@ -8,7 +8,8 @@ Every line keeps its number. What changes:
 - A comment before the includes is the comment of the file.
 - Specialisations of the standard library's templates go: doxygen does not place them.
 - "Throws: ..." and the like begin a new paragraph (reference.py makes one of the line break).
-- Members that are `= default` or `= delete` and have no comment get a standard one.
+- Members that are `= default` or `= delete`, and deduction guides, get a standard comment if they
+  have none.
 """
 
 import re
@@ -17,11 +18,14 @@ import sys
 LABELS = "Throws|Threads|Ordering|Cost|Order"
 COMMENT = re.compile(r"\s*///(?!<)")
 SPECIAL = re.compile(r"\s+(?:explicit |virtual )?([~\w=]+(?: ?&? ?operator=)?)\((.*?)\).* = (default|delete);")
+GUIDE = re.compile(r"\s*(\w+)\([^()]*\) -> \1<.*>;")
 STD_SPECIALISATION = re.compile(r"^template <>\nstruct std::[^;]*?(?:\{\};|\{\n(?:.*\n)*?\};)", re.M)
 
 
 def standard_comment(line):
-    """A comment for a member that is defaulted or deleted; empty for every other line."""
+    """A comment for a declaration that says all itself; empty for every other line."""
+    if GUIDE.fullmatch(line):
+        return "Deduces the template's arguments."
     found = SPECIAL.fullmatch(line)
     if not found:
         return ""

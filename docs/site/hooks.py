@@ -32,21 +32,32 @@ def paths_of(entry):
             yield from paths_of(part)
 
 
-def resolved(entry, pages, named):
+def matched(pattern, pages, named, folder):
+    """Entries for the pages that no other entry names, the list of a folder first."""
+    found = [p for p in pages if pathlib.PurePath(p).match(pattern) and p not in named]
+    for page in sorted(found, key=lambda page: (not page.endswith("/index.md"), page)):
+        if page.endswith("/index.md"):
+            yield page
+        else:
+            title = re.search(r"^# (.*)", (folder / page).read_text(encoding="utf-8"), re.M)
+            yield {title[1].replace("`", ""): page}
+
+
+def resolved(entry, pages, named, folder):
     """The entry without missing pages, and with the pages that its patterns match."""
     if isinstance(entry, list):
         parts = []
         for part in entry:
             if isinstance(part, str) and "*" in part:
-                parts.extend(sorted(p for p in pages if pathlib.PurePath(p).match(part) and p not in named))
-            elif found := resolved(part, pages, named):
+                parts.extend(matched(part, pages, named, folder))
+            elif found := resolved(part, pages, named, folder):
                 parts.append(found)
         return parts
     if isinstance(entry, dict):
         (title, part), = entry.items()
         if isinstance(part, str) and "*" in part:
             part = [part]
-        found = resolved(part, pages, named)
+        found = resolved(part, pages, named, folder)
         return {title: found} if found else None
     if entry in pages:
         return entry
@@ -58,7 +69,7 @@ def on_config(config):
     folder = pathlib.Path(config["docs_dir"])
     pages = {page.relative_to(folder).as_posix() for page in folder.rglob("*.md")}
     named = set(paths_of(config["nav"]))
-    config["nav"] = resolved(config["nav"], pages, named)
+    config["nav"] = resolved(config["nav"], pages, named, folder)
     unnamed = {page for page in pages - set(paths_of(config["nav"])) if not UNLISTED.match(page)}
     if unnamed:
         sys.exit(

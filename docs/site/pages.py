@@ -5,8 +5,8 @@ usage: pages.py PAGES
 
 The folders are as in the tree, so a link from one document to another stays as it is. A link to
 something else gets a page to lead to: a header has its page in the reference, a source file a page
-with its text, a folder a list of its documents. Lists are indented as Python's Markdown wants them,
-by four columns.
+with its text, a folder a list of its documents or of its files. Lists are indented by four columns,
+as Python's Markdown wants them.
 """
 
 import os
@@ -41,7 +41,8 @@ class Pages:
         self.sources.add("LICENSE")
         for source in sorted(self.sources):
             self.write(f"source/{source}.md", self.source_page(source))
-        shutil.copy(ROOT / "docs/site/site.css", self.folder)
+        for name in ("site.css", "site.js"):
+            shutil.copy(ROOT / "docs/site" / name, self.folder)
 
     def write(self, path, text):
         target = self.folder / path
@@ -92,7 +93,7 @@ class Pages:
         elif full == "include/errgroup":
             page = "reference/index.md"
         elif file.is_dir():
-            page = self.list_of(full, where)
+            page = self.list_of(full)
         elif file.suffix == ".md":
             page = full
             if not any(file in ROOT.glob(pattern) for pattern in DOCUMENTS):
@@ -106,15 +107,20 @@ class Pages:
             self.sources.add(full)
         return posixpath.relpath(page, here or ".") + (mark + anchor if page.endswith(".md") else "")
 
-    def list_of(self, folder, where):
-        """The page of a folder: its README, or a list of its documents."""
+    def list_of(self, folder):
+        """The page of a folder: its README, or a list of its documents or of its files."""
         for name in ("README.md", "index.md"):
             if (ROOT / folder / name).exists():
                 return f"{folder}/{name}"
         documents = sorted((ROOT / folder).glob("*.md"))
-        if not documents:
-            self.problems.append(f"{where}: the folder {folder} has no documents to list")
         lines = [f"# {folder}", ""]
+        if not documents:
+            for file in sorted(f for f in (ROOT / folder).rglob("*") if f.is_file()):
+                name = file.relative_to(ROOT / folder).as_posix()
+                lines.append(f"- [{name}]({name}.md)")
+                self.sources.add(f"{folder}/{name}")
+            self.write(f"source/{folder}/index.md", "\n".join([*lines, ""]))
+            return f"source/{folder}/index.md"
         for document in documents:
             title = re.search(r"^# (.*)", document.read_text(encoding="utf-8"), re.M)
             lines.append(f"- [{title[1] if title else document.name}]({document.name})")
