@@ -16,6 +16,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -57,9 +58,19 @@ class Page(html.parser.HTMLParser):
         self.anchors = set()
         self.links = []
         self.used = []  # files that the page needs: styles, scripts, images
+        self.text = ""  # the text of the document, without code
+        self.inside = collections.Counter()
         self.feed(file.read_text(encoding="utf-8"))
 
+    def handle_data(self, data):
+        if self.inside["article"] and not any(self.inside[t] for t in ("code", "pre", "script")):
+            self.text += data
+
+    def handle_endtag(self, tag):
+        self.inside[tag] -= 1
+
     def handle_starttag(self, tag, attributes):
+        self.inside[tag] += 1
         attributes = dict(attributes)
         for name in ("id", "name") if tag == "a" else ("id",):
             if attributes.get(name):
@@ -132,6 +143,19 @@ class Links(unittest.TestCase):
         self.assertEqual(sorted(set(pages()) - reached - {"/404.html"}), [])
 
 
+class Markdown(unittest.TestCase):
+    def test_no_mark_is_left_in_the_text(self):
+        marks = re.compile(r"`|\]\(|&#\d|\*\*\w|^\s*[-*+] \w|^\s*\|.*\|", re.M)
+        left = []
+        for address, page in pages().items():
+            if address != "/404.html":
+                self.assertTrue(page.text, address)
+            for line in page.text.split("\n"):
+                if marks.search(line):
+                    left.append(f"{address}: {line}")
+        self.assertEqual(left, [])
+
+
 class SearchIndex(unittest.TestCase):
     """The search index has the reference and the documents, and no source files."""
 
@@ -167,7 +191,7 @@ class InTheBrowser(unittest.TestCase):
         options = webdriver.ChromeOptions()
         for flag in """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
                 --disable-background-networking --disable-component-update --disable-sync
-                --disable-dev-shm-usage""".split():
+                --disable-dev-shm-usage --disable-crash-reporter""".split():
             options.add_argument(flag)
         options.add_argument(f"--user-data-dir={profile}")
         options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
@@ -342,4 +366,6 @@ if __name__ == "__main__":
         external = {link for page in pages().values() for link in page.links if is_external(link)}
         print("\n".join(sorted(external)))
     else:
+        # A test that is stopped from outside takes its browser with it.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
         unittest.main()
