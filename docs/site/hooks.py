@@ -44,25 +44,23 @@ def matched(pattern, pages, named, folder):
 
 
 def resolved(entry, pages, named, folder):
-    """The entry without missing pages, and with the pages that its patterns match."""
+    """The entry, with the pages that its patterns match."""
     if isinstance(entry, list):
         parts = []
         for part in entry:
             if isinstance(part, str) and "*" in part:
                 parts.extend(matched(part, pages, named, folder))
-            elif found := resolved(part, pages, named, folder):
-                parts.append(found)
+            else:
+                parts.append(resolved(part, pages, named, folder))
         return parts
     if isinstance(entry, dict):
         (title, part), = entry.items()
         if isinstance(part, str) and "*" in part:
             part = [part]
-        found = resolved(part, pages, named, folder)
-        return {title: found} if found else None
+        return {title: resolved(part, pages, named, folder)}
     if entry in pages:
         return entry
-    print(f"mkdocs.yml: there is no {entry}: its entry is left out", file=sys.stderr)
-    return None
+    sys.exit(f"docs/site/mkdocs.yml: there is no page {entry}, which an entry of `nav` names")
 
 
 def on_config(config):

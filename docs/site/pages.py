@@ -17,7 +17,8 @@ import shutil
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = ["*.md", "docs/**/*.md", "examples/README.md", "perf/README.md", "perf/results/*.md"]
+DOCUMENTS = ["*.md", "docs/**/*.md", "examples/README.md", "perf/README.md", "perf/results/*.md",
+             "packaging/README.md"]
 AS_THEY_ARE = (".svg", ".png", ".json", ".csv")
 LANGUAGES = {".cpp": "cpp", ".hpp": "cpp", ".py": "python", ".cmake": "cmake", ".yml": "yaml"}
 LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\[\]]*\])*\]\()([^()\s]+)(\))")
