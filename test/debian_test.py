@@ -115,8 +115,8 @@ def main():
     folder = pathlib.Path(sys.argv[1]).resolve()
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "packages").mkdir(parents=True)
-    # In mode `unshare` the hook is another user.
-    folder.chmod(0o755)
+    # In mode `unshare` the hook is another user, who writes its answers there.
+    folder.chmod(0o777 if how == "unshare" else 0o755)
     os.mkfifo(folder / "built")
     (folder / "hook").write_text(HOOK)
     (folder / "hook").chmod(0o755)
