@@ -75,6 +75,8 @@ def mode():
     """How mmdebstrap may change its root."""
     if os.geteuid() == 0:
         return "root"
+    if not shutil.which("newuidmap"):
+        skip("not root, and newuidmap (Debian: uidmap) is missing, without which root is not to be had")
     tried = subprocess.run(
         ["unshare", "--user", "--map-root-user", "true"], capture_output=True, text=True
     )
