@@ -121,18 +121,23 @@ if(TARGET errgroup_trace)
 endif()
 
 # The folders are those of the tree, so that the links from one document to another work. The examples
-# are a project of their own there (examples/CMakeLists.txt).
-install(FILES LICENSE README.md CHANGELOG.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# are a project of their own there (examples/CMakeLists.txt). In a subfolder, CMAKE_INSTALL_DOCDIR is
+# the folder of the project around errgroup.
+set(errgroup_docdir ${CMAKE_INSTALL_DATAROOTDIR}/doc/errgroup)
+if(PROJECT_IS_TOP_LEVEL)
+  set(errgroup_docdir ${CMAKE_INSTALL_DOCDIR})
+endif()
+install(FILES LICENSE README.md CHANGELOG.md SECURITY.md DESTINATION ${errgroup_docdir})
 install(
   DIRECTORY docs
-  DESTINATION ${CMAKE_INSTALL_DOCDIR}
+  DESTINATION ${errgroup_docdir}
   FILES_MATCHING
   PATTERN "*.md"
   PATTERN "images/*"
 )
 install(
   DIRECTORY examples
-  DESTINATION ${CMAKE_INSTALL_DOCDIR}
+  DESTINATION ${errgroup_docdir}
   FILES_MATCHING
   PATTERN "*.cpp"
   PATTERN "*.hpp"

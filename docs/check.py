@@ -288,7 +288,8 @@ def check_documents():
     for document, sources in CODE_OF.items():
         check_code(document, sources)
     check_guarantees()
-    documents = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    documents = [ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")]
+    documents += [ROOT / "packaging/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     for document in documents:
         check_text(document)
     check_parts()

@@ -75,6 +75,8 @@ def mode():
     """How mmdebstrap may change its root."""
     if os.geteuid() == 0:
         return "root"
+    if not shutil.which("newuidmap"):
+        skip("not root, and newuidmap (Debian: uidmap) is missing, without which root is not to be had")
     tried = subprocess.run(
         ["unshare", "--user", "--map-root-user", "true"], capture_output=True, text=True
     )
@@ -115,8 +117,8 @@ def main():
     folder = pathlib.Path(sys.argv[1]).resolve()
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "packages").mkdir(parents=True)
-    # In mode `unshare` the hook is another user.
-    folder.chmod(0o755)
+    # In mode `unshare` the hook is another user, who writes its answers there.
+    folder.chmod(0o777 if how == "unshare" else 0o755)
     os.mkfifo(folder / "built")
     (folder / "hook").write_text(HOOK)
     (folder / "hook").chmod(0o755)
