@@ -120,20 +120,33 @@ if(TARGET errgroup_trace)
   )
 endif()
 
-# The folders are those of the tree, so that the links from one document to another work. The examples
-# are a project of their own there (examples/CMakeLists.txt). In a subfolder, CMAKE_INSTALL_DOCDIR is
+# The folders are those of the tree, so that the links from one document to another work. (Links to
+# sources that are not installed lead nowhere.) The examples are a project of their own there
+# (examples/CMakeLists.txt). In a subfolder, CMAKE_INSTALL_DOCDIR is
 # the folder of the project around errgroup.
 set(errgroup_docdir ${CMAKE_INSTALL_DATAROOTDIR}/doc/errgroup)
 if(PROJECT_IS_TOP_LEVEL)
   set(errgroup_docdir ${CMAKE_INSTALL_DOCDIR})
 endif()
-install(FILES LICENSE README.md CHANGELOG.md SECURITY.md DESTINATION ${errgroup_docdir})
+install(
+  FILES LICENSE README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md
+  DESTINATION ${errgroup_docdir}
+)
+install(FILES packaging/README.md DESTINATION ${errgroup_docdir}/packaging)
+install(FILES perf/README.md DESTINATION ${errgroup_docdir}/perf)
+install(
+  DIRECTORY perf/results
+  DESTINATION ${errgroup_docdir}/perf
+  FILES_MATCHING
+  PATTERN "*.md"
+)
 install(
   DIRECTORY docs
   DESTINATION ${errgroup_docdir}
   FILES_MATCHING
   PATTERN "*.md"
   PATTERN "images/*"
+  PATTERN site EXCLUDE
 )
 install(
   DIRECTORY examples

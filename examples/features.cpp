@@ -129,7 +129,7 @@ errgroup::error simulate(std::vector<cell>& cells, std::stop_token stopped_by_us
     for (int i = 0; i != 100 && !stop.stop_requested(); ++i) {  // a task that looks
       tbb::parallel_for(std::size_t{0}, cells.size(), [&](std::size_t c) { step(cells[c]); });
     }
-    return errgroup::check();  // oneTBB's loop gives up without a word: this tells it
+    return errgroup::check();  // a loop of oneTBB ends early and reports nothing
   });
   return g.wait();  // success, errc::canceled or errc::deadline_exceeded
 }

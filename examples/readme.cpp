@@ -1,5 +1,3 @@
-// The program in README.md: the sizes of some files, added up. docs/check.py compares the two.
-
 #include <errgroup/errgroup.hpp>
 
 #include <cstddef>       // size_t
@@ -23,9 +21,11 @@ int main(int argc, char** argv) {
     });
   }
   if (auto err = g.wait()) {  // the first error, or success
-    // nowhere.txt: No such file or directory (task 1, run at readme.cpp:19)
+    // nowhere.txt: No such file or directory (task 1, run at readme.cpp:17)
     std::cerr << err << '\n';
     return 1;
   }
   std::cout << std::reduce(sizes.begin(), sizes.end()) << " bytes\n";
 }
+
+// README.md shows this program. docs/check.py compares the two.

@@ -19,7 +19,7 @@
 namespace errgroup::inline v1::detail {
 
 group_core::group_core(options const& opts, std::source_location where,
-                       void (*timeout)(group_core&))
+                       void (*use_time)(group_core&))
     : group_core(!opts.detached) {
   check(opts);
   if (opts.policy == on_error::keep_going) {
@@ -47,7 +47,7 @@ group_core::group_core(options const& opts, std::source_location where,
     ERRGROUP_PROBE(group_begin, this, "", opts.limit);
     return;
   }
-  extras_ = new extras(opts, timeout);
+  extras_ = new extras(opts, use_time);
   note_event();
   begin_observed(where, opts.limit);
   if (opts.errors == keep::all) {
@@ -57,8 +57,8 @@ group_core::group_core(options const& opts, std::source_location where,
     extras_->on_stop.emplace(opts.stop, extras::stopper{this});
   }
   attach_to_task();
-  if (timeout != nullptr) {
-    timeout(*this);
+  if (use_time != nullptr) {
+    use_time(*this);
   }
   ERRGROUP_PROBE(group_begin, this, extras_->name.c_str(), opts.limit);
 }
@@ -194,8 +194,8 @@ void group_core::reset() {
   if (extras_ && extras_->stop.stop_possible()) {
     extras_->on_stop.emplace(extras_->stop, extras::stopper{this});
   }
-  if (extras_ && extras_->start_timeout != nullptr) {
-    extras_->start_timeout(*this);
+  if (extras_ && extras_->use_time != nullptr) {
+    extras_->use_time(*this);
   }
 }
 

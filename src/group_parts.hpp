@@ -35,18 +35,18 @@ struct group_core::extras {
     void operator()() const noexcept { g->cancel(errc::canceled); }
   };
 
-  explicit extras(options const& opts, void (*with_timeout)(group_core&) = nullptr)
+  explicit extras(options const& opts, void (*with_time)(group_core&) = nullptr)
       : name(opts.name),
         places(opts),
         timeout(opts.timeout),
-        start_timeout(with_timeout),
+        use_time(with_time),
         stop(opts.stop) {}
 
   std::string name;
   std::optional<error_list> all;  // with keep::all
   slots places;
   std::optional<std::chrono::nanoseconds> timeout;
-  void (*start_timeout)(group_core&);  // not null if there is a timeout
+  void (*use_time)(group_core&);  // not null if the options need it
 
   std::mutex cause_lock;
   error cause;  // with on_error::keep_going: why it was stopped, if not by its first error

@@ -128,8 +128,11 @@ void group_core::append_due(task_queue& q, lock_type& lock, timed_task const& ta
   lock.release();
 }
 
-void group_core::start_timeout(group_core& g) {
-  g.set_deadline_at(after(clock::now(), saturated(*g.extras_->timeout)));
+void group_core::start_time(group_core& g) {
+  (void)use_timer();
+  if (g.extras_->timeout) {
+    g.set_deadline_at(after(clock::now(), saturated(*g.extras_->timeout)));
+  }
 }
 
 void group_core::set_deadline_at(clock::time_point at) {

@@ -83,7 +83,7 @@ sleep_mode group_core::worker::mode(task_queue const& q, goal const& g, bool tak
   // If all remaining tasks wait for a time, no other thread would notice a cancellation by oneTBB.
   bool const is_watched =
       g.what == goal::idle &&
-      (test_time::jumps.load(std::memory_order_relaxed) || (q.due.later != 0 && is_open));
+      (test_time::jumps.load(std::memory_order_acquire) || (q.due.later != 0 && is_open));
   if (g.leaves_tasks) {
     return {takes_part, takes_part ? sleeper::work : sleeper::nothing,
             is_watched || (g.what == goal::idle && g_.spawns_.any())};

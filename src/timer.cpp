@@ -290,7 +290,7 @@ test_clock::test_clock(time_moves moves) {
   detail::test_time::now.store(now.time_since_epoch().count(), std::memory_order_release);
   detail::test_time::replaces.store(true, std::memory_order_release);
   detail::test_time::jumps.store(moves == time_moves::when_nothing_else_is_left,
-                                 std::memory_order_relaxed);
+                                 std::memory_order_release);
   t.changed.notify_one();
 }
 

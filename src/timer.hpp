@@ -5,6 +5,7 @@
 #include <errgroup/clock.hpp>
 
 #include <atomic>   // atomic
+#include <cassert>  // assert
 #include <cstddef>  // size_t
 
 namespace errgroup::inline v1::detail {
@@ -33,7 +34,9 @@ timer_functions const& use_timer() noexcept;
 /// The timer, for code that runs only after a call of `use_timer`: the code of all waiters, which
 /// must not bring the timer into a program that waits for no time.
 inline timer_functions const& used_timer() noexcept {
-  return *timer_functions::used.load(std::memory_order_acquire);
+  timer_functions const* const timer = timer_functions::used.load(std::memory_order_acquire);
+  assert(timer != nullptr);
+  return *timer;
 }
 
 /// An object that waits for a time. When the time has come, the timer's thread calls `ring`.

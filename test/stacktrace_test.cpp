@@ -183,7 +183,7 @@ TEST_F(Stacktrace, tells_where_a_task_raised_an_error_that_is_a_code) {
   error const e = error_of_task([] { error(std::make_error_code(std::errc::io_error)).raise(); });
   EXPECT_EQ(e, std::errc::io_error);
   ASSERT_FALSE(e.stack().empty());
-  EXPECT_THAT(e.stack()[0].function, HasSubstr("errgroup::error::raise()"));
+  EXPECT_THAT(e.stack()[0].function, HasSubstr("error::raise()"));
 }
 
 TEST_F(Stacktrace, is_there_for_each_of_several_errors) {

@@ -73,7 +73,8 @@ class group {
   /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1, a `max_errors` of 0,
   /// and a progress; `std::bad_alloc`. (The arena of a limited group is made at the first use.)
   explicit group(options const& opts, std::source_location where = std::source_location::current())
-      : core_(opts, where, opts.timeout ? &detail::group_core::start_timeout : nullptr) {}
+      : core_(opts, where,
+              detail::group_core::needs_time(opts) ? &detail::group_core::start_time : nullptr) {}
 
   group(group const&) = delete;
   group& operator=(group const&) = delete;

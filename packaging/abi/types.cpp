@@ -67,6 +67,7 @@ template void use(e::stream<std::string>*);
 template void use(e::pipeline_stats*);
 template void use(e::pipeline_totals*);
 template void use(e::stage_stats*);
+template void use(e::stage_kind*);
 template void use(e::stage::batch_size*);
 template void use(e::stage::emitter<int>*);
 

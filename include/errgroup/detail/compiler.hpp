@@ -9,6 +9,15 @@
 #error "errgroup needs C++20: compile with -std=c++20 or later (CMAKE_CXX_STANDARD 20)"
 #endif
 
+// Clang says that it is GCC 4, too.
+#if defined(__clang__)
+#if __clang_major__ < 16
+#error "errgroup needs Clang 16 or later, or GCC 12 or later"
+#endif
+#elif defined(__GNUC__) && __GNUC__ < 12
+#error "errgroup needs GCC 12 or later, or Clang 16 or later"
+#endif
+
 // src/outermost.cpp is compiled without exceptions on purpose, and says so.
 #if !defined(__cpp_exceptions) && !defined(ERRGROUP_BUILDS_OUTERMOST)
 #error "errgroup needs exceptions, to carry errors out of tasks: compile without -fno-exceptions"

@@ -125,10 +125,10 @@ class group_core final : public cancel_node, public queue_owner {
   static constexpr std::uint32_t observed = 65536;     // an observer was set when it was made
 
   ERRGROUP_API explicit group_core(std::source_location where);
-  /// `timeout` is `start_timeout` if the options have a timeout; otherwise it may be null. A
-  /// program in which no group has a timeout does not contain that function.
+  /// `use_time` is `start_time` if the options need it (`needs_time`); otherwise it may be null. A
+  /// program in which no group needs it does not contain that function.
   ERRGROUP_API group_core(options const& opts, std::source_location where,
-                          void (*timeout)(group_core&));
+                          void (*use_time)(group_core&));
   group_core(group_core const&) = delete;
   group_core& operator=(group_core const&) = delete;
   ERRGROUP_API ~group_core() noexcept;
@@ -224,7 +224,12 @@ class group_core final : public cancel_node, public queue_owner {
     bool const ends = (state.load(std::memory_order_relaxed) & unguarded) != 0;
     return ends ? on_exception::terminate : on_exception::as_error;
   }
-  ERRGROUP_API static void start_timeout(group_core& g);
+  /// True if a group with these options may use the timer: for its timeout, or because a thread
+  /// that waits for room in its bounded queue may have to poll (`worker::mode`).
+  [[nodiscard]] static bool needs_time(options const& opts) noexcept {
+    return opts.timeout || opts.queue != npos;
+  }
+  ERRGROUP_API static void start_time(group_core& g);
   ERRGROUP_API void set_deadline_at(clock::time_point at);
   [[nodiscard]] ERRGROUP_API clock::time_point deadline() const noexcept;
   ERRGROUP_API void reset();

@@ -1,6 +1,5 @@
-// A group with options, but without a timeout, whose tasks fail. It is used without its members
-// that wait for a time.
-// parts:
+// A group with options, but without a timeout and a bounded queue, whose tasks fail. It is used
+// without its members that wait for a time. parts:
 
 #include <errgroup/group.hpp>
 
@@ -11,7 +10,6 @@
 int main() {
   std::stop_source source;
   errgroup::group g{{.limit = 2,
-                     .queue = 4,
                      .policy = errgroup::on_error::keep_going,
                      .errors = errgroup::keep::all,
                      .stop = source.get_token(),
