@@ -125,8 +125,7 @@ class group_core final : public cancel_node, public queue_owner {
   static constexpr std::uint32_t observed = 65536;     // an observer was set when it was made
 
   ERRGROUP_API explicit group_core(std::source_location where);
-  /// `use_time` is `start_time` if the options need it (`needs_time`); otherwise it may be null. A
-  /// program in which no group needs it does not contain that function.
+  /// `use_time` is `start_time` if the options need it (`needs_time`), and otherwise may be null.
   ERRGROUP_API group_core(options const& opts, std::source_location where,
                           void (*use_time)(group_core&));
   group_core(group_core const&) = delete;
