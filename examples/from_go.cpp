@@ -145,9 +145,14 @@ errgroup::result<sum> digest(fs::path const& path) {
 }
 
 errgroup::result<std::map<fs::path, std::uint64_t>> digest_all(fs::path const& root) {
+  std::error_code ec;
+  fs::recursive_directory_iterator files(root, ec);  // with `ec` it does not throw
+  if (ec) {
+    return ec;
+  }
   std::map<fs::path, std::uint64_t> all;
   auto err = errgroup::pipeline(
-      {.limit = 20}, stage::source(fs::recursive_directory_iterator(root)),
+      {.limit = 20}, stage::source(std::move(files)),
       stage::parallel([](fs::directory_entry&& e) -> std::optional<fs::path> {
         return e.is_regular_file() ? std::optional(e.path()) : std::nullopt;  // empty: left out
       }),
@@ -329,6 +334,8 @@ int main() try {
   tree const files;
   auto const sums = digest_all(files.root());
   check(sums && sums->size() == 2 && sums->begin()->second == 0xe71fa2190541574b, "a pipeline");
+  check(digest_all(files.root() / "nowhere").error() == std::errc::no_such_file_or_directory,
+        "a directory that does not exist is an error");
 
   std::vector<std::size_t> const sizes{3, 1, 2};
   check(measure_all({"abc", "d", "ef"}) == sizes, "conc's pool with results");

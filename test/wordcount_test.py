@@ -68,7 +68,7 @@ class WordcountTest(unittest.TestCase):
             status, words, said = self.count("t", "-j", jobs, *ALL)
             self.assertEqual(words, sorted_words)
             self.assertEqual(
-                said, [f"wordcount: 500 files, {len(sorted_words)} words, {lines} lines"]
+                said, [f"wordcount: 500 files, {len(sorted_words)} different words, {lines} lines"]
             )
             self.assertEqual(status, 0)
 
@@ -85,7 +85,8 @@ class WordcountTest(unittest.TestCase):
         for best in 0, 1, 19, 20:
             status, words, said = self.count("t", "--best", str(best))
             self.assertEqual(words, [(b"w%02d" % (19 - i), 20 - i) for i in range(best)])
-            self.assertEqual((status, said), (0, ["wordcount: 1 file, 20 words, 0 lines"]))
+            expected = ["wordcount: 1 file, 20 different words, 0 lines"]
+            self.assertEqual((status, said), (0, expected))
         self.assertEqual(len(self.count("t")[1]), 10)
 
     def test_what_is_no_text_and_links_below_are_left_out(self):
@@ -95,18 +96,17 @@ class WordcountTest(unittest.TestCase):
         os.symlink("../u", os.path.join(self.folder, "t/link"))
         os.symlink("t", os.path.join(self.folder, "tree"))
         os.mkfifo(os.path.join(self.folder, "t/pipe"))
+        said = ["wordcount: 1 file, 1 different word, 1 line; 1 file is no text"]
         for path in "t", "tree":
-            self.assertEqual(
-                self.count(path),
-                (0, [(b"word", 1)], ["wordcount: 1 file, 1 word, 1 line; 1 file is no text"]),
-            )
+            self.assertEqual(self.count(path), (0, [(b"word", 1)], said))
 
     def test_no_words_is_1(self):
         os.makedirs(os.path.join(self.folder, "empty/empty"))
         self.write("t", b"\n.\n")
-        said = ["wordcount: 0 files, 0 words, 0 lines"]
+        said = ["wordcount: 0 files, 0 different words, 0 lines"]
         self.assertEqual(self.count("empty"), (1, [], said))
-        self.assertEqual(self.count("t"), (1, [], ["wordcount: 1 file, 0 words, 2 lines"]))
+        said = ["wordcount: 1 file, 0 different words, 2 lines"]
+        self.assertEqual(self.count("t"), (1, [], said))
 
     def test_progress_ends_with_its_final_line(self):
         for i in range(20):
@@ -115,7 +115,7 @@ class WordcountTest(unittest.TestCase):
         self.assertEqual((status, words), (0, [(b"word", 20)]))
         # `splitlines` also splits at the carriage returns between the updates of the line.
         *updates, final, summary = [line.rstrip() for line in said]
-        self.assertEqual(summary, "wordcount: 20 files, 1 word, 20 lines")
+        self.assertEqual(summary, "wordcount: 20 files, 1 different word, 20 lines")
         self.assertRegex(final, r"^20 of 20 \(100 %\), .*, in [0-9.]+ s$")
         for update in updates:
             self.assertRegex(update, r"^$|^\d+ of 20 \(")
@@ -152,7 +152,7 @@ class WordcountTest(unittest.TestCase):
                 self.assertEqual((status, words), (2, [(b"word", 2)]))
                 self.assertEqual(
                     said,
-                    [f"wordcount: {bad}: {why}", "wordcount: 2 files, 1 word, 2 lines"],
+                    [f"wordcount: {bad}: {why}", "wordcount: 2 files, 1 different word, 2 lines"],
                 )
 
     # The command line.

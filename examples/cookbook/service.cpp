@@ -34,7 +34,7 @@ class service {
   }
 
  private:
-  /// A job that fails is told, and ends here: it must not become an error of the group.
+  /// A failure of a job is reported, and ends here: it must not become an error of the group.
   static void run_job(std::string const& name, job const& todo) {
     errgroup::error err;
     try {

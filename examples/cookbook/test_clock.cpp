@@ -53,7 +53,7 @@ void test_the_last_moment() {
   check(!g.is_canceling(), "there is time left");
   clock.advance(1ns);
   check(g.is_canceling(), "time is over");
-  check(g.wait() == errgroup::errc::deadline_exceeded, "the error tells it");
+  check(g.wait() == errgroup::errc::deadline_exceeded, "the error shows it");
 }
 
 int main() {

@@ -4,7 +4,7 @@
 //       800005  typename
 //       786646  type
 //       644376  const
-//     wordcount: 24499 files, 314598 words, 6380775 lines
+//     wordcount: 24499 files, 314598 different words, 6380775 lines
 //
 // A file or folder that cannot be read is an error, and ends everything; with --keep-going it is
 // told, and left out:
@@ -144,7 +144,7 @@ void tell(counts const& found, std::size_t best) {
   }
   std::cout.flush();
   std::cerr << "wordcount: " << number_of(found.files, "file") << ", "
-            << number_of(words.size(), "word") << ", " << number_of(found.lines, "line");
+            << number_of(words.size(), "different word") << ", " << number_of(found.lines, "line");
   if (found.others != 0) {
     std::cerr << "; " << number_of(found.others, "file") << (found.others == 1 ? " is" : " are")
               << " no text";
