@@ -1,18 +1,18 @@
 // A group with options, but without a timeout and a bounded queue, whose tasks fail. It is used
-// without its members that wait for a time. parts:
+// without its members that wait for a time.
+//
+// parts:
 
 #include <errgroup/group.hpp>
 
 #include <stdexcept>     // runtime_error
-#include <stop_token>    // stop_source, stop_token
+#include <stop_token>    // stop_token
 #include <system_error>  // errc, error_code, make_error_code
 
 int main() {
-  std::stop_source source;
   errgroup::group g{{.limit = 2,
                      .policy = errgroup::on_error::keep_going,
                      .errors = errgroup::keep::all,
-                     .stop = source.get_token(),
                      .name = "parts"}};
   g.run("throws", [] { throw std::runtime_error("no reason"); });
   g.run([] { return std::make_error_code(std::errc::io_error); });
