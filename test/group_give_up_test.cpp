@@ -75,6 +75,13 @@ class busy_group {
   std::thread waiter_;
 };
 
+/// A thread that is about to wait most likely sleeps afterwards. A test holds if it does not.
+void let_others_sleep() {
+  for (int i = 0; i != 1000; ++i) {
+    std::this_thread::yield();
+  }
+}
+
 options const full_queue{.limit = 1, .queue = 0};
 options const full_slots{.limit = 1};
 
@@ -163,6 +170,7 @@ TEST_F(GroupGiveUp, C1_a_cancellation_ends_the_wait) {
       }
     });
     met.arrive_and_wait();
+    let_others_sleep();
     busy.g.cancel();
     timed.join();
     stoppable.join();
@@ -245,7 +253,8 @@ TEST_F(GroupGiveUp, L1_many_submitters_get_their_places_and_no_more) {
 TEST_F(GroupGiveUp, L3_a_slot_is_found_although_the_last_task_of_a_batch_frees_it) {
   watchdog const guard("a submitter beside a batch");
   // Without `queue`, a thread takes a page of tasks at once, and tells of their end when all of
-  // them are finished.
+  // them are finished. Without workers, no thread takes a task before the page is full.
+  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
   group g{{.limit = 2}};
   gate first("the first task");
   gate last("the last task");
@@ -270,9 +279,7 @@ TEST_F(GroupGiveUp, L3_a_slot_is_found_although_the_last_task_of_a_batch_frees_i
     last.open();
   });
   await([&] { return is_near.load(); }, "the submitter to come");
-  for (int i = 0; i != 1000; ++i) {
-    std::this_thread::yield();  // it most likely sleeps by then; the test holds if it does not
-  }
+  let_others_sleep();
   first.open();
   submitter.join();
   for (error const& e : both.errors()) {
@@ -346,6 +353,7 @@ TEST_F(GroupGiveUp, L4_a_stop_ends_the_wait_for_room) {
     EXPECT_EQ(busy.g.run(source.get_token(), std::move(mine)), admission::stopped);
   });
   met.arrive_and_wait();
+  let_others_sleep();
   source.request_stop();
   submitter.join();
   EXPECT_FALSE(busy.g.is_canceling()) << "the token is the submitter's alone";
