@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "listeners.hpp"
 #include "observation.hpp"
 #include <errgroup/detail/config.hpp>
 
@@ -18,7 +19,8 @@
 namespace errgroup::inline v1::detail {
 
 void group_core::fail(error e, submission const& from) noexcept {
-  losses_.failed.fetch_add(1, std::memory_order_relaxed);
+  std::size_t const failures = losses_.failed.fetch_add(1, std::memory_order_relaxed) + 1;
+  bool const is_last = extras_ && failures == extras_->max_failures;
   error_list* const all = extras_ && extras_->all ? &*extras_->all : nullptr;
   bool late = first_.is_taken() && (goes_on() || is_stopped());
   if ((!late || all != nullptr) && is_canceled_unseen()) {
@@ -28,15 +30,26 @@ void group_core::fail(error e, submission const& from) noexcept {
   if (is_observed()) {
     note_failure(e, from);
   }
-  if (late && all == nullptr) {
+  bool const is_heard = (state.load(std::memory_order_acquire) & heard) != 0;
+  if (late && all == nullptr && !is_last && !is_heard) {
     return;
   }
+  bool const is_echo = is_stopped() && e == std::errc::operation_canceled;
   if (!late && is_stopped() && e == std::errc::operation_canceled) {
     e = errc::canceled;  // an echo of the destructor, which records no error
   }
   describe(e, from);
   if ((late || !record(e, !goes_on())) && all != nullptr) {
     add_other(e, is_stopped());
+  }
+  if (is_last) {
+    // After the error was kept: a task that fails because it sees the cancellation must not come
+    // before the failure that caused the cancellation.
+    note_cause(e);
+    stop_all();
+  }
+  if (is_heard && !is_echo) {
+    listener_functions::used.load(std::memory_order_acquire)->tell(*this, e);
   }
 }
 

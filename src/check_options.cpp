@@ -24,6 +24,19 @@ void refuse(options const& opts) {
         "errgroup::options::max_errors is 0: a group keeps the first error at least; give it 1 or "
         "more");
   }
+  if (opts.max_failures == 0) {
+    throw std::invalid_argument(
+        "errgroup::options::max_failures is 0: a group cannot be cancelled by a failure before its "
+        "first one; give it 1 or more, or errgroup::npos");
+  }
+  if (opts.max_failures != npos && opts.policy == on_error::cancel) {
+    std::string text = "errgroup::options::max_failures is ";
+    text += std::to_string(opts.max_failures);
+    text +=
+        ", but on_error::cancel cancels the group at the first failure: set .policy = "
+        "errgroup::on_error::keep_going, or leave max_failures out";
+    throw std::invalid_argument(text);
+  }
   throw std::invalid_argument(
       "errgroup::options::progress is set, and no function counts in it: for_each, transform, "
       "reduce and pipeline do; elsewhere call progress::add in the tasks");

@@ -11,7 +11,9 @@ namespace errgroup::inline v1::detail {
 
 inline void check(options const& opts) {
   bool const has_slot = opts.limit > 0 || opts.limit == unlimited;
-  if (!has_slot || opts.max_errors == 0 || opts.progress != nullptr) [[unlikely]] {
+  bool const has_budget =
+      opts.max_failures == npos || (opts.max_failures != 0 && opts.policy == on_error::keep_going);
+  if (!has_slot || opts.max_errors == 0 || opts.progress != nullptr || !has_budget) [[unlikely]] {
     refuse(opts);
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "check_options.hpp"
 #include "group_parts.hpp"
+#include "listeners.hpp"
 #include "observation.hpp"
 #include "queue_pool.hpp"
 #include <errgroup/detail/config.hpp>
@@ -112,6 +113,9 @@ group_core::~group_core() noexcept {
       link->source.request_stop();  // the canceller may do so later, after its unpin
     }
     delete link;
+  }
+  if ((state.load(std::memory_order_acquire) & heard) != 0) {
+    listener_functions::used.load(std::memory_order_acquire)->forget(*this);
   }
   hand_over_lost_error();
   {

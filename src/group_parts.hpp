@@ -39,6 +39,7 @@ struct group_core::extras {
       : name(opts.name),
         places(opts),
         timeout(opts.timeout),
+        max_failures(opts.max_failures),
         use_time(with_time),
         stop(opts.stop) {}
 
@@ -46,6 +47,7 @@ struct group_core::extras {
   std::optional<error_list> all;  // with keep::all
   slots places;
   std::optional<std::chrono::nanoseconds> timeout;
+  std::size_t max_failures;       // npos, unless on_error::keep_going
   void (*use_time)(group_core&);  // not null if the options need it
 
   std::mutex cause_lock;

@@ -51,7 +51,8 @@ bool group_core::worker::nap::watch::look() noexcept {
   }
   bool const is_done = g.engine_is_idle();
   bool const is_over = g.is_canceled_unseen();
-  if ((is_done && q.is_idle()) || is_over) {
+  bool const has_slot = of_.sleeper_.wants(sleeper::room) && g.extras_->places.has_slot(q);
+  if ((is_done && q.is_idle()) || is_over || has_slot) {
     q.sleepers.wake(awake, of_.sleeper_);
     lock.release();
     return false;
@@ -70,6 +71,10 @@ bool is_needed(thread_state& self) noexcept {
 
 }  // namespace
 
+group_core::worker::share group_core::worker::share_beside_others(thread_state& self) noexcept {
+  return is_needed(self) ? share::all : share::stranded;
+}
+
 bool group_core::worker::wait_for(task_queue& q, goal const& g) {
   return detail::wait_for(q, g, *this);
 }
@@ -79,6 +84,11 @@ sleep_mode group_core::worker::mode(task_queue const& q, goal const& g, bool tak
   bool const is_open = g_.origin_.is_bound || g_.is_context_given();
   if (g.what == goal::room) {
     return {true, sleeper::room, is_open};
+  }
+  if (g.what == goal::slot) {
+    // The end of a task in a batch wakes nobody.
+    return {takes_part, takes_part ? sleeper::any : sleeper::room,
+            is_open || !q.batches.is_empty()};
   }
   // If all remaining tasks wait for a time, no other thread would notice a cancellation by oneTBB.
   bool const is_watched =
@@ -266,7 +276,7 @@ void group_core::leave_arena(task_queue& q) noexcept {
   }
 }
 
-bool group_core::wait_in_time(clock::time_point until) {
+bool group_core::wait_in_time(clock::time_point until, std::atomic<bool> const* ends) {
   thread_state& self = this_thread();
   if (is_inside(self)) {
     return false;  // the wait would never end
@@ -274,8 +284,9 @@ bool group_core::wait_in_time(clock::time_point until) {
   waiting here(*this, self);
   observed_wait const seen(*this, wait_kind::end);
   task_queue& q = queue(self);
-  worker me(*this, is_needed(self) ? worker::share::all : worker::share::stranded);
-  bool const is_done = me.wait_for(q, {.what = goal::idle, .leaves_tasks = true, .until = until});
+  worker me(*this, worker::share_beside_others(self));
+  bool const is_done =
+      me.wait_for(q, {.what = goal::idle, .leaves_tasks = true, .is_set = ends, .until = until});
   if (is_done) {
     leave_arena(q);
     notice_cancellation();
@@ -288,7 +299,7 @@ void group_core::help_until(std::atomic<bool> const& done) {
   task_queue& q = queue(self);
   auto share = worker::share::none;
   if (!is_inside(self)) {
-    share = is_needed(self) ? worker::share::all : worker::share::stranded;
+    share = worker::share_beside_others(self);
   }
   observed_wait const seen(*this, wait_kind::handle);
   worker me(*this, share);

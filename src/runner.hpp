@@ -25,6 +25,7 @@ struct goal {
   enum kind : std::uint8_t {
     idle,  // all tasks are finished
     room,  // there is room in the queue, or the queue is closed
+    slot,  // `try_run` would accept a task, or the queue is closed
     flag   // `is_set` is true
   };
 
@@ -32,13 +33,14 @@ struct goal {
   /// The thread runs tasks only if no other thread may come for them: a task might last beyond the
   /// end time, or might wait for this very thread.
   bool leaves_tasks = false;
-  atomic<bool> const* is_set = nullptr;
+  atomic<bool> const* is_set = nullptr;  // if the goal is no flag: the wait ends once it is true
   clock::time_point until = clock::time_point::max();  // the wait ends then in any case
 
   [[nodiscard]] bool is_timed() const noexcept { return until != clock::time_point::max(); }
   /// The flag is set, or the end time has come.
   [[nodiscard]] bool has_ended() const noexcept {
-    return what == flag ? is_set->load(std::memory_order_acquire) : is_timed() && now() >= until;
+    return (is_set != nullptr && is_set->load(std::memory_order_acquire)) ||
+           (what != flag && is_timed() && now() >= until);
   }
 };
 
@@ -62,6 +64,8 @@ class session {
   explicit session(kind k) noexcept : kind_(k) {}
   /// A passer takes tasks until its goal has ended.
   explicit session(goal const& g) noexcept : kind_(passer), goal_(&g) {}
+  /// A submitter takes tasks until there is room, or its goal has ended.
+  session(kind k, goal const& g) noexcept : kind_(k), goal_(&g) {}
 
   /// The session begins, and takes a task.
   void begin(task_queue& q) noexcept {
@@ -179,9 +183,12 @@ class session {
       case waiter:
         return true;
       case passer:
-        return !goal_->has_ended();
+        return goal_->what != goal::slot && !goal_->has_ended();
       case submitter:
         break;
+    }
+    if (goal_ != nullptr && goal_->has_ended()) {
+      return false;
     }
     if (q.unfinished >= q.limits.room) {
       return true;

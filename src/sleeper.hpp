@@ -36,7 +36,7 @@ namespace latches = tbb;
 class sleeper {
  public:
   /// The event for which the queue wakes the sleeper, in addition to the end of all tasks.
-  enum what : std::uint8_t { nothing, work, room };
+  enum what : std::uint8_t { nothing = 0, work = 1, room = 2, any = work | room };
 
   sleeper(bool helps, what wanted) noexcept : wanted_(wanted) {
     if (helps) {
@@ -50,6 +50,8 @@ class sleeper {
   }
   sleeper(sleeper const&) = delete;
   sleeper& operator=(sleeper const&) = delete;
+
+  [[nodiscard]] bool wants(what event) const noexcept { return (wanted_ & event) != 0; }
 
   /// Returns when a thread has woken this sleeper.
   void sleep() noexcept {
@@ -116,7 +118,7 @@ class sleeper_list {
   /// Wakes one sleeper that sleeps for `wanted`.
   void wake_one(wake_list& list, sleeper::what wanted) noexcept {
     sleeper** p = &first_;
-    while (*p != nullptr && (*p)->wanted_ != wanted) {
+    while (*p != nullptr && !(*p)->wants(wanted)) {
       p = &(*p)->next_;
     }
     if (*p != nullptr) {

@@ -85,6 +85,11 @@ class slots {
     return needs_slot ? static_cast<std::size_t>(limit_) + q.batches.finished() : q.limits.room;
   }
 
+  /// True if `try_run` accepts a task. Under the queue's lock.
+  [[nodiscard]] bool has_slot(task_queue const& q) const noexcept {
+    return q.unfinished < most_unfinished(q);
+  }
+
   /// The queue of the group, if the group has an arena of its own; null otherwise.
   [[nodiscard]] queue_life const* pool() const noexcept {
     return arena_size_ != 0 ? &pool_ : nullptr;

@@ -124,7 +124,7 @@ bool group_core::reserve(thread_state& self) {
   }
   task_queue& q = *queue_.load(std::memory_order_acquire);
   lock_type lock(q.lock);
-  if (q.closed || q.unfinished >= extras_->places.most_unfinished(q)) {
+  if (q.closed || !extras_->places.has_slot(q)) {
     return false;
   }
   ++q.unfinished;

@@ -139,6 +139,13 @@ struct alignas(64) task_queue {
     // but then there is no work.
     return has_work() && running.load(std::memory_order_relaxed) < limits.slots;
   }
+  /// From now on no thread takes a batch: the end of each task wakes a sleeper that sleeps for
+  /// room. In an unbounded queue; a bounded queue has no batches. The bound is out of reach.
+  void take_singly() noexcept {
+    if (limits.room == unbounded) {
+      limits.room = unbounded - 1;
+    }
+  }
   [[nodiscard]] bool is_full() const noexcept { return unfinished >= limits.room && !closed; }
   /// True if a request has to be sent. Then a request is open, and the caller has to send it.
   [[nodiscard]] bool take_request() noexcept {

@@ -57,7 +57,7 @@ bool wait_for(task_queue& q, goal const& g, Owner& owner) {
   for (;;) {
     bool const takes_part = owner.takes_part(q);
     if (owner.is_reached(q, g)) {
-      if (g.what == goal::flag && takes_part) {
+      if ((g.what == goal::flag || g.what == goal::slot) && takes_part) {
         q.tell_sleepers(awake);  // this thread may have been woken in the place of another
       }
       return true;

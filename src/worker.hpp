@@ -31,6 +31,9 @@ class group_core::worker {
     none
   };
 
+  /// The share of a thread that leaves the tasks to others if it can.
+  [[nodiscard]] static share share_beside_others(thread_state& self) noexcept;
+
   explicit worker(queue_owner& o, share mine = share::all) noexcept
       : g_(static_cast<group_core&>(o)), share_(mine) {}
 
@@ -91,6 +94,8 @@ class group_core::worker {
     switch (g.what) {
       case goal::room:
         return !q.is_full();
+      case goal::slot:
+        return q.closed || g_.extras_->places.has_slot(q);
       case goal::flag:
         return g.has_ended();
       case goal::idle:
@@ -119,7 +124,7 @@ class group_core::worker {
     if (g.leaves_tasks) {
       return session(g);
     }
-    return session(g.what == goal::room ? session::submitter : session::waiter);
+    return g.what == goal::room ? session(session::submitter, g) : session(session::waiter);
   }
   [[gnu::noinline]] void serve(goal const& g, task_queue& q, session& s) noexcept {
     if (g.leaves_tasks) {

@@ -103,13 +103,16 @@ template <class Slots>
 class all_joiner {
  public:
   all_joiner(options const& opts, std::size_t size)
-      : slots_(size), failures_(opts), stops_(opts.policy == on_error::cancel) {}
+      : slots_(size),
+        failures_(opts),
+        left_(opts.policy == on_error::cancel ? 1 : opts.max_failures) {}
 
   template <class T>
   verdict on_result(std::size_t index, result<T>&& r) {
     if (!r.has_value()) {
       failures_.add(std::move(r).error());
-      return stops_ ? verdict::enough : verdict::go_on;
+      left_ -= left_ != npos && left_ != 0 ? 1U : 0U;
+      return left_ == 0 ? verdict::enough : verdict::go_on;
     }
     slots_.template at<T>(index, [&](auto& slot) {
       if constexpr (std::is_void_v<T>) {
@@ -134,7 +137,7 @@ class all_joiner {
  private:
   Slots slots_;
   failures failures_;
-  bool stops_;
+  std::size_t left_;  // the number of failures that end the join
 };
 
 /// The joiner of `all_settled`.
@@ -177,8 +180,8 @@ class all_settled_joiner {
 ///     auto& [l, r] = *both;
 ///
 /// The first failure is the error. It cancels the other tasks, which are waited for; their results
-/// are dropped. With `on_error::keep_going` all tasks run. With `keep::all` in addition, the other
-/// failures are `error::others()`.
+/// are dropped. With `on_error::keep_going` all tasks run, or until `max_failures` of them have
+/// failed. With `keep::all` in addition, the other failures are `error::others()`.
 ///
 /// Callables, exceptions and cost are as for `join`.
 template <class... A>

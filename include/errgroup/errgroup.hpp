@@ -4,6 +4,7 @@
 
 /// Everything at once.
 
+#include <errgroup/admission.hpp>
 #include <errgroup/all.hpp>
 #include <errgroup/any.hpp>
 #include <errgroup/clock.hpp>
@@ -12,6 +13,7 @@
 #include <errgroup/error.hpp>
 #include <errgroup/exception_group.hpp>
 #include <errgroup/extend.hpp>
+#include <errgroup/failure_callback.hpp>
 #include <errgroup/for_each.hpp>
 #include <errgroup/fwd.hpp>
 #include <errgroup/group.hpp>

@@ -462,6 +462,15 @@ class [[ERRGROUP_NODISCARD_ERROR]] error {
     return {};
   }
 
+  /// As `all`, in the order of the tasks' indices (`origin().index`), whatever the order in which
+  /// they failed. Failures without an index are last; failures with the same index keep their
+  /// order. Empty for success. (The index of a failure of an inner group is that of the task
+  /// there.)
+  ///
+  /// The result holds copies, so it may be called on a temporary error. Throws `std::bad_alloc`.
+  /// Cost: a copy for each failure, and a sort.
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::vector<error> by_index() const;
+
   /// With `keep::all`: the number of failures that are not among `others()`, because there were
   /// more than `options::max_errors`, or no memory.
   [[ERRGROUP_NODISCARD_ANSWER]] std::size_t dropped() const noexcept { return dropped_; }

@@ -126,10 +126,10 @@ error for_each_below(options const& opts, N n, F& f, Names const& names,
 /// The first failure, returned or thrown, is the error. After it, elements that no thread has begun
 /// with are left out, and counted (`error::skipped`, as far as `range` tells its size). The error
 /// names the element that failed: `error::origin().index` is its position, and with a `named_by`
-/// the error tells its name, too. With
-/// `on_error::keep_going`, `f` is called for all elements; with `keep::all`, all failures are
-/// reported. A call in a task is cancelled with the task. Every cancellation is an error, wherever
-/// it comes from.
+/// the error tells its name, too. With `on_error::keep_going`, `f` is called for all elements, or
+/// until it has failed for `max_failures` of them; with `keep::all`, all failures are reported. A
+/// call in a task is cancelled with the task. Every cancellation is an error, wherever it comes
+/// from.
 ///
 /// The elements of a range with random access and a size are divided as by `tbb::parallel_for`.
 /// With `options::limit`, at most so many threads take one chunk after the other, so never more

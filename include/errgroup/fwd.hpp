@@ -8,6 +8,7 @@
 
 namespace errgroup::inline v1 {
 
+enum class admission;
 enum class errc;
 enum class keep;
 enum class on_error;

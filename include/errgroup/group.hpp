@@ -2,11 +2,13 @@
 #ifndef ERRGROUP_GROUP_HPP
 #define ERRGROUP_GROUP_HPP
 
+#include <errgroup/admission.hpp>
 #include <errgroup/clock.hpp>
 #include <errgroup/counts.hpp>
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/submit.hpp>
 #include <errgroup/error.hpp>
+#include <errgroup/failure_callback.hpp>
 #include <errgroup/fwd.hpp>
 #include <errgroup/options.hpp>
 #include <errgroup/task.hpp>
@@ -15,6 +17,7 @@
 #include <tbb/task_group.h>  // task_group_context
 
 #include <chrono>           // duration, time_point
+#include <concepts>         // invocable, same_as
 #include <source_location>  // source_location
 #include <stop_token>       // stop_callback, stop_token
 #include <string_view>      // string_view
@@ -71,7 +74,8 @@ class group {
   group(detail::place where = std::source_location::current()) : core_(where.is) {}
 
   /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1, a `max_errors` of 0,
-  /// and a progress; `std::bad_alloc`. (The arena of a limited group is made at the first use.)
+  /// a `max_failures` of 0 or without `keep_going`, and a progress; `std::bad_alloc`. (The arena of
+  /// a limited group is made at the first use.)
   explicit group(options const& opts, std::source_location where = std::source_location::current())
       : core_(opts, where,
               detail::group_core::needs_time(opts) ? &detail::group_core::start_time : nullptr) {}
@@ -155,6 +159,74 @@ class group {
                                       detail::make_note(name, where), std::forward<F>(f));
   }
 
+  /// As `try_run`, but waits until `time` if there is no room, and tells why the task was refused.
+  /// (`try_run_for` with no time is a `try_run` that tells it.)
+  ///
+  /// Returns `admission::accepted` if the group has the task; `full` if `try_run` would have
+  /// refused the task until `time`; `canceled` once the group is cancelled, which ends the wait.
+  /// Unless it is `accepted`, `f` was not touched, and nothing is counted.
+  ///
+  /// While it waits, this thread leaves the tasks to others, and helps only where `wait_until`
+  /// would: a task that it ran might take longer than it has time. In a task of the group it does
+  /// not wait: its own slot may be the one that is missing. `time` is as in `wait_until`. From the
+  /// first wait on, a group with a limit and without `options::queue` hands out its tasks singly,
+  /// which costs a little for tasks below a microsecond.
+  ///
+  /// Throws what `run` and `wait_until` throw.
+  template <class Clock, class Duration, class F>
+  [[ERRGROUP_NODISCARD_ADMISSION]] admission try_run_until(
+      std::chrono::time_point<Clock, Duration> const& time, F&& f,
+      std::source_location where = std::source_location::current()) {
+    return offer({detail::to_clock(time)}, task_options{}, std::forward<F>(f), where);
+  }
+  /// The same for a task with options, or with a name.
+  template <class Clock, class Duration, class F, detail::task_label Label = task_options>
+  [[ERRGROUP_NODISCARD_ADMISSION]] admission try_run_until(
+      std::chrono::time_point<Clock, Duration> const& time, Label const& label, F&& f,
+      std::source_location where = std::source_location::current()) {
+    return offer({detail::to_clock(time)}, label, std::forward<F>(f), where);
+  }
+  /// The same, for as long as `time`.
+  template <class Rep, class Period, class F>
+  [[ERRGROUP_NODISCARD_ADMISSION]] admission try_run_for(
+      std::chrono::duration<Rep, Period> const& time, F&& f,
+      std::source_location where = std::source_location::current()) {
+    return try_run_for(time, task_options{}, std::forward<F>(f), where);
+  }
+  /// The same for a task with options, or with a name.
+  template <class Rep, class Period, class F, detail::task_label Label = task_options>
+  [[ERRGROUP_NODISCARD_ADMISSION]] admission try_run_for(
+      std::chrono::duration<Rep, Period> const& time, Label const& label, F&& f,
+      std::source_location where = std::source_location::current()) {
+    return offer({detail::after(clock::now(), detail::saturated(time))}, label, std::forward<F>(f),
+                 where);
+  }
+
+  /// As `run`, but gives up its wait for room in a bounded queue when `stop` is stopped. `stop` is
+  /// a `std::stop_token` of the submitter: for the group and its tasks it means nothing.
+  ///
+  /// Returns `admission::accepted` if the group has the task; `stopped` if `stop` was stopped
+  /// before the call, even if there is room, or while there was no room; `canceled` once the group
+  /// is cancelled. Unless it is `accepted`, `f` was not touched, and nothing is counted, not even
+  /// in `error::skipped`.
+  ///
+  /// Meanwhile this thread helps the group as in `run`, and looks at `stop` between two tasks. In a
+  /// task of the group it runs waiting tasks, then `f`, itself, as in `run`: it never waits there.
+  ///
+  /// Throws what `run` throws.
+  template <std::same_as<std::stop_token> Stop, class F>
+  [[ERRGROUP_NODISCARD_ADMISSION]] admission run(
+      Stop const& stop, F&& f, std::source_location where = std::source_location::current()) {
+    return run(stop, task_options{}, std::forward<F>(f), where);
+  }
+  /// The same for a task with options, or with a name.
+  template <std::same_as<std::stop_token> Stop, class F, detail::task_label Label = task_options>
+  [[ERRGROUP_NODISCARD_ADMISSION]] admission run(
+      Stop const& stop, Label const& label, F&& f,
+      std::source_location where = std::source_location::current()) {
+    return offer({clock::time_point::max(), &stop}, label, std::forward<F>(f), where);
+  }
+
   /// Runs `f`, and waits. In this thread, unless the group has a limit, a queue or an arena: then
   /// `f` queues like any other task.
   ///
@@ -215,6 +287,21 @@ class group {
   template <class Rep, class Period>
   [[ERRGROUP_NODISCARD_IN_TIME]] bool wait_for(std::chrono::duration<Rep, Period> const& time) {
     return core_.wait_until_at(detail::after(clock::now(), detail::saturated(time)));
+  }
+
+  /// As `wait_until`, but ends when `stop` is stopped, too, with false unless no task is
+  /// unfinished. Nothing is cancelled: `stop` is of this waiter alone. With
+  /// `clock::time_point::max()`, only `stop` ends the wait.
+  template <class Clock, class Duration>
+  [[ERRGROUP_NODISCARD_IN_TIME]] bool wait_until(
+      std::chrono::time_point<Clock, Duration> const& until, std::stop_token const& stop) {
+    return core_.wait_until_at(detail::to_clock(until), stop);
+  }
+  /// The same, for as long as `time`.
+  template <class Rep, class Period>
+  [[ERRGROUP_NODISCARD_IN_TIME]] bool wait_for(std::chrono::duration<Rep, Period> const& time,
+                                               std::stop_token const& stop) {
+    return core_.wait_until_at(detail::after(clock::now(), detail::saturated(time)), stop);
   }
 
   /// Runs `f` as a task of this group, at `time` or as soon afterwards as there is a thread and a
@@ -363,6 +450,29 @@ class group {
     return std::stop_callback<std::decay_t<F>>(get_stop_token(), std::forward<F>(f));
   }
 
+  /// Registers `f(error const&)` for a call for each failure in the group, with the error that
+  /// `wait` would return for it: with its origin. Use it to log failures while the work goes on.
+  ///
+  /// `f` is called in the thread of the task that has failed, as a part of that task, after the
+  /// failure was kept and, if it cancels the group, after the cancellation. Failures after the
+  /// first error are told, too, also with `keep::first`. A task that only echoes the group's own
+  /// cancellation (`error::echoes`) is not told, nor are skipped tasks, `cancel` and the deadline:
+  /// see `on_cancel`. Tasks that fail at the same time call `f` at the same time. Several functions
+  /// are called in the order of their registration. An exception that leaves `f` terminates the
+  /// process, as in a `std::stop_callback`.
+  ///
+  /// `f` may do what a task may do, such as `run`, `cancel` and `on_failure`; `wait` is answered
+  /// `errc::would_deadlock`. The destructor of the result waits for a call of `f` in another
+  /// thread, and `f` is not called afterwards; `f` itself may destroy the result.
+  ///
+  /// Throws what moving or copying `f` throws. Cost: nothing for tasks that succeed, and nothing in
+  /// groups without such a function; for a failure, a lock for each function.
+  template <class F>
+    requires std::invocable<std::decay_t<F>&, error const&>
+  [[ERRGROUP_NODISCARD_CALLBACK]] failure_callback<std::decay_t<F>> on_failure(F&& f) {
+    return failure_callback<std::decay_t<F>>(core_, std::forward<F>(f));
+  }
+
   /// A fresh start after a failure: no error, not cancelled, nothing skipped. `options::timeout`
   /// begins anew; a deadline from `set_deadline` is forgotten.
   ///
@@ -386,6 +496,21 @@ class group {
 
  private:
   friend struct extend::access;
+
+  template <class Label, class F>
+  admission offer(detail::patience const& p, Label const& label, F&& f,
+                  std::source_location where) {
+    std::string_view const name = detail::name_of(label);
+    detail::require_callable<F>(f);
+    if (name.empty()) {
+      return core_.start_within<detail::located<std::decay_t<F>>>(p, where, std::forward<F>(f));
+    }
+    if (core_.is_stopped()) {
+      return admission::canceled;
+    }
+    return core_.start_within<detail::named<std::decay_t<F>>>(p, detail::make_note(name, where),
+                                                              std::forward<F>(f));
+  }
 
   detail::group_core core_;
 };

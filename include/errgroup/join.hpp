@@ -84,6 +84,9 @@ class joining {
 
  private:
   static options with_own_policy(options opts) {
+    if (opts.policy == on_error::keep_going && opts.max_failures != 0) {
+      opts.max_failures = npos;  // for the joiner to count; other values are refused by the group
+    }
     opts.policy = on_error::cancel;  // no task fails unless the joiner throws
     opts.errors = keep::first;
     return opts;

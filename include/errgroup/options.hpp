@@ -96,6 +96,12 @@ struct options {
   /// The progress has to outlive the call. A group by itself counts nothing, and refuses this
   /// option: call `progress::add` in its tasks.
   errgroup::progress* progress = nullptr;
+  /// With `on_error::keep_going`: the group is cancelled when so many tasks have failed, from 1.
+  /// `npos`: no number of failures cancels it. The first failure is the error of the group; with
+  /// `keep::all` the other failures are `error::others`, with `keep::first` they are only counted
+  /// here. `group::cause` is the failure that cancelled the group. Tasks that run at that moment
+  /// may fail, too, so there may be more failures. `reset` begins to count anew.
+  std::size_t max_failures = npos;
 };
 
 }  // namespace errgroup::inline v1

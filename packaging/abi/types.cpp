@@ -17,6 +17,7 @@ namespace exchanged {
 namespace e = errgroup;
 
 inline int attempt() { return 0; }
+inline void hear(e::error const& /*failure*/) {}
 inline std::string name_of(std::string const& each) { return each; }
 
 // Has a parameter of type `T`, so that the debug information has the layout of `T`. (abidw does not
@@ -40,6 +41,8 @@ template void use(e::on_error*);
 template void use(e::keep*);
 template void use(e::on_exception*);
 template void use(e::task_options*);
+template void use(e::admission*);
+template void use(e::failure_callback<decltype(&hear)>*);
 template void use(e::clock*);
 template void use(e::testing::test_clock*);
 template void use(e::testing::time_moves*);

@@ -119,7 +119,7 @@ class worker {
     if (g.leaves_tasks) {
       return session(g);
     }
-    return session(g.what == goal::room ? session::submitter : session::waiter);
+    return g.what == goal::room ? session(session::submitter, g) : session(session::waiter);
   }
   void serve(goal const& /*g*/, task_queue& q, session& s) { run_session(q, s, *this); }
   [[nodiscard]] sleep_mode mode(task_queue const& q, goal const& g, bool takes_part) const;
@@ -187,6 +187,35 @@ class world : public queue_owner {
     }
     ++q->unfinished;
     return true;
+  }
+  /// The limit of `try_run`: a free slot, or room in a bounded queue.
+  [[nodiscard]] bool has_slot() const {
+    std::size_t const slots = static_cast<std::size_t>(q->limits.slots) + q->batches.finished();
+    return q->unfinished < (q->limits.room < task_queue::unbounded - 1 ? q->limits.room : slots);
+  }
+  /// As `reserve_within` and `submit_reserved`. Returns false if the wait for room has ended first.
+  bool offer(int id, goal const& g) {
+    lock_type lock(q->lock);
+    while (g.what == goal::room ? q->is_full() : !has_slot()) {
+      if (g.what == goal::slot) {
+        q->take_singly();
+      }
+      lock.release();
+      worker me(*this, g.leaves_tasks);
+      if (!wait_for(*q, g, me)) {
+        return false;
+      }
+      lock.acquire(q->lock);
+    }
+    ++q->unfinished;
+    lock.release();
+    submit_reserved(id);
+    return true;
+  }
+  /// As the callback of a stop token that ends a wait.
+  void give_up() {
+    done.store(true);
+    notify();
   }
   void unreserve() {
     wake_list awake;
@@ -451,6 +480,8 @@ class world : public queue_owner {
   explored::atomic<bool> done{false};  // as a test needs it
   goal const until_done{.what = goal::flag, .leaves_tasks = true, .is_set = &done};
   session passer{until_done};
+  goal const room_until_done{.what = goal::room, .is_set = &done};
+  goal const slot_until_done{.what = goal::slot, .leaves_tasks = true, .is_set = &done};
   goal end_time{.leaves_tasks = true,
                 .until = errgroup::clock::time_point::max() - std::chrono::seconds(1)};
   explored::atomic<int> spawned{0};  // tasks in oneTBB
@@ -573,6 +604,8 @@ bool worker::is_reached(task_queue& q, goal const& g) const {
   switch (g.what) {
     case goal::room:
       return !q.is_full();
+    case goal::slot:
+      return q.closed || w_.has_slot();
     case goal::flag:
       return g.has_ended();
     case goal::idle:
@@ -620,6 +653,9 @@ void worker::send_request(task_queue& q) { w_.send_request(q.life()); }
 sleep_mode worker::mode(task_queue const& /*q*/, goal const& g, bool takes_part) const {
   if (g.what == goal::room) {
     return {w_.helps, sleeper::room, false};
+  }
+  if (g.what == goal::slot) {
+    return {takes_part && w_.helps, takes_part ? sleeper::any : sleeper::room, false};
   }
   return {takes_part && w_.helps, takes_part ? sleeper::work : sleeper::nothing, false};
 }
@@ -1693,6 +1729,88 @@ TEST(TaskQueue, L3_a_place_that_is_given_back_wakes_a_submitter_and_a_waiter) {
         w.wait();
       },
       wait);
+}
+
+TEST(TaskQueue, L4_a_submitter_that_gives_up_gets_a_place_or_takes_none) {
+  for (bool const is_timed : {false, true}) {
+    for (bool const is_bounded : {false, true}) {
+      if (!is_timed && !is_bounded) {
+        continue;  // it does not wait
+      }
+      expect_within(
+          {.preemptions = 2, .delays = 0},
+          [is_bounded](world& w) {
+            w.q->limits.slots = 1;
+            if (is_bounded) {
+              w.q->limits.room = 1;
+            }
+            w.submit(0);
+            w.begin_runner(w.first);
+          },
+          [](world& w) { w.check_all_ran(w.order.size() == 2 ? 2 : 1); }, run_first,
+          [is_timed](world& w) {
+            if (!w.offer(1, is_timed ? w.slot_until_done : w.room_until_done)) {
+              check(w.done.load(), "the wait has ended before its end");
+            }
+            w.wait();
+          },
+          [](world& w) { w.give_up(); });
+    }
+  }
+}
+
+TEST(TaskQueue, L3_a_submitter_that_gives_up_leaves_the_room_to_another) {
+  for (bool const is_timed : {false, true}) {
+    expect_within(
+        {.preemptions = 1, .delays = 0},
+        [](world& w) {
+          w.q->limits.slots = 1;
+          w.q->limits.room = 1;
+          w.submit(0);
+          w.begin_runner(w.first);
+        },
+        [](world& w) { check(w.ran[0] == 1 && w.ran[1] == 1, "a task was lost"); }, run_first,
+        [](world& w) {
+          w.submit(1);
+          w.wait();
+        },
+        [is_timed](world& w) {
+          if (w.offer(2, is_timed ? w.slot_until_done : w.room_until_done)) {
+            w.wait();
+          }
+        },
+        [](world& w) { w.give_up(); });
+  }
+}
+
+TEST(TaskQueue, L3_a_submitter_that_waits_for_a_slot_takes_part_if_the_tasks_are_stranded) {
+  expect_in_each_order(
+      [](world& w) {
+        w.q->limits.slots = 1;
+        w.submit(0);
+        w.submit(1);
+      },
+      all_ran<3>, [](world& w) { w.strand(); },
+      [](world& w) {
+        check(w.offer(2, w.slot_until_done), "the wait has ended before its end");
+        w.wait();
+      });
+}
+
+TEST(TaskQueue, L3_no_batch_is_taken_while_a_submitter_waits_for_a_slot) {
+  expect_alone(
+      [](world& w) {
+        w.q->limits.slots = 1;
+        submit_some(w, page_size + 1);
+        w.q->take_singly();
+        w.begin_runner(w.first);
+      },
+      all_ran<page_size + 1>,
+      [](world& w) {
+        check(w.q->batches.is_empty(), "a thread has taken a batch");
+        w.run_session(w.first);
+        w.wait();
+      });
 }
 
 // --- close ---

@@ -256,8 +256,12 @@ class bulk {
       group_.cancel(extend::describe(group_, std::move(e), index, where_, name));
       return false;
     }
-    keep_failure(std::move(e), index, name, late);
-    return true;
+    std::size_t const before = failures_.fetch_add(1, std::memory_order_relaxed);
+    keep_failure(std::move(e), index, name, late, before != 0);
+    if (before + 1 == options_.max_failures) {
+      group_.cancel();
+    }
+    return before + 1 < options_.max_failures;
   }
 
   /// The same with the exception that is being handled.
@@ -529,9 +533,11 @@ class bulk {
                                     std::memory_order_relaxed);
   }
 
-  // Under on_error::keep_going. `late`: the group was cancelled before.
-  void keep_failure(error e, std::size_t index, std::string_view name, bool late) noexcept {
-    if (options_.errors == keep::first && failed_.exchange(true, std::memory_order_relaxed)) {
+  // Under on_error::keep_going. `late`: the group was cancelled before. `is_further`: not the
+  // first.
+  void keep_failure(error e, std::size_t index, std::string_view name, bool late,
+                    bool is_further) noexcept {
+    if (options_.errors == keep::first && is_further) {
       return;
     }
     e = extend::describe(group_, std::move(e), index, where_, name);
@@ -587,8 +593,8 @@ class bulk {
   int lanes_;
   std::vector<pace> paces_;  // their number is a power of two
   std::atomic<std::size_t> echoes_{0};
-  std::atomic<bool> failed_{false};
-  std::mutex mutex_;  // guards the members below
+  std::atomic<std::size_t> failures_{0};  // under on_error::keep_going
+  std::mutex mutex_;                      // guards the members below
   error first_;
   std::vector<error> others_;
   std::size_t dropped_ = 0;

@@ -46,6 +46,10 @@
       "`if (auto err = errgroup::check()) return err;`")
 #define ERRGROUP_NODISCARD_ACCEPTED \
   nodiscard("errgroup: false means that the task was not accepted, and never runs: look at it")
+#define ERRGROUP_NODISCARD_ADMISSION                                                             \
+  nodiscard(                                                                                     \
+      "errgroup: only with admission::accepted was the task accepted; otherwise it never runs: " \
+      "look at it")
 #define ERRGROUP_NODISCARD_IN_TIME                                                        \
   nodiscard(                                                                              \
       "errgroup: false means that tasks are unfinished, and true does not mean success: " \

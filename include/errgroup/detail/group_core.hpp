@@ -2,6 +2,7 @@
 #ifndef ERRGROUP_DETAIL_GROUP_CORE_HPP
 #define ERRGROUP_DETAIL_GROUP_CORE_HPP
 
+#include <errgroup/admission.hpp>
 #include <errgroup/clock.hpp>
 #include <errgroup/counts.hpp>
 #include <errgroup/detail/cancel_node.hpp>
@@ -10,6 +11,7 @@
 #include <errgroup/detail/first_error.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
+#include <errgroup/detail/submission.hpp>
 #include <errgroup/detail/tallies.hpp>
 #include <errgroup/detail/task_frame.hpp>
 #include <errgroup/detail/thread_state.hpp>
@@ -22,9 +24,8 @@
 #include <tbb/task_group.h>  // task_group_context, task_handle
 
 #include <atomic>           // atomic
-#include <bit>              // bit_cast
 #include <cstddef>          // size_t
-#include <cstdint>          // uint32_t, uint64_t, uintptr_t
+#include <cstdint>          // uint32_t, uint64_t, uint8_t
 #include <source_location>  // source_location
 #include <stop_token>       // stop_source, stop_token
 #include <string>           // string
@@ -35,37 +36,6 @@ inline namespace ERRGROUP_PART {
 class wake_list;
 struct timed_task;
 }  // namespace ERRGROUP_PART
-
-/// The facts that errors need of a task: the place of its submission, the note of a task with a
-/// name, and the task's index.
-struct submission {
-  std::source_location where;
-  error_note* note;
-  std::size_t index;
-  bool is_item = false;  // `index` is the number of an item of a pipeline
-};
-
-/// What a frame shows of its task (`task_frame::label`): the place of the submission, or the note
-/// of a task with a name, with the lowest bit set.
-[[nodiscard]] inline void const* label_of(std::source_location const& where) noexcept {
-  return std::bit_cast<void const*>(where);
-}
-[[nodiscard]] inline void const* label_of(error_note const* note) noexcept {
-  return reinterpret_cast<char const*>(note) + 1;
-}
-
-[[nodiscard]] inline bool has_note(void const* label) noexcept {
-  return reinterpret_cast<std::uintptr_t>(label) % 2 != 0;
-}
-[[nodiscard]] inline error_note* note_in(void const* label) noexcept {
-  return const_cast<error_note*>(
-      reinterpret_cast<error_note const*>(static_cast<char const*>(label) - 1));
-}
-
-/// The name of the task; empty if the task has none.
-[[nodiscard]] inline char const* name_in(void const* label) noexcept {
-  return has_note(label) ? note_in(label)->origin.name.c_str() : "";
-}
 
 /// The place in which a group was made.
 struct origin {
@@ -123,6 +93,7 @@ class group_core final : public cancel_node, public queue_owner {
   static constexpr std::uint32_t counted = 16384;
   static constexpr std::uint32_t keeps_going = 32768;  // on_error::keep_going
   static constexpr std::uint32_t observed = 65536;     // an observer was set when it was made
+  static constexpr std::uint32_t heard = 131072;       // `on_failure` was called
 
   ERRGROUP_API explicit group_core(std::source_location where);
   /// `use_time` is `start_time` if the options need it (`needs_time`), and otherwise may be null.
@@ -139,6 +110,8 @@ class group_core final : public cancel_node, public queue_owner {
   void start(Label&& label, F&& f);
   template <class K, class Label, class F>
   bool try_start(Label&& label, F&& f);
+  template <class K, class Label, class F>
+  admission start_within(patience const& p, Label&& label, F&& f);
   template <class K, class Label, class F>
   error start_and_wait(Label&& label, F&& f);
   template <class K, class Label, class F>
@@ -204,12 +177,18 @@ class group_core final : public cancel_node, public queue_owner {
     return so_far == short_wait::succeeded ? error() : wait_on(so_far);
   }
   ERRGROUP_API bool wait_until_at(clock::time_point until);
+  ERRGROUP_API bool wait_until_at(clock::time_point until, std::stop_token const& stop);
   ERRGROUP_API void help_until(std::atomic<bool> const& done);
   ERRGROUP_API void notify() noexcept;
 
   // --- errors, cancellation, time ---
 
   ERRGROUP_API void cancel(error cause) noexcept;
+  /// From now on the listeners of `listener_functions` are told of failures.
+  void note_heard() noexcept {
+    note_event();
+    state.fetch_or(heard, std::memory_order_seq_cst);
+  }
   [[nodiscard]] bool is_canceling() const noexcept {
     return is_stopped() ||
            const_cast<tbb::task_group_context&>(engine_.context).is_group_execution_cancelled();
@@ -290,6 +269,9 @@ class group_core final : public cancel_node, public queue_owner {
   [[noreturn]] ERRGROUP_API static void refuse_period();
   [[nodiscard]] ERRGROUP_API bool reserve(thread_state& self);
   ERRGROUP_API void submit_reserved(thread_state& self, node* n) noexcept;
+  [[nodiscard]] ERRGROUP_API admission reserve_within(thread_state& self, patience const& p,
+                                                      bool& runs_here);
+  ERRGROUP_API void run_unreserved(thread_state& self, node* n) noexcept;
   [[nodiscard]] ERRGROUP_API bool is_inside(thread_state const& self) const noexcept;
   ERRGROUP_API error run_here_and_wait(thread_state& self,
                                        tbb::task_handle (*make)(group_core&, void*), void* task);
@@ -422,7 +404,7 @@ class group_core final : public cancel_node, public queue_owner {
   void await_waiters(thread_state const& self) const noexcept;
   [[nodiscard]] error outcome() noexcept;
   [[nodiscard]] bool engine_is_idle() noexcept;
-  [[nodiscard]] bool wait_in_time(clock::time_point until);
+  [[nodiscard]] bool wait_in_time(clock::time_point until, std::atomic<bool> const* ends = nullptr);
 
   // group_time.cpp
   timed& timetable();

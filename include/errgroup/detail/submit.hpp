@@ -339,6 +339,41 @@ bool group_core::try_start(Label&& label, F&& f) {
 }
 
 template <class K, class Label, class F>
+admission group_core::start_within(patience const& p, Label&& label, F&& f) {
+  if (is_stopped()) {
+    return admission::canceled;
+  }
+  if (p.stop != nullptr && p.stop->stop_requested()) {
+    return admission::stopped;
+  }
+  thread_state& self = this_thread();
+  if (!counts()) {
+    start<K>(std::forward<Label>(label), std::forward<F>(f));
+    return admission::accepted;
+  }
+  bool runs_here = false;
+  admission const answer = reserve_within(self, p, runs_here);
+  if (answer != admission::accepted) {
+    return answer;
+  }
+  node* n = nullptr;
+  try {
+    n = make_node<K>(self, std::forward<Label>(label), std::forward<F>(f));
+  } catch (...) {
+    if (!runs_here) {
+      give_room();
+    }
+    throw;
+  }
+  if (runs_here) {
+    run_unreserved(self, n);
+  } else {
+    submit_reserved(self, n);
+  }
+  return answer;
+}
+
+template <class K, class Label, class F>
 error group_core::start_and_wait(Label&& label, F&& f) {
   thread_state& self = this_thread();
   if (is_inside(self)) {

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "observation.hpp"
+#include "worker.hpp"
+#include <errgroup/admission.hpp>
+
+#include <atomic>      // atomic, memory_order
+#include <optional>    // optional
+#include <stop_token>  // stop_callback, stop_token
+
+// Waits that may end before their event: a submitter waits for room until a time, or until a stop
+// token is stopped; a waiter waits until a stop token is stopped.
+//
+// The loop is that of all waits (waiting.hpp). A stop token ends a wait by a callback that sets a
+// flag of the goal and wakes the group's sleepers. The sleeper looks at the flag under the queue's
+// lock, and is in the list before it releases the lock: so it sees the flag or is woken.
+
+namespace errgroup::inline v1::detail {
+
+namespace {
+
+/// Ends a wait when a stop token is stopped. The group's queue exists. The destructor waits for a
+/// stop request in progress, so the group has to live until then.
+class stop_bell {
+ public:
+  stop_bell(group_core& g, std::stop_token const& stop) : g_(g), on_stop_(stop, ring{this}) {}
+  stop_bell(stop_bell const&) = delete;
+  stop_bell& operator=(stop_bell const&) = delete;
+  ~stop_bell() = default;
+
+  [[nodiscard]] std::atomic<bool> const& has_rung() const noexcept { return has_rung_; }
+
+ private:
+  struct ring {
+    stop_bell* of;
+    void operator()() const noexcept {
+      of->has_rung_.store(true, std::memory_order_release);  // with the acquire in goal::has_ended
+      of->g_.notify();
+    }
+  };
+
+  group_core& g_;
+  std::atomic<bool> has_rung_{false};
+  std::stop_callback<ring> on_stop_;  // the last member: it uses the others
+};
+
+}  // namespace
+
+// Reserves a place for a task in `unfinished`, and waits for it if necessary. `runs_here`: there is
+// no place, and the caller has to run the task itself, on the slot that it holds.
+admission group_core::reserve_within(thread_state& self, patience const& p, bool& runs_here) {
+  if (is_unbound() || queue_.load(std::memory_order_acquire) == nullptr) {
+    (void)route(self);
+  }
+  task_queue& q = *queue_.load(std::memory_order_acquire);
+  bool const inside = is_inside(self);
+  std::optional<stop_bell> bell;
+  goal g{.what = p.stop != nullptr ? goal::room : goal::slot,
+         .leaves_tasks = p.stop == nullptr,
+         .until = p.until};
+  lock_type lock(q.lock);
+  while (!q.closed) {
+    if (g.what == goal::room ? !q.is_full() : extras_->places.has_slot(q)) {
+      ++q.unfinished;
+      return admission::accepted;
+    }
+    if (inside) {
+      // Waiting here could park every slot behind tasks that only the threads of those slots can
+      // run. A call with an end time answers at once, as `wait_until` does inside the group: a task
+      // that it ran might take longer than it has time.
+      if (p.stop == nullptr) {
+        return admission::full;
+      }
+      if (p.stop->stop_requested()) {
+        return admission::stopped;
+      }
+      node* const oldest = q.pop();
+      if (oldest == nullptr) {
+        runs_here = true;
+        return admission::accepted;
+      }
+      lock.release();
+      run_inline(*oldest);
+      lock.acquire(q.lock);
+      finish_here(q, lock, oldest);
+      continue;
+    }
+    if (g.what == goal::slot) {
+      q.take_singly();
+    }
+    lock.release();
+    bool has_room = false;
+    {
+      observed_wait const seen(*this, wait_kind::room);
+      if (p.stop != nullptr && !bell) {
+        bell.emplace(*this, *p.stop);
+        g.is_set = &bell->has_rung();
+      }
+      (void)use_timer();
+      worker me(*this, g.leaves_tasks ? worker::share_beside_others(self) : worker::share::all);
+      has_room = me.wait_for(q, g);
+    }
+    if (!has_room) {
+      return p.stop != nullptr ? admission::stopped : admission::full;
+    }
+    lock.acquire(q.lock);
+  }
+  return admission::canceled;
+}
+
+// Runs a task for which `reserve_within` has found no place.
+void group_core::run_unreserved(thread_state& self, node* n) noexcept {
+  task_queue& q = *queue_.load(std::memory_order_acquire);
+  {
+    lock_type const lock(q.lock);
+    number(q, *n);
+  }
+  number_observed(*n);
+  run_inline(*n);
+  put_node(self, n);
+}
+
+bool group_core::wait_until_at(clock::time_point until, std::stop_token const& stop) {
+  (void)use_timer();
+  thread_state& self = this_thread();
+  (void)queue(self);
+  waiting here(*this, self);  // the callback of `bell` uses the group
+  stop_bell const bell(*this, stop);
+  return wait_in_time(until, &bell.has_rung());
+}
+
+}  // namespace errgroup::inline v1::detail
