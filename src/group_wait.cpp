@@ -274,7 +274,8 @@ bool group_core::wait_in_time(clock::time_point until) {
   waiting here(*this, self);
   observed_wait const seen(*this, wait_kind::end);
   task_queue& q = queue(self);
-  worker me(*this, is_needed(self) ? worker::share::all : worker::share::stranded);
+  bool const takes_part = !worker::has_threads(*this) && is_needed(self);
+  worker me(*this, takes_part ? worker::share::all : worker::share::stranded);
   bool const is_done = me.wait_for(q, {.what = goal::idle, .leaves_tasks = true, .until = until});
   if (is_done) {
     leave_arena(q);
@@ -288,7 +289,8 @@ void group_core::help_until(std::atomic<bool> const& done) {
   task_queue& q = queue(self);
   auto share = worker::share::none;
   if (!is_inside(self)) {
-    share = is_needed(self) ? worker::share::all : worker::share::stranded;
+    share = !worker::has_threads(*this) && is_needed(self) ? worker::share::all
+                                                           : worker::share::stranded;
   }
   observed_wait const seen(*this, wait_kind::handle);
   worker me(*this, share);

@@ -230,7 +230,9 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       lock.release();
       {
         observed_wait const seen(*this, wait_kind::room);
-        worker me(*this);
+        // The threads of a group with `options::blocking` need no help. A task that this thread
+        // took might wait for this very thread.
+        worker me(*this, worker::has_threads(*this) ? worker::share::none : worker::share::all);
         (void)me.wait_for(q, {.what = goal::room});
       }
       lock.acquire(q.lock);

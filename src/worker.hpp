@@ -34,6 +34,11 @@ class group_core::worker {
   explicit worker(queue_owner& o, share mine = share::all) noexcept
       : g_(static_cast<group_core&>(o)), share_(mine) {}
 
+  /// True if `g` has threads of its own, which come for each of its tasks (`options::blocking`).
+  [[nodiscard]] static bool has_threads(group_core const& g) noexcept {
+    return g.extras_ != nullptr && g.extras_->places.threads() != nullptr;
+  }
+
   // --- runner.hpp ---
 
   template <class Work>
