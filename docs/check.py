@@ -201,10 +201,10 @@ MEMBERS = 12
 # Figures that are above their limits, and may not grow. Lower an entry with its figure; remove it
 # when the figure has reached the limit.
 RATCHET = {
-    # docs/decisions/0012-parts.md, 0014-observation.md and 0017-giving-up.md
-    "lines of the engine": 8400,
+    # docs/decisions/0012-parts.md, 0014-observation.md, 0017-giving-up.md and 0018-blocking.md
+    "lines of the engine": 8540,
     # the calls that give up, and their contracts: docs/decisions/0017-giving-up.md
-    "include/errgroup/group.hpp": 525,
+    "include/errgroup/group.hpp": 535,
 }
 
 

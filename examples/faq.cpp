@@ -3,9 +3,6 @@
 
 #include <errgroup/errgroup.hpp>
 
-#include <oneapi/tbb/global_control.h>  // global_control
-#include <oneapi/tbb/task_arena.h>      // task_arena
-
 #include <atomic>        // atomic
 #include <barrier>       // barrier
 #include <cstddef>       // size_t
@@ -30,11 +27,8 @@ std::error_code save() {
 }
 
 errgroup::error meet(int count) {
-  tbb::global_control const allowed(tbb::global_control::max_allowed_parallelism,
-                                    static_cast<std::size_t>(count) + 1);
-  tbb::task_arena arena(count + 1);
   std::barrier<> meeting(count);
-  errgroup::group g{{.limit = count, .arena = &arena}};
+  errgroup::group g{{.limit = count, .blocking = true}};
   for (int i = 0; i != count; ++i) {
     g.run([&] { meeting.arrive_and_wait(); });
   }

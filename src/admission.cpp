@@ -96,7 +96,8 @@ admission group_core::reserve_within(thread_state& self, patience const& p, bool
         g.is_set = &bell->has_rung();
       }
       (void)use_timer();
-      worker me(*this, g.leaves_tasks ? worker::share_beside_others(self) : worker::share::all);
+      worker me(*this, g.leaves_tasks ? worker::share_beside_others(*this, self)
+                                      : worker::share_of_submitter(*this));
       has_room = me.wait_for(q, g);
     }
     if (!has_room) {

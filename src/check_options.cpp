@@ -37,6 +37,24 @@ void refuse(options const& opts) {
         "errgroup::on_error::keep_going, or leave max_failures out";
     throw std::invalid_argument(text);
   }
+  if (opts.blocking && opts.limit == unlimited) {
+    throw std::invalid_argument(
+        "errgroup::options::blocking is set without a limit: the group starts a thread for each "
+        "task of the limit; give it a limit, the greatest number of tasks that block at once");
+  }
+  if (opts.blocking && opts.arena != nullptr) {
+    throw std::invalid_argument(
+        "errgroup::options::blocking and options::arena are set: a blocking group has threads of "
+        "its own, and an arena has others; leave one of the two out");
+  }
+  if (opts.blocking && opts.limit > most_blocking) {
+    std::string text = "errgroup::options::blocking is set with a limit of ";
+    text += std::to_string(opts.limit);
+    text += ": each task of the limit has a thread; give it a limit of ";
+    text += std::to_string(most_blocking);
+    text += " or less";
+    throw std::invalid_argument(text);
+  }
   throw std::invalid_argument(
       "errgroup::options::progress is set, and no function counts in it: for_each, transform, "
       "reduce and pipeline do; elsewhere call progress::add in the tasks");

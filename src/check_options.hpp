@@ -9,11 +9,22 @@ namespace errgroup::inline v1::detail {
 /// Throws `std::invalid_argument`, in words, for options that no group can have.
 [[noreturn]] void refuse(options const& opts);
 
+/// The most threads that a group with `options::blocking` may have. Each has a place in an arena,
+/// and oneTBB counts places in 16 bits. (Go's runtime allows as many threads by default.)
+inline constexpr int most_blocking = 10'000;
+
+/// True if these options may have `blocking`.
+[[nodiscard]] inline bool can_block(options const& opts) noexcept {
+  return opts.limit > 0 && opts.limit <= most_blocking && opts.arena == nullptr;
+}
+
 inline void check(options const& opts) {
   bool const has_slot = opts.limit > 0 || opts.limit == unlimited;
   bool const has_budget =
       opts.max_failures == npos || (opts.max_failures != 0 && opts.policy == on_error::keep_going);
-  if (!has_slot || opts.max_errors == 0 || opts.progress != nullptr || !has_budget) [[unlikely]] {
+  bool const has_threads = !opts.blocking || can_block(opts);
+  if (!has_slot || opts.max_errors == 0 || opts.progress != nullptr || !has_budget ||
+      !has_threads) [[unlikely]] {
     refuse(opts);
   }
 }

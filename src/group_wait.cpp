@@ -71,8 +71,9 @@ bool is_needed(thread_state& self) noexcept {
 
 }  // namespace
 
-group_core::worker::share group_core::worker::share_beside_others(thread_state& self) noexcept {
-  return is_needed(self) ? share::all : share::stranded;
+group_core::worker::share group_core::worker::share_beside_others(group_core const& g,
+                                                                  thread_state& self) noexcept {
+  return !has_threads(g) && is_needed(self) ? share::all : share::stranded;
 }
 
 bool group_core::worker::wait_for(task_queue& q, goal const& g) {
@@ -284,7 +285,7 @@ bool group_core::wait_in_time(clock::time_point until, std::atomic<bool> const* 
   waiting here(*this, self);
   observed_wait const seen(*this, wait_kind::end);
   task_queue& q = queue(self);
-  worker me(*this, worker::share_beside_others(self));
+  worker me(*this, worker::share_beside_others(*this, self));
   bool const is_done =
       me.wait_for(q, {.what = goal::idle, .leaves_tasks = true, .is_set = ends, .until = until});
   if (is_done) {
@@ -299,7 +300,7 @@ void group_core::help_until(std::atomic<bool> const& done) {
   task_queue& q = queue(self);
   auto share = worker::share::none;
   if (!is_inside(self)) {
-    share = worker::share_beside_others(self);
+    share = worker::share_beside_others(*this, self);
   }
   observed_wait const seen(*this, wait_kind::handle);
   worker me(*this, share);

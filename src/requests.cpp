@@ -9,6 +9,7 @@
 
 // Where a group sends its requests (helpers.hpp). A request goes to the first of these places that
 // the group has:
+// - the group's own threads, with `options::blocking`;
 // - `options::arena`;
 // - the queue of the limited group inside which this group was made; there it waits for a slot;
 // - the home arena of a group with a limit or a bounded queue (slots.hpp);
@@ -55,7 +56,9 @@ void group_core::send_request(task_queue& q) noexcept {
 
 // Returns false if maybe no thread answers the request.
 bool group_core::send(request const& r, thread_state& self) {
-  if (extras_ != nullptr && extras_->places.given() != nullptr) {
+  if (worker::has_threads(*this)) {
+    extras_->places.threads()->call(r.life);
+  } else if (extras_ != nullptr && extras_->places.given() != nullptr) {
     extras_->places.given()->enqueue(r);
   } else if (origin_.pool.of != nullptr && queue_request(r, self)) {
     return true;

@@ -72,7 +72,7 @@ void reserved_arena::end_user() noexcept {
 }
 
 [[gnu::noinline, gnu::cold]] void slots::open(task_queue& q, bool is_nested) {
-  if (given_ == nullptr) {
+  if (given_ == nullptr && threads_ == nullptr) {
     home_.reset();
     if (is_nested) {
       home_.emplace();
@@ -86,8 +86,10 @@ void reserved_arena::end_user() noexcept {
   if (limit_ != unlimited) {
     q.limits.slots = std::min(limit_, task_queue::many - 1);
     if (given_ == nullptr) {
-      // Beyond this size more slots would cost memory and change nothing.
-      q.limits.slots = std::min(limit_, std::max(64, 4 * threads));
+      if (threads_ == nullptr) {
+        // Beyond this size more slots would cost memory and change nothing.
+        q.limits.slots = std::min(limit_, std::max(64, 4 * threads));
+      }
       // One slot more is for a thread from outside that waits for tasks that were spawned inside
       // (engine_wait). If the arena has a single slot, oneTBB adds a second slot itself.
       arena_size_ = q.limits.slots == 1 ? 1 : q.limits.slots + 1;
@@ -104,6 +106,7 @@ void reserved_arena::end_user() noexcept {
 }
 
 slots::~slots() {
+  delete threads_;  // first: a thread may be about to leave the arena
   if (arena_size_ != 0) {
     if (reserved_arena* const mine = leave()) {
       mine->give_back();

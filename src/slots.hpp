@@ -44,12 +44,30 @@ class reserved_arena {
   reserved_arena* next_ = nullptr;
 };
 
+/// The threads of a group that has threads of its own (`options::blocking`). The class behind it is
+/// in own_threads.cpp, and is not linked into a program without such groups.
+class thread_source {
+ public:
+  thread_source() = default;
+  thread_source(thread_source const&) = delete;
+  thread_source& operator=(thread_source const&) = delete;
+  /// Waits until the threads have ended.
+  virtual ~thread_source() = default;
+
+  /// One of the threads answers the open request of the queue: now, or when the first of them has
+  /// ended its session. Threads: any.
+  virtual void call(queue_life const& life) noexcept = 0;
+};
+
 /// At most N tasks at once: the limits of a group, and the arenas that follow from them.
 ///
 /// A group with `options::limit` and without `options::arena` has an arena of its own, in which its
 /// tasks run (`reserved_arena`). Its threads come as runners from the *home* arena, and each runner
 /// has a slot of the limit (`task_queue::running`) before it enters. (An arena with workers runs
 /// two tasks at once for a limit of 1, and prints a warning for a limit above the machine.)
+///
+/// With `options::blocking` the runners are threads of the group (`thread_source`), and there is no
+/// home arena. There are as many threads as slots: if a slot is free, a thread has no session.
 ///
 /// The group has that arena while it is busy. oneTBB goes through all arenas of the process each
 /// time that one of them asks for workers, and when it destroys one: with an arena for each idle
@@ -73,6 +91,12 @@ class slots {
   slots(slots const&) = delete;
   slots& operator=(slots const&) = delete;
   ~slots();
+
+  /// The runners are the threads of `source`, as many as the limit. Comes before `open`. Takes
+  /// `source` over.
+  void use(thread_source* source) noexcept { threads_ = source; }
+  /// The threads of the group; null if it has none of its own.
+  [[nodiscard]] thread_source* threads() const noexcept { return threads_; }
 
   /// Sets the limits of `q`, and finds the arenas. Comes before the first task. `is_nested`: inside
   /// another limited group. Throws `std::bad_alloc`, and what oneTBB throws.
@@ -112,7 +136,7 @@ class slots {
 
   /// The arena in which the user wants the tasks; null if the user does not mind.
   [[nodiscard]] tbb::task_arena* given() const noexcept { return given_; }
-  /// The arena from which the runners come; null if that is `given()`.
+  /// The arena from which the runners come; null if that is `given()`, and if they are `threads()`.
   [[nodiscard]] tbb::task_arena* home() noexcept { return home_ ? &*home_ : nullptr; }
 
  private:
@@ -125,6 +149,7 @@ class slots {
   int arena_size_ = 0;  // the slots of the group's arena; 0: it never has one
   std::atomic<reserved_arena*> borrowed_{nullptr};
   std::optional<tbb::task_arena> home_;
+  thread_source* threads_ = nullptr;
 };
 
 }  // namespace errgroup::inline v1::detail

@@ -230,7 +230,7 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       lock.release();
       {
         observed_wait const seen(*this, wait_kind::room);
-        worker me(*this);
+        worker me(*this, worker::share_of_submitter(*this));
         (void)me.wait_for(q, {.what = goal::room});
       }
       lock.acquire(q.lock);

@@ -32,10 +32,21 @@ class group_core::worker {
   };
 
   /// The share of a thread that leaves the tasks to others if it can.
-  [[nodiscard]] static share share_beside_others(thread_state& self) noexcept;
+  [[nodiscard]] static share share_beside_others(group_core const& g, thread_state& self) noexcept;
+
+  /// The share of a thread that waits for room. The threads of a group with `options::blocking` need
+  /// no help, and a task that this thread took might wait for this very thread.
+  [[nodiscard]] static share share_of_submitter(group_core const& g) noexcept {
+    return has_threads(g) ? share::none : share::all;
+  }
 
   explicit worker(queue_owner& o, share mine = share::all) noexcept
       : g_(static_cast<group_core&>(o)), share_(mine) {}
+
+  /// True if `g` has threads of its own, which come for each of its tasks (`options::blocking`).
+  [[nodiscard]] static bool has_threads(group_core const& g) noexcept {
+    return g.extras_ != nullptr && g.extras_->places.threads() != nullptr;
+  }
 
   // --- runner.hpp ---
 

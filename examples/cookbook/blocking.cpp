@@ -3,7 +3,6 @@
 #include <errgroup/errgroup.hpp>
 
 #include <tbb/global_control.h>  // global_control
-#include <tbb/task_arena.h>      // task_arena
 
 #include <chrono>              // operator""ms
 #include <condition_variable>  // condition_variable_any
@@ -42,15 +41,8 @@ errgroup::error meet(errgroup::options const& opts) {
 
 int main() {
   using namespace std::chrono_literals;
-  {
-    // As on a machine with one CPU.
-    tbb::global_control const allowed(tbb::global_control::max_allowed_parallelism, 1);
-    std::cout << "one thread: " << meet({.timeout = 500ms}) << '\n';
-  }
-  {
-    constexpr int tasks = 2;  // tasks that block, all at the same time
-    tbb::global_control const allowed(tbb::global_control::max_allowed_parallelism, tasks + 1);
-    tbb::task_arena threads(tasks + 1);
-    std::cout << "a thread for each: " << meet({.arena = &threads}) << '\n';
-  }
+  // As on a machine with one CPU.
+  tbb::global_control const allowed(tbb::global_control::max_allowed_parallelism, 1);
+  std::cout << "one thread: " << meet({.timeout = 500ms}) << '\n';
+  std::cout << "a thread for each: " << meet({.limit = 2, .blocking = true}) << '\n';
 }

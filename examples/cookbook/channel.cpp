@@ -2,9 +2,6 @@
 
 #include <errgroup/errgroup.hpp>
 
-#include <tbb/global_control.h>  // global_control
-#include <tbb/task_arena.h>      // task_arena
-
 #include <atomic>              // atomic
 #include <condition_variable>  // condition_variable_any
 #include <cstddef>             // size_t
@@ -62,13 +59,9 @@ class channel {
 };
 
 int main() {
-  constexpr int tasks = 3;  // tasks that block, all at the same time
-  tbb::global_control const allowed(tbb::global_control::max_allowed_parallelism, tasks + 1);
-  tbb::task_arena threads(tasks + 1);
-
   channel<int> numbers(4);
   std::atomic<long> sum = 0;
-  errgroup::group g{{.name = "channel", .arena = &threads}};
+  errgroup::group g{{.limit = 3, .name = "channel", .blocking = true}};  // a thread for each task
   g.run("producer", [&](std::stop_token stop) {
     for (int i = 1; i <= 1000 && numbers.push(i, stop); ++i) {
     }

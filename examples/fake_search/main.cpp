@@ -12,7 +12,6 @@
 // is server 1 of 3.0.
 
 #include "../support/time_option.hpp"
-#include "../support/waiting_threads.hpp"
 #include <errgroup/errgroup.hpp>
 
 #include <CLI/CLI.hpp>
@@ -102,7 +101,10 @@ answers as_array(std::tuple<answer, answer, answer> found) {
 
 /// Asks all of these, and takes the first answer.
 auto first_of(std::vector<server> const& replicas) {
-  return [&replicas] { return errgroup::any(replicas); };
+  return [&replicas] {
+    int const all = static_cast<int>(replicas.size());
+    return errgroup::any({.limit = all, .blocking = true}, replicas);
+  };
 }
 
 class google {
@@ -124,22 +126,26 @@ class google {
     return {std::move(web), std::move(image), std::move(video)};
   }
   [[nodiscard]] answers search_1_0() const { return search({.limit = 1}); }
-  [[nodiscard]] answers search_2_0() const { return search({}); }
+  [[nodiscard]] answers search_2_0() const { return search({.limit = 3, .blocking = true}); }
 
   /// What there is when time is over.
   [[nodiscard]] answers search_2_1() const {
-    return as_array(errgroup::all_settled({.timeout = args_.timeout}, web_.front(), image_.front(),
-                                          video_.front()));
+    return as_array(errgroup::all_settled(in_time(), web_.front(), image_.front(), video_.front()));
   }
 
   /// The same, of whichever server is the first to answer. The others are told to stop: by `any`,
   /// or, through it, by the end of the time.
   [[nodiscard]] answers search_3_0() const {
-    return as_array(errgroup::all_settled({.timeout = args_.timeout}, first_of(web_),
-                                          first_of(image_), first_of(video_)));
+    return as_array(
+        errgroup::all_settled(in_time(), first_of(web_), first_of(image_), first_of(video_)));
   }
 
  private:
+  /// Each of the three sleeps on a thread of its own.
+  [[nodiscard]] errgroup::options in_time() const {
+    return {.limit = 3, .timeout = args_.timeout, .blocking = true};
+  }
+
   arguments const& args_;
   std::vector<server> web_, image_, video_;
 };
@@ -229,9 +235,7 @@ int main(int argc, char** argv) {
     return app.exit(e) == 0 ? 0 : 2;
   }
   try {
-    // Each search, and each of its servers, sleeps on a thread of its own.
-    waiting_threads threads(3 * (args.replicas + 1));
-    return threads.arena().execute([&] { return fake_search::run(args); }) ? 0 : 1;
+    return fake_search::run(args) ? 0 : 1;
   } catch (std::exception const& e) {
     std::cerr << "fake_search: " << e.what() << '\n';
     return 2;

@@ -11,7 +11,6 @@
 //     mirrors: http://a.example/list: Connection refused (4 attempts)
 
 #include "../support/time_option.hpp"
-#include "../support/waiting_threads.hpp"
 #include "../treesum/interrupt.hpp"
 #include "fetch.hpp"
 #include <errgroup/errgroup.hpp>
@@ -97,8 +96,10 @@ errgroup::result<delivery> get(arguments const& args, std::stop_token stop) {
   for (std::size_t i = 0; i != args.urls.size(); ++i) {
     all.emplace_back(policy_for(args, args.urls[i], output), mirror(args, i));
   }
-  waiting_threads threads(static_cast<int>(all.size()));
-  return errgroup::any({.stop = std::move(stop), .timeout = args.within, .arena = &threads.arena()},
+  return errgroup::any({.limit = static_cast<int>(all.size()),  // all at once
+                        .stop = std::move(stop),
+                        .timeout = args.within,
+                        .blocking = true},
                        all);
 }
 

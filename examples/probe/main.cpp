@@ -2,7 +2,6 @@
 
 #include "../support/tcp.hpp"
 #include "../support/time_option.hpp"
-#include "../support/waiting_threads.hpp"
 #include "../treesum/interrupt.hpp"
 #include <errgroup/errgroup.hpp>
 
@@ -57,11 +56,9 @@ class monitor {
  public:
   monitor(arguments const& args, std::stop_token stop)
       : args_(args),
-        threads_(args.limit),
-        group_({.limit = args.limit,
-                .stop = std::move(stop),
-                .timeout = args.all,
-                .arena = &threads_.arena()}) {}
+        group_(
+            {.limit = args.limit, .stop = std::move(stop), .timeout = args.all, .blocking = true}) {
+  }
 
   /// Not all at once: when an endpoint is probed first is left to chance, and from then on it is
   /// every second, or what `every` is.
@@ -121,8 +118,7 @@ class monitor {
   net::bell cancelled_;
   std::mutex output_;
   std::deque<watched> all_;  // does not move what it holds
-  waiting_threads threads_;
-  errgroup::group group_;  // the last member: its tasks use the others
+  errgroup::group group_;    // the last member: its tasks use the others
 };
 
 void summarize(watched const& it) {

@@ -73,12 +73,14 @@ class group {
   /// `where` is the place of the group for an observer; leave it, or pass the caller's on.
   group(detail::place where = std::source_location::current()) : core_(where.is) {}
 
-  /// Throws `std::invalid_argument`, in words, for a limit of 0 or below -1, a `max_errors` of 0,
-  /// a `max_failures` of 0 or without `keep_going`, and a progress; `std::bad_alloc`. (The arena of
-  /// a limited group is made at the first use.)
+  /// Throws `std::invalid_argument`, in words, for options that no group can have; what starting
+  /// the threads of `blocking` throws; `std::bad_alloc`. (The first use makes a limit's arena.)
   explicit group(options const& opts, std::source_location where = std::source_location::current())
-      : core_(opts, where,
-              detail::group_core::needs_time(opts) ? &detail::group_core::start_time : nullptr) {}
+      : core_(opts, where, detail::group_core::time_for(opts)) {
+    if (opts.blocking) {
+      core_.start_threads(opts.limit);
+    }
+  }
 
   group(group const&) = delete;
   group& operator=(group const&) = delete;

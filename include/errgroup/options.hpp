@@ -102,6 +102,22 @@ struct options {
   /// here. `group::cause` is the failure that cancelled the group. Tasks that run at that moment
   /// may fail, too, so there may be more failures. `reset` begins to count anew.
   std::size_t max_failures = npos;
+  /// The group has threads of its own, one for each place of `limit`: up to `limit` tasks run at
+  /// once, however many CPUs and oneTBB threads there are. For tasks that wait for each other, for
+  /// files or for sockets. Needs a `limit` from 1 to 10000, which is reached also far above the
+  /// machine, and no `arena`. If more tasks than `limit` wait for each other, they wait for ever.
+  ///
+  /// The threads start when the group is made, sleep while they have no task, and end with the
+  /// group. If the system starts no more threads, making the group throws `std::system_error`. The
+  /// threads are none of oneTBB's: a `tbb::global_control` does not count them. A thread in `wait`
+  /// runs tasks, too, on one of the places. A `wait_for`, a `wait_until`, and a `run` from outside
+  /// at a full queue leave all tasks to the group's threads. What a task starts inside has no other
+  /// threads than those of the places. In a task of a limited group, the threads come on top of
+  /// that group's.
+  ///
+  /// Cost: some 20 us and a stack for each thread. Tasks that compute do not want it: they run
+  /// beside oneTBB's threads, more at a time than there are CPUs.
+  bool blocking = false;
 };
 
 }  // namespace errgroup::inline v1

@@ -96,7 +96,7 @@ class group_core final : public cancel_node, public queue_owner {
   static constexpr std::uint32_t heard = 131072;       // `on_failure` was called
 
   ERRGROUP_API explicit group_core(std::source_location where);
-  /// `use_time` is `start_time` if the options need it (`needs_time`), and otherwise may be null.
+  /// `use_time` comes from `time_for`.
   ERRGROUP_API group_core(options const& opts, std::source_location where,
                           void (*use_time)(group_core&));
   group_core(group_core const&) = delete;
@@ -143,11 +143,10 @@ class group_core final : public cancel_node, public queue_owner {
 
   // --- tasks: submit.hpp ---
 
-  /// Runs a task of this group, in this thread, now. Then destroys `holder`, which keeps the
-  /// callable.
+  /// Runs a task of this group now. Then destroys `holder`, which keeps the callable.
   template <class Holder>
   void execute(Holder& holder, queue_life const* pool, std::size_t index) noexcept;
-  /// Skips a task of this group, and destroys `holder` with the callable, as a part of the task.
+  /// Skips a task of this group, and destroys `holder` with the callable, as part of the task.
   template <class Holder>
   void discard(Holder& holder) noexcept;
   /// Runs `f` in a task frame of this group.
@@ -202,12 +201,13 @@ class group_core final : public cancel_node, public queue_owner {
     bool const ends = (state.load(std::memory_order_relaxed) & unguarded) != 0;
     return ends ? on_exception::terminate : on_exception::as_error;
   }
-  /// True if a group with these options may use the timer: for its timeout, or because a thread
-  /// that waits for room in its bounded queue may have to poll (`worker::mode`).
-  [[nodiscard]] static bool needs_time(options const& opts) noexcept {
-    return opts.timeout || opts.queue != npos;
+  /// `start_time`, if a group with these options may use the timer: for its timeout, or because a
+  /// thread that waits for room in its bounded queue may have to poll (`worker::mode`).
+  [[nodiscard]] static auto time_for(options const& opts) noexcept {
+    return opts.timeout || opts.queue != npos ? &start_time : nullptr;
   }
   ERRGROUP_API static void start_time(group_core& g);
+  ERRGROUP_API void start_threads(int n);  // options::blocking
   ERRGROUP_API void set_deadline_at(clock::time_point at);
   [[nodiscard]] ERRGROUP_API clock::time_point deadline() const noexcept;
   ERRGROUP_API void reset();
