@@ -36,7 +36,12 @@ namespace latches = tbb;
 class sleeper {
  public:
   /// The event for which the queue wakes the sleeper, in addition to the end of all tasks.
-  enum what : std::uint8_t { nothing, work, room };
+  enum what : std::uint8_t {
+    nothing,
+    work,
+    room,
+    own  // as `work`, for a thread that can run tasks of this queue only (place_loops.hpp)
+  };
 
   sleeper(bool helps, what wanted) noexcept : wanted_(wanted) {
     if (helps) {
@@ -113,15 +118,17 @@ class sleeper_list {
     first_ = &s;
   }
 
-  /// Wakes one sleeper that sleeps for `wanted`.
-  void wake_one(wake_list& list, sleeper::what wanted) noexcept {
+  /// Wakes one sleeper that sleeps for `wanted`. Returns false if there is none.
+  bool wake_one(wake_list& list, sleeper::what wanted) noexcept {
     sleeper** p = &first_;
     while (*p != nullptr && (*p)->wanted_ != wanted) {
       p = &(*p)->next_;
     }
-    if (*p != nullptr) {
-      wake(list, p);
+    if (*p == nullptr) {
+      return false;
     }
+    wake(list, p);
+    return true;
   }
   /// Wakes `s`, if it sleeps.
   void wake(wake_list& list, sleeper const& s) noexcept {

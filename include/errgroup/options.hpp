@@ -26,6 +26,7 @@ struct place {
 
 }  // namespace detail
 
+class limiter;
 class progress;
 
 /// No limit to the tasks running at once.
@@ -96,6 +97,10 @@ struct options {
   /// The progress has to outlive the call. A group by itself counts nothing, and refuses this
   /// option: call `progress::add` in its tasks.
   errgroup::progress* progress = nullptr;
+  /// The limiter whose places the tasks take, beside a `limit` of the group's own. The limiter has
+  /// to outlive the group, and decides on the threads: a group has a limiter or an arena. See
+  /// limiter.hpp.
+  errgroup::limiter* limiter = nullptr;
 };
 
 }  // namespace errgroup::inline v1
