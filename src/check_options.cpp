@@ -55,9 +55,23 @@ void refuse(options const& opts) {
     text += " or less";
     throw std::invalid_argument(text);
   }
+  if (opts.limiter != nullptr && opts.arena != nullptr) {
+    throw std::invalid_argument(
+        "errgroup::options has both a limiter and an arena: the tasks run in the arena of the "
+        "limiter; give it one of them");
+  }
   throw std::invalid_argument(
       "errgroup::options::progress is set, and no function counts in it: for_each, transform, "
       "reduce and pipeline do; elsewhere call progress::add in the tasks");
+}
+
+void refuse_weight(std::int64_t weight) {
+  std::string text = "errgroup::task_options::weight is ";
+  text += std::to_string(weight);
+  text +=
+      ", and the group has no limiter: a weight is a number of places of a limiter, and a limit "
+      "counts each task as one; give the group options::limiter";
+  throw std::invalid_argument(text);
 }
 
 }  // namespace errgroup::inline v1::detail

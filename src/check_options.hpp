@@ -4,6 +4,8 @@
 
 #include <errgroup/options.hpp>
 
+#include <cstdint>  // int64_t
+
 namespace errgroup::inline v1::detail {
 
 /// Throws `std::invalid_argument`, in words, for options that no group can have.
@@ -18,13 +20,17 @@ inline constexpr int most_blocking = 10'000;
   return opts.limit > 0 && opts.limit <= most_blocking && opts.arena == nullptr;
 }
 
+/// Throws `std::invalid_argument`, in words: a task with a weight needs a limiter.
+[[noreturn]] void refuse_weight(std::int64_t weight);
+
 inline void check(options const& opts) {
   bool const has_slot = opts.limit > 0 || opts.limit == unlimited;
   bool const has_budget =
       opts.max_failures == npos || (opts.max_failures != 0 && opts.policy == on_error::keep_going);
   bool const has_threads = !opts.blocking || can_block(opts);
+  bool const has_two_arenas = opts.limiter != nullptr && opts.arena != nullptr;
   if (!has_slot || opts.max_errors == 0 || opts.progress != nullptr || !has_budget ||
-      !has_threads) [[unlikely]] {
+      !has_threads || has_two_arenas) [[unlikely]] {
     refuse(opts);
   }
 }

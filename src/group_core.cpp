@@ -5,11 +5,13 @@
 #include "observation.hpp"
 #include "queue_pool.hpp"
 #include <errgroup/detail/config.hpp>
+#include <errgroup/limiter.hpp>
 #include <errgroup/lost_error.hpp>
 
 #include <atomic>     // atomic_thread_fence, memory_order
 #include <mutex>      // defer_lock, scoped_lock, unique_lock
 #include <stdexcept>  // invalid_argument, logic_error
+#include <string>     // string, to_string
 #include <thread>     // yield
 #include <utility>    // exchange, swap
 
@@ -29,7 +31,8 @@ group_core::group_core(options const& opts, std::source_location where,
   if (opts.exceptions == on_exception::terminate) {
     state.fetch_or(unguarded, std::memory_order_relaxed);
   }
-  bool const counts_tasks = opts.limit != unlimited || opts.queue != npos || opts.arena != nullptr;
+  bool const counts_tasks = opts.limit != unlimited || opts.queue != npos ||
+                            opts.arena != nullptr || opts.limiter != nullptr;
   if (opts.isolated) {
     state.fetch_or(isolated | in_region, std::memory_order_relaxed);
   }
@@ -50,6 +53,11 @@ group_core::group_core(options const& opts, std::source_location where,
   }
   extras_ = new extras(opts, use_time);
   note_event();
+  if (opts.limiter != nullptr) {
+    opts.limiter->places_->begin(*this, opts.limit);
+    extras_->shared = opts.limiter->places_;
+    state.fetch_or(placed, std::memory_order_relaxed);
+  }
   begin_observed(where, opts.limit);
   if (opts.errors == keep::all) {
     extras_->all.emplace(opts.max_errors);
@@ -123,6 +131,9 @@ group_core::~group_core() noexcept {
     forget_errors(errors);
   }
   delete t;
+  if (is_placed()) {
+    extras_->shared->end(*this);
+  }
   if (is_observed()) {
     extras_->observed->end();
     delete extras_->observed;
@@ -240,6 +251,58 @@ void group_core::begin_reset() noexcept {
     }
     into.cause = std::exchange(extras_->cause, {});
   }
+}
+
+void group_core::set_limit(int limit) {
+  if (limit < 1) {
+    std::string text = "errgroup::group::set_limit was given ";
+    text += std::to_string(limit);
+    text += ": a group with no slot could never run a task; give it 1 or more";
+    throw std::invalid_argument(text);
+  }
+  if (extras_ == nullptr || !extras_->places.is_limited()) {
+    throw std::logic_error(
+        "errgroup::group::set_limit: the group was made without a limit, and cannot get one; give "
+        "it options::limit, which may be high");
+  }
+  lock_type once(cold_);
+  task_queue* const q = queue_.load(std::memory_order_acquire);
+  if (q == nullptr) {
+    extras_->places.set_limit(limit);
+    return;
+  }
+  if (is_placed()) {
+    extras_->shared->set_limit(*this, limit);
+    return;
+  }
+  reserved_arena* unused = extras_->places.larger_arena(limit);
+  wake_list awake;
+  lock_type lock(q->lock);
+  unused = extras_->places.set_limit(*q, limit, unused);
+  if (q->running.load(std::memory_order_relaxed) > q->limits.slots) {
+    state.fetch_or(over_limit, std::memory_order_relaxed);
+  }
+  if (q->limits.room != task_queue::unbounded) {
+    q->sleepers.wake_all(awake);  // submitters that wait for room
+  }
+  announce(*q, lock);
+  if (unused != nullptr) {
+    unused->give_back();
+  }
+}
+
+// A thread that has finished a task in a session, while `over_limit` is set: true if it has to
+// leave its slot.
+[[gnu::noinline, gnu::cold]] bool group_core::leaves_slot(task_queue& q) noexcept {
+  if ((state.load(std::memory_order_relaxed) & over_limit) == 0) {
+    return false;
+  }
+  lock_type const lock(q.lock);
+  bool const is_over = q.running.load(std::memory_order_relaxed) > q.limits.slots;
+  if (!is_over) {
+    state.fetch_and(~over_limit, std::memory_order_relaxed);
+  }
+  return is_over;
 }
 
 bool group_core::is_joined() const noexcept {

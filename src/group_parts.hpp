@@ -16,6 +16,7 @@
 
 #include <atomic>       // atomic
 #include <cstddef>      // size_t
+#include <cstdint>      // int64_t
 #include <mutex>        // mutex
 #include <optional>     // optional
 #include <stop_token>   // stop_callback, stop_source, stop_token
@@ -24,6 +25,11 @@
 #include <utility>      // exchange, move
 
 namespace errgroup::inline v1::detail {
+
+inline namespace ERRGROUP_PART {
+struct goal;
+struct place_asker;
+}  // namespace ERRGROUP_PART
 
 using lock_type = spin_mutex::scoped_lock;
 
@@ -57,6 +63,41 @@ struct group_core::extras {
   std::optional<std::stop_callback<stopper>> on_stop;
 
   observation* observed = nullptr;  // if an observer was set when the group was made
+  shared_places* shared = nullptr;  // with `placed`; in the host of a limiter, that limiter
+  place_asker* asker = nullptr;     // of this group, in the line of the limiter
+};
+
+/// A limiter, as the groups that use it see it. The class behind it, `limiter_core`, is in
+/// limiter.cpp, and is not linked into a program without a limiter.
+class group_core::shared_places {
+ public:
+  shared_places() = default;
+  shared_places(shared_places const&) = delete;
+  shared_places& operator=(shared_places const&) = delete;
+
+  /// A group with the limiter begins, and ends. Throws `std::bad_alloc`.
+  virtual void begin(group_core& g, int limit) = 0;
+  virtual void end(group_core& g) noexcept = 0;
+  /// Before the first task of the group: sets the limits of its queue, and its arena. Throws
+  /// `std::bad_alloc`, and what oneTBB throws.
+  virtual void open(group_core& g, thread_state& self, task_queue& q) = 0;
+
+  virtual void check(std::int64_t weight) const = 0;
+  /// Reserves places for a task, unless the task would have to wait.
+  [[nodiscard]] virtual bool reserve(std::int64_t weight) noexcept = 0;
+  virtual void unreserve(std::int64_t weight) noexcept = 0;
+  /// A task was put into the group's queue.
+  virtual void ask(group_core& g, std::int64_t weight, bool is_reserved) noexcept = 0;
+  /// Tasks were taken out of the group's queue, or the group's own limit has changed.
+  virtual void settle(group_core& g) noexcept = 0;
+  virtual void set_limit(group_core& g, int limit) noexcept = 0;
+  /// Waits until `what` is reached, as `worker::wait_for`.
+  [[nodiscard]] virtual bool wait_for(worker& me, group_core& g, goal const& what) = 0;
+  /// The request of a group that was made in a task that holds places.
+  virtual void ask_request(queue_life const& life) noexcept = 0;
+
+ protected:
+  ~shared_places() = default;
 };
 
 /// The deadline of a group, and its tasks that are not due: the functions that are called in every

@@ -2,6 +2,8 @@
 #include "group_time.hpp"
 
 #include <algorithm>  // min
+#include <cstddef>    // size_t
+#include <cstdint>    // int64_t
 #include <memory>     // make_unique
 #include <utility>    // move
 #include <vector>     // vector
@@ -32,7 +34,7 @@ group_core::timed& group_core::timetable() {
 }
 
 // Keeps a task until it is due. Drops the task if the queue is closed.
-void group_core::defer(thread_state& self, node* n, clock::time_point due) {
+void group_core::defer(thread_state& self, node* n, clock::time_point due, std::size_t mark) {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   number_observed(*n);
   wake_list awake;
@@ -41,6 +43,7 @@ void group_core::defer(thread_state& self, node* n, clock::time_point due) {
       return false;
     }
     number(q, *n);
+    n->index |= mark;
     task.order = q.pushed.load(std::memory_order_relaxed);
     if (is_context_given()) {
       q.sleepers.wake_all(awake);  // from now on a poller has to look for its cancellation
@@ -70,7 +73,7 @@ void group_core::defer(thread_state& self, node* n, clock::time_point due) {
 }
 
 // Submits a task that is due already. In a bounded queue the task needs room, as in submit().
-void group_core::submit_due(thread_state& self, node* n, clock::time_point due) {
+void group_core::submit_due(thread_state& self, node* n, clock::time_point due, std::size_t mark) {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   number_observed(*n);
   std::vector<timed_task> spare;
@@ -92,6 +95,7 @@ void group_core::submit_due(thread_state& self, node* n, clock::time_point due) 
   }
   ++q.unfinished;
   number(q, *n);
+  n->index |= mark;
   if (q.closed) {
     append(self, q, lock, n);  // append() drops the task
     return;
@@ -106,7 +110,11 @@ void group_core::submit_due(thread_state& self, node* n, clock::time_point due) 
 void group_core::append_due(task_queue& q, lock_type& lock, timed_task const& task) noexcept {
   q.due.push(task);
   state.fetch_or(due_waits, std::memory_order_relaxed);
+  std::int64_t const weight = is_placed() ? task.task->weight() : 1;
   announce(q, lock);
+  if (is_placed()) {
+    extras_->shared->ask(*this, weight, false);
+  }
 }
 
 // For a closed queue: destroys the tasks that are not due yet.

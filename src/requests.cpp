@@ -83,6 +83,11 @@ bool group_core::queue_request(request const& r, thread_state& self) {
   if (!outer || !is_pool_alive()) {
     return false;
   }
+  if (shared_places* const places = static_cast<group_core&>(*outer->current.owner).extras_->shared)
+      [[unlikely]] {
+    places->ask_request(r.life);
+    return true;
+  }
   auto request_in = [](node& n) -> request& {
     return *std::launder(reinterpret_cast<request*>(n.storage));
   };

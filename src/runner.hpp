@@ -59,7 +59,7 @@ struct goal {
 /// Lock order: the functions that are given the queue are called under the queue's lock.
 class session {
  public:
-  enum kind : std::uint8_t { runner, waiter, submitter, passer };
+  enum kind : std::uint8_t { runner, passer, submitter, leaver, waiter, leaving_waiter };
 
   explicit session(kind k) noexcept : kind_(k) {}
   /// A passer takes tasks until its goal has ended.
@@ -110,7 +110,7 @@ class session {
     q.running.store(q.running.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     over_ = true;
     idle_ = q.is_idle();
-    if (idle_ && kind_ == waiter) {
+    if (idle_ && kind_ >= waiter) {
       q.join();
     }
     if (call) {
@@ -131,6 +131,9 @@ class session {
     done_ += n.is_task() ? 1U : 0U;
     next = taken_.next();
   }
+
+  /// The session ends as soon as its batch is empty: more threads have slots than the limit allows.
+  void leave_soon() noexcept { kind_ = kind_ == waiter ? leaving_waiter : leaver; }
 
   [[nodiscard]] kind of_kind() const noexcept { return kind_; }
   [[nodiscard]] bool has_batch() const noexcept { return static_cast<bool>(taken_); }
@@ -182,6 +185,9 @@ class session {
         return pauses_ != most_pauses || q.running.load(std::memory_order_relaxed) == 1;
       case waiter:
         return true;
+      case leaver:
+      case leaving_waiter:
+        return false;
       case passer:
         return goal_->what != goal::slot && !goal_->has_ended();
       case submitter:
@@ -217,7 +223,9 @@ class session {
 //   begin_task()         records that oneTBB has cancelled the context, if it has
 //   run(n)               runs a task, and destroys its callable
 //   refuse(n)            drops a task that the context did not let in; false if the group goes on
-//   has_due(), run_due() runs the tasks that are due
+//   has_news()           true if tasks are due, or the limit was lowered
+//   run_due()            runs the tasks that are due
+//   is_over_limit(q)     true if more threads have slots than the limit allows
 //   send_request(q)      sends the request that the session has taken
 
 /// Runs the tasks of a session inside `enter`, until the session has to leave.
@@ -232,8 +240,13 @@ template <class Owner>
     owner.begin_task();
     node* const n = std::exchange(s.next, nullptr);
     owner.run(*n);
-    if (owner.has_due() && s.has_batch()) [[unlikely]] {
-      owner.run_due();  // before the next task is claimed, which would wait if the due task blocks
+    if (owner.has_news()) [[unlikely]] {
+      if (s.has_batch()) {
+        owner.run_due();  // before the next task is claimed, which would wait if the due one blocks
+      }
+      if (owner.is_over_limit(q)) {
+        s.leave_soon();
+      }
     }
     s.next_in_batch(*n);
     if (s.next != nullptr) {

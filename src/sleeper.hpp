@@ -36,7 +36,13 @@ namespace latches = tbb;
 class sleeper {
  public:
   /// The event for which the queue wakes the sleeper, in addition to the end of all tasks.
-  enum what : std::uint8_t { nothing = 0, work = 1, room = 2, any = work | room };
+  enum what : std::uint8_t {
+    nothing = 0,
+    work = 1,
+    room = 2,
+    any = work | room,
+    own = 4  // as `work`, for a thread that can run tasks of this queue only (place_loops.hpp)
+  };
 
   sleeper(bool helps, what wanted) noexcept : wanted_(wanted) {
     if (helps) {
@@ -115,15 +121,17 @@ class sleeper_list {
     first_ = &s;
   }
 
-  /// Wakes one sleeper that sleeps for `wanted`.
-  void wake_one(wake_list& list, sleeper::what wanted) noexcept {
+  /// Wakes one sleeper that sleeps for `wanted`. Returns false if there is none.
+  bool wake_one(wake_list& list, sleeper::what wanted) noexcept {
     sleeper** p = &first_;
     while (*p != nullptr && !(*p)->wants(wanted)) {
       p = &(*p)->next_;
     }
-    if (*p != nullptr) {
-      wake(list, p);
+    if (*p == nullptr) {
+      return false;
     }
+    wake(list, p);
+    return true;
   }
   /// Wakes `s`, if it sleeps.
   void wake(wake_list& list, sleeper const& s) noexcept {

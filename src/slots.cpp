@@ -25,6 +25,11 @@ constexpr std::size_t most_spare = 16;
 
 constinit spare_arenas spare;
 
+/// The size of an arena for so many threads. One slot more is for a thread from outside that waits
+/// for tasks that were spawned inside (engine_wait). If the arena has a single slot, oneTBB adds a
+/// second slot itself.
+int size_for(int threads) noexcept { return threads == 1 ? 1 : threads + 1; }
+
 }  // namespace
 
 reserved_arena& reserved_arena::take(int places) {
@@ -41,6 +46,9 @@ reserved_arena& reserved_arena::take(int places) {
 }
 
 void reserved_arena::give_back() noexcept {
+  if (older_ != nullptr) [[unlikely]] {
+    std::exchange(older_, nullptr)->give_back();
+  }
   {
     spin_mutex::scoped_lock const held(spare.lock);
     if (spare.number != most_spare) {
@@ -84,15 +92,11 @@ void reserved_arena::end_user() noexcept {
   int const threads = std::max(
       1, given_ != nullptr ? given_->max_concurrency() : tbb::this_task_arena::max_concurrency());
   if (limit_ != unlimited) {
-    q.limits.slots = std::min(limit_, task_queue::many - 1);
+    bool const has_workers = given_ == nullptr && threads_ == nullptr;
+    most_slots_ = has_workers ? std::max(64, 4 * threads) : task_queue::many - 1;
+    q.limits.slots = slots_for(limit_);
     if (given_ == nullptr) {
-      if (threads_ == nullptr) {
-        // Beyond this size more slots would cost memory and change nothing.
-        q.limits.slots = std::min(limit_, std::max(64, 4 * threads));
-      }
-      // One slot more is for a thread from outside that waits for tasks that were spawned inside
-      // (engine_wait). If the arena has a single slot, oneTBB adds a second slot itself.
-      arena_size_ = q.limits.slots == 1 ? 1 : q.limits.slots + 1;
+      arena_size_.store(size_for(q.limits.slots), std::memory_order_relaxed);
       pool_ = q.life();
       reserved_arena::begin_user();
     }
@@ -100,14 +104,48 @@ void reserved_arena::end_user() noexcept {
     q.limits.slots = threads;
   }
   if (queue_ != npos) {
-    auto const held = static_cast<std::size_t>(limit_ != unlimited ? limit_ : q.limits.slots);
-    q.limits.room = queue_ > npos - held ? task_queue::unbounded : queue_ + held;
+    q.limits.room =
+        room_beside(static_cast<std::size_t>(limit_ != unlimited ? limit_ : q.limits.slots));
   }
+}
+
+int slots::slots_for(int limit) const noexcept { return std::min(limit, most_slots_); }
+
+[[gnu::noinline, gnu::cold]] reserved_arena* slots::larger_arena(int limit) const {
+  int const size = size_for(slots_for(limit));
+  bool const is_larger = has_arena() && size > arena_size_.load(std::memory_order_relaxed);
+  return is_larger ? &reserved_arena::take(size) : nullptr;
+}
+
+[[gnu::noinline, gnu::cold]] reserved_arena* slots::set_limit(task_queue& q, int limit,
+                                                              reserved_arena* larger) noexcept {
+  limit_ = limit;
+  q.limits.slots = slots_for(limit);
+  if (queue_ != npos) {
+    q.limits.room = room_beside(static_cast<std::size_t>(limit));
+  }
+  if (!has_arena()) {
+    return larger;
+  }
+  if (q.is_idle()) {
+    // No thread is in the arena.
+    arena_size_.store(size_for(q.limits.slots), std::memory_order_relaxed);
+    reserved_arena* const old = leave();
+    if (larger != nullptr) {
+      larger->replace(old);
+    }
+    return larger != nullptr ? larger : old;
+  }
+  if (larger != nullptr) {
+    arena_size_.store(size_for(q.limits.slots), std::memory_order_relaxed);
+    larger->replace(borrowed_.exchange(larger, std::memory_order_acq_rel));
+  }
+  return nullptr;
 }
 
 slots::~slots() {
   delete threads_;  // first: a thread may be about to leave the arena
-  if (arena_size_ != 0) {
+  if (has_arena()) {
     if (reserved_arena* const mine = leave()) {
       mine->give_back();
     }
@@ -119,7 +157,7 @@ slots::~slots() {
 reserved_arena& slots::arena() {
   reserved_arena* mine = borrowed_.load(std::memory_order_acquire);
   if (mine == nullptr) {
-    reserved_arena& fresh = reserved_arena::take(arena_size_);
+    reserved_arena& fresh = reserved_arena::take(arena_size_.load(std::memory_order_relaxed));
     if (borrowed_.compare_exchange_strong(mine, &fresh, std::memory_order_acq_rel)) {
       return fresh;
     }

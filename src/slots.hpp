@@ -24,6 +24,8 @@ class reserved_arena {
   /// The arena is not used any more, and no thread is in it. It becomes a spare arena, or is
   /// destroyed if there are many. Threads: any, without a lock.
   void give_back() noexcept;
+  /// This arena replaces `older`, in which threads may be, and which is given back with it.
+  void replace(reserved_arena* older) noexcept { older_ = older; }
 
   /// A group that may take an arena begins and ends. When the last one has ended, the spare arenas
   /// are destroyed: an arena keeps oneTBB from being finalized.
@@ -42,6 +44,7 @@ class reserved_arena {
   int places_;
   tbb::task_arena arena_;
   reserved_arena* next_ = nullptr;
+  reserved_arena* older_ = nullptr;
 };
 
 /// The threads of a group that has threads of its own (`options::blocking`). The class behind it is
@@ -114,15 +117,33 @@ class slots {
     return q.unfinished < most_unfinished(q);
   }
 
-  /// The queue of the group, if the group has an arena of its own; null otherwise.
-  [[nodiscard]] queue_life const* pool() const noexcept {
-    return arena_size_ != 0 ? &pool_ : nullptr;
+  /// Changes the limit of a limited group. The first function is for a group without a queue. The
+  /// others: `larger_arena` returns an arena for more threads, or null; throws what `open` throws.
+  /// `set_limit` is called under the queue's lock, with that arena, and returns an arena that the
+  /// caller has to give back without the lock, or null.
+  ///
+  /// Threads that come later enter the new arena, while tasks go on in the old one. So the threads
+  /// of one arena are never more than its slots.
+  [[nodiscard]] bool is_limited() const noexcept { return limit_ != unlimited; }
+  void set_limit(int limit) noexcept { limit_ = limit; }
+  [[nodiscard]] reserved_arena* larger_arena(int limit) const;
+  [[nodiscard]] reserved_arena* set_limit(task_queue& q, int limit,
+                                          reserved_arena* larger) noexcept;
+
+  /// True if the group's queue is bounded.
+  [[nodiscard]] bool is_bounded() const noexcept { return queue_ != npos; }
+  /// The number of tasks that are accepted beside those that wait: `held` hold a slot.
+  [[nodiscard]] std::size_t room_beside(std::size_t held) const noexcept {
+    return queue_ > npos - held ? task_queue::unbounded : queue_ + held;
   }
+
+  /// The queue of the group, if the group has an arena of its own; null otherwise.
+  [[nodiscard]] queue_life const* pool() const noexcept { return has_arena() ? &pool_ : nullptr; }
 
   /// Calls `f` in the arena of the group, if it has one. Threads: as in the invariant.
   template <class F>
   void enter(F& f) noexcept {
-    if (arena_size_ != 0) {
+    if (has_arena()) {
       insist([&] { arena().execute(f); });
     } else {
       f();
@@ -140,13 +161,18 @@ class slots {
   [[nodiscard]] tbb::task_arena* home() noexcept { return home_ ? &*home_ : nullptr; }
 
  private:
+  [[nodiscard]] bool has_arena() const noexcept {
+    return arena_size_.load(std::memory_order_relaxed) != 0;
+  }
   reserved_arena& arena();
+  [[nodiscard]] int slots_for(int limit) const noexcept;
 
   int limit_;
   std::size_t queue_;
   tbb::task_arena* given_;
   queue_life pool_;
-  int arena_size_ = 0;  // the slots of the group's arena; 0: it never has one
+  std::atomic<int> arena_size_{0};  // the slots of the group's arena; 0: it never has one
+  int most_slots_ = 0;              // more would cost memory and change nothing
   std::atomic<reserved_arena*> borrowed_{nullptr};
   std::optional<tbb::task_arena> home_;
   thread_source* threads_ = nullptr;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "check_options.hpp"
 #include "observation.hpp"
 #include "queue_pool.hpp"
 #include "worker.hpp"
@@ -7,7 +8,7 @@
 
 #include <atomic>   // memory_order
 #include <cstddef>  // size_t
-#include <cstdint>  // uint32_t, uint64_t
+#include <cstdint>  // int64_t, uint32_t, uint64_t
 
 // The ways of a submitted task: `route` decides between two.
 //
@@ -76,8 +77,12 @@ void group_core::make_queue(thread_state& self) {
   task_queue& q = take_queue(self, *this);
   if (counts()) {
     try {
-      extras_->places.open(q, self.top->pool.of != nullptr);
-      pool_ = extras_->places.pool();
+      if (is_placed()) {
+        extras_->shared->open(*this, self, q);
+      } else {
+        extras_->places.open(q, self.top->pool.of != nullptr);
+        pool_ = extras_->places.pool();
+      }
     } catch (...) {
       put_queue(self, q);
       throw;
@@ -107,28 +112,93 @@ void group_core::submit(thread_state& self, node* n) noexcept {
     return;
   }
   ++q.unfinished;
-  if (is_observed()) [[unlikely]] {
+  if ((state.load(std::memory_order_relaxed) & (observed | placed)) != 0) [[unlikely]] {
+    submit_unusual(self, q, lock, n, 0);
+    return;
+  }
+  number(q, *n);
+  append(self, q, lock, n);
+}
+
+void group_core::submit_weighed(thread_state& self, node* n) noexcept {
+  task_queue& q = *queue_.load(std::memory_order_acquire);
+  lock_type lock(q.lock);
+  if (q.is_full() && !make_room(self, q, lock, n)) {
+    return;
+  }
+  ++q.unfinished;
+  submit_unusual(self, q, lock, n, node::has_weight);
+}
+
+// The rest of `submit`, for a group that is observed or has a limiter. Releases the lock.
+[[gnu::noinline, gnu::cold]] void group_core::submit_unusual(thread_state& self, task_queue& q,
+                                                             lock_type& lock, node* n,
+                                                             std::size_t mark) noexcept {
+  if (is_observed()) {
     // Once there is room, so that tasks get room in the order of their indices: a stream relies on
     // that. Not under the lock: the observer is told.
     lock.release();
     n->index = next_index();
     lock.acquire(q.lock);
   }
-  number(q, *n);
-  append(self, q, lock, n);
+  append_unusual(self, q, lock, n, mark, false);
 }
 
-bool group_core::reserve(thread_state& self) {
-  if (is_unbound() || queue_.load(std::memory_order_acquire) == nullptr) {
-    (void)route(self);
+// Numbers a task, puts it into the queue, and asks for its places, if the group has a limiter.
+// `has_places`: they are reserved. Releases the lock.
+[[gnu::noinline, gnu::cold]] void group_core::append_unusual(thread_state& self, task_queue& q,
+                                                             lock_type& lock, node* n,
+                                                             std::size_t mark,
+                                                             bool has_places) noexcept {
+  number(q, *n);
+  n->index |= mark;
+  std::int64_t const weight = n->weight();
+  append(self, q, lock, n);
+  if (is_placed()) {
+    extras_->shared->ask(*this, weight, has_places);
   }
+}
+
+// `weight` counts in a group with a limiter.
+bool group_core::reserve(thread_state& self, std::int64_t weight) {
+  bool const is_unusual = (state.load(std::memory_order_acquire) & (unbound | placed)) != 0;
+  if (is_unusual || queue_.load(std::memory_order_acquire) == nullptr) {
+    (void)route(self);
+    if (is_placed() && !extras_->places.is_bounded()) {
+      return reserve_places(weight);
+    }
+  }
+  return reserve_slot();
+}
+
+// As `reserve`, if a task needs places of the limiter to be accepted.
+[[gnu::noinline, gnu::cold]] bool group_core::reserve_places(std::int64_t weight) noexcept {
+  if (!reserve_slot()) {
+    return false;
+  }
+  if (!extras_->shared->reserve(weight)) {
+    give_room();
+    return false;
+  }
+  return true;
+}
+
+bool group_core::reserve_slot() noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
-  lock_type lock(q.lock);
+  lock_type const lock(q.lock);
   if (q.closed || !extras_->places.has_slot(q)) {
     return false;
   }
   ++q.unfinished;
   return true;
+}
+
+// No task comes for what `reserve` has reserved.
+void group_core::unreserve(std::int64_t weight) noexcept {
+  if (is_placed() && !extras_->places.is_bounded()) {
+    extras_->shared->unreserve(weight);
+  }
+  give_room();
 }
 
 void group_core::keep_room() noexcept {
@@ -146,10 +216,16 @@ void group_core::give_room() noexcept {
   q.tell_sleepers(awake);
 }
 
-void group_core::submit_reserved(thread_state& self, node* n) noexcept {
+void group_core::submit_reserved(thread_state& self, node* n, std::size_t mark) noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
-  number_observed(*n);
-  lock_type lock(q.lock);
+  lock_type lock;
+  if ((state.load(std::memory_order_relaxed) & (observed | placed)) != 0) [[unlikely]] {
+    number_observed(*n);
+    lock.acquire(q.lock);
+    append_unusual(self, q, lock, n, mark, !extras_->places.is_bounded());
+    return;
+  }
+  lock.acquire(q.lock);
   number(q, *n);
   append(self, q, lock, n);
 }
@@ -223,6 +299,9 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       if (oldest == nullptr) {
         put_node(self, n);
         return false;
+      }
+      if (is_placed()) {
+        extras_->shared->settle(*this);
       }
       lock.acquire(q.lock);
       finish_here(q, lock, oldest);
@@ -302,11 +381,21 @@ void group_core::close(task_queue& q) noexcept {
     skip_one(*t.task);
   }
   count_skipped(n);
+  if (is_placed()) {
+    extras_->shared->settle(*this);
+  }
   wake_list awake;
   lock_type lock(q.lock);
   q.unfinished -= n;
   q.give_back(rest);
   q.sleepers.wake_all(awake);
+}
+
+void group_core::check_weight(std::int64_t weight) const {
+  if (!is_placed()) {
+    refuse_weight(weight);
+  }
+  extras_->shared->check(weight);
 }
 
 // Destroys a task that does not run. The destructor of its callable belongs to the task, as in

@@ -211,6 +211,18 @@ class task_list {
     return n;
   }
 
+  /// The i-th task, from 0; null if there are not so many.
+  [[nodiscard]] node const* peek(std::uint32_t i) const noexcept {
+    if (i >= size()) {
+      return nullptr;
+    }
+    page const* p = head_;
+    for (i += head_at_; i >= page::capacity; i -= page::capacity) {
+      p = p->next;
+    }
+    return p->of[i];
+  }
+
   /// True if the rest of the first page can be taken as a batch: there is a second page.
   [[nodiscard]] bool has_batch() const noexcept {
     return head_ != tail_ && head_at_ != page::capacity;

@@ -44,6 +44,8 @@ class due_list {
   bool grow(std::vector<timed_task>& memory);
   /// The capacity is greater than the size.
   void push(timed_task const& t) noexcept;
+  /// The task that `pop` returns next, for 0; for other numbers, another task.
+  [[nodiscard]] node const* peek(std::uint32_t i) const noexcept { return heap_[i].task; }
   /// The task that has been due for the longest time; null if none is due.
   [[nodiscard]] node* pop() noexcept;
   [[nodiscard]] std::vector<timed_task> empty() noexcept;
@@ -198,6 +200,15 @@ struct alignas(64) task_queue {
       }
     }
     return tasks.pop();
+  }
+
+  /// The task that `pop` returns next, for 0; for greater numbers, a later task. Null if there are
+  /// not so many. For a queue without batches.
+  [[nodiscard]] node const* peek(std::uint32_t i) const noexcept {
+    if (i < due.size()) {
+      return due.peek(i);
+    }
+    return tasks.peek(i - due.size());
   }
 
   /// Takes the rest of the first page as a batch, if there is a second page. Returns false while a

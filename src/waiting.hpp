@@ -38,6 +38,8 @@ struct sleep_mode {
 //   takes_part(q)            true if the thread runs tasks now
 //   cancellation_is_due()    true if oneTBB has cancelled the context, and the group does not know
 //   note_cancellation()      records that
+//   waits_in_line()          true if the group has a limiter
+//   wait_in_line(g)          waits, as this function, for a group with a limiter
 //   drop_timed(q)            drops the tasks of a closed queue that are not due
 //   mode(q, g, takes_part)   how the thread sleeps
 //   nap                      a class: a sleeper, and what wakes it at the end time. It is made from
@@ -89,6 +91,9 @@ bool wait_for(task_queue& q, goal const& g, Owner& owner) {
         q.tell_sleepers(awake);  // as above
       }
       return false;
+    } else if (owner.waits_in_line()) {
+      lock.release();
+      return owner.wait_in_line(g);
     } else {
       sleep_mode const mode = owner.mode(q, g, takes_part);
       bool const is_prepared = prepared && prepared->mode() == mode;

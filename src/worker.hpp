@@ -34,8 +34,8 @@ class group_core::worker {
   /// The share of a thread that leaves the tasks to others if it can.
   [[nodiscard]] static share share_beside_others(group_core const& g, thread_state& self) noexcept;
 
-  /// The share of a thread that waits for room. The threads of a group with `options::blocking` need
-  /// no help, and a task that this thread took might wait for this very thread.
+  /// The share of a thread that waits for room. The threads of a group with `options::blocking`
+  /// need no help, and a task that this thread took might wait for this very thread.
   [[nodiscard]] static share share_of_submitter(group_core const& g) noexcept {
     return has_threads(g) ? share::none : share::all;
   }
@@ -85,7 +85,10 @@ class group_core::worker {
     g_.skip(n.is_task() ? 1U : 0U);
     return true;
   }
-  [[nodiscard]] bool has_due() const noexcept { return g_.has_due(); }
+  [[nodiscard]] bool has_news() const noexcept {
+    return (g_.state.load(std::memory_order_relaxed) & (due_waits | over_limit)) != 0;
+  }
+  [[nodiscard]] bool is_over_limit(task_queue& q) noexcept { return g_.leaves_slot(q); }
   void run_due() noexcept { g_.run_due(); }
   void send_request(task_queue& q) noexcept { g_.send_request(q); }
 
@@ -143,6 +146,10 @@ class group_core::worker {
     } else {
       run_session(q, s, *this);
     }
+  }
+  [[nodiscard]] bool waits_in_line() const noexcept { return g_.is_placed(); }
+  [[nodiscard]] bool wait_in_line(goal const& g) {
+    return g_.extras_->shared->wait_for(*this, g_, g);
   }
   [[nodiscard]] sleep_mode mode(task_queue const& q, goal const& g, bool takes_part) noexcept;
 

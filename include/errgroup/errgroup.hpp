@@ -18,6 +18,7 @@
 #include <errgroup/fwd.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/join.hpp>
+#include <errgroup/limiter.hpp>
 #include <errgroup/lost_error.hpp>
 #include <errgroup/named_by.hpp>
 #include <errgroup/observer.hpp>

@@ -17,6 +17,7 @@ enum class verdict;
 class error;
 class exception_group;
 class group;
+class limiter;
 class progress;
 struct group_counts;
 struct observer;

@@ -7,6 +7,7 @@
 #include <errgroup/counts.hpp>
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/submit.hpp>
+#include <errgroup/detail/task_start.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/failure_callback.hpp>
 #include <errgroup/fwd.hpp>
@@ -20,7 +21,6 @@
 #include <concepts>         // invocable, same_as
 #include <source_location>  // source_location
 #include <stop_token>       // stop_callback, stop_token
-#include <string_view>      // string_view
 #include <type_traits>      // decay_t, is_nothrow_destructible_v
 #include <utility>          // forward
 
@@ -120,16 +120,12 @@ class group {
   template <class F, detail::task_label Label = task_options>
   void run(Label const& label, F&& f,
            std::source_location where = std::source_location::current()) {
-    std::string_view const name = detail::name_of(label);
-    if (name.empty()) {
-      run(std::forward<F>(f), where);
-      return;
-    }
     detail::require_callable<F>(f);
-    if (!core_.refuse()) {
-      core_.start<detail::named<std::decay_t<F>>>(detail::make_note(name, where),
-                                                  std::forward<F>(f));
-    }
+    detail::with_kind<std::decay_t<F>>(core_, label, where, [&]<class K>(auto const& as) {
+      if (!core_.refuse()) {
+        core_.start<K>(as(), std::forward<F>(f));
+      }
+    });
   }
 
   /// Runs `f` if a slot is free for it, or if there is room in a bounded queue.
@@ -152,13 +148,10 @@ class group {
   template <class F, detail::task_label Label = task_options>
   [[ERRGROUP_NODISCARD_ACCEPTED]] bool try_run(
       Label const& label, F&& f, std::source_location where = std::source_location::current()) {
-    std::string_view const name = detail::name_of(label);
-    if (name.empty()) {
-      return try_run(std::forward<F>(f), where);
-    }
     detail::require_callable<F>(f);
-    return !core_.is_stopped() && core_.try_start<detail::named<std::decay_t<F>>>(
-                                      detail::make_note(name, where), std::forward<F>(f));
+    return detail::with_kind<std::decay_t<F>>(core_, label, where, [&]<class K>(auto const& as) {
+      return !core_.is_stopped() && core_.try_start<K>(as(), std::forward<F>(f));
+    });
   }
 
   /// As `try_run`, but waits until `time` if there is no room, and tells why the task was refused.
@@ -244,13 +237,10 @@ class group {
   template <class F, detail::task_label Label = task_options>
   [[ERRGROUP_NODISCARD_ERROR]] error run_and_wait(
       Label const& label, F&& f, std::source_location where = std::source_location::current()) {
-    std::string_view const name = detail::name_of(label);
-    if (name.empty()) {
-      return run_and_wait(std::forward<F>(f), where);
-    }
     detail::require_callable<F>(f);
-    return core_.start_and_wait<detail::named<std::decay_t<F>>>(detail::make_note(name, where),
-                                                                std::forward<F>(f));
+    return detail::with_kind<std::decay_t<F>>(core_, label, where, [&]<class K>(auto const& as) {
+      return core_.start_and_wait<K>(as(), std::forward<F>(f));
+    });
   }
 
   /// Helps to run the group's tasks until none is unfinished, and tells the first error.
@@ -336,16 +326,12 @@ class group {
   template <class Clock, class Duration, class F, detail::task_label Label = task_options>
   void run_at(std::chrono::time_point<Clock, Duration> const& time, Label const& label, F&& f,
               std::source_location where = std::source_location::current()) {
-    std::string_view const name = detail::name_of(label);
-    if (name.empty()) {
-      run_at(time, std::forward<F>(f), where);
-      return;
-    }
     detail::require_callable<F>(f);
-    if (!core_.refuse()) {
-      core_.start_at<detail::named<std::decay_t<F>>>(
-          detail::to_clock(time), detail::make_note(name, where), std::forward<F>(f));
-    }
+    detail::with_kind<std::decay_t<F>>(core_, label, where, [&]<class K>(auto const& as) {
+      if (!core_.refuse()) {
+        core_.start_at<K>(detail::to_clock(time), as(), std::forward<F>(f));
+      }
+    });
   }
   /// The same, after `delay`. A negative one means now.
   template <class Rep, class Period, class F>
@@ -386,7 +372,8 @@ class group {
                  std::source_location where = std::source_location::current()) {
     detail::require_callable<F>(f);
     core_.start_every(detail::saturated(period), where,
-                      detail::periodic_call<F>{detail::name_of(label), std::forward<F>(f)});
+                      detail::periodic_call<F>{detail::name_of(label), detail::weight_of(label),
+                                               std::forward<F>(f)});
   }
 
   /// Cancels the group at `time` with `errc::deadline_exceeded`, unless that is changed before.
@@ -475,6 +462,18 @@ class group {
     return failure_callback<std::decay_t<F>>(core_, std::forward<F>(f));
   }
 
+  /// Changes the limit of a group that was made with `options::limit`, from 1 on. A higher limit
+  /// has more tasks started at once. A lower one takes effect as tasks end: nothing is interrupted,
+  /// and no task starts until fewer than `limit` tasks are unfinished. (A thread that has taken
+  /// several short tasks at once finishes those, at most six, on its own slot.) With
+  /// `options::queue`, the bound moves with the limit. A group without a limit cannot get one, nor
+  /// can a limit be taken away: its tasks go other ways from the first one on.
+  ///
+  /// Throws `std::invalid_argument` for a limit below 1; `std::logic_error` if the group was made
+  ///     without a limit; `std::bad_alloc`. The limit is then as it was before.
+  /// Threads: any.
+  void set_limit(int limit) { core_.set_limit(limit); }
+
   /// A fresh start after a failure: no error, not cancelled, nothing skipped. `options::timeout`
   /// begins anew; a deadline from `set_deadline` is forgotten.
   ///
@@ -502,16 +501,11 @@ class group {
   template <class Label, class F>
   admission offer(detail::patience const& p, Label const& label, F&& f,
                   std::source_location where) {
-    std::string_view const name = detail::name_of(label);
     detail::require_callable<F>(f);
-    if (name.empty()) {
-      return core_.start_within<detail::located<std::decay_t<F>>>(p, where, std::forward<F>(f));
-    }
-    if (core_.is_stopped()) {
-      return admission::canceled;
-    }
-    return core_.start_within<detail::named<std::decay_t<F>>>(p, detail::make_note(name, where),
-                                                              std::forward<F>(f));
+    return detail::with_kind<std::decay_t<F>>(core_, label, where, [&]<class K>(auto const& as) {
+      return core_.is_stopped() ? admission::canceled
+                                : core_.start_within<K>(p, as(), std::forward<F>(f));
+    });
   }
 
   detail::group_core core_;

@@ -26,6 +26,7 @@ struct place {
 
 }  // namespace detail
 
+class limiter;
 class progress;
 
 /// No limit to the tasks running at once.
@@ -118,6 +119,10 @@ struct options {
   /// Cost: some 20 us and a stack for each thread. Tasks that compute do not want it: they run
   /// beside oneTBB's threads, more at a time than there are CPUs.
   bool blocking = false;
+  /// The limiter whose places the tasks take, beside a `limit` of the group's own. The limiter has
+  /// to outlive the group, and decides on the threads: a group has a limiter or an arena. See
+  /// limiter.hpp.
+  errgroup::limiter* limiter = nullptr;
 };
 
 }  // namespace errgroup::inline v1

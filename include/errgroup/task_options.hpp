@@ -3,6 +3,7 @@
 #define ERRGROUP_TASK_OPTIONS_HPP
 
 #include <concepts>     // convertible_to, same_as
+#include <cstdint>      // int64_t
 #include <string_view>  // string_view
 
 namespace errgroup::inline v1 {
@@ -24,6 +25,12 @@ struct task_options {
   /// has no name, and costs as much as a task without options. Otherwise the name costs an
   /// allocation, and a second one if it has more than 15 characters.
   std::string_view name = {};
+  /// The number of places of the group's limiter that the task takes while it runs, from 1 to the
+  /// capacity of the limiter. A task with another weight than 1 needs a group with
+  /// `options::limiter`: a limit counts each task as one. In any other case the function throws
+  /// `std::invalid_argument`. A weight of 1 costs nothing. Any other weight takes 16 of the 40
+  /// bytes that a task has for its callable.
+  std::int64_t weight = 1;
 };
 
 namespace detail {
@@ -40,6 +47,10 @@ concept task_label =
   return opts.name;
 }
 [[nodiscard]] constexpr std::string_view name_of(std::string_view name) noexcept { return name; }
+[[nodiscard]] constexpr std::int64_t weight_of(task_options const& opts) noexcept {
+  return opts.weight;
+}
+[[nodiscard]] constexpr std::int64_t weight_of(std::string_view /*name*/) noexcept { return 1; }
 
 }  // namespace detail
 }  // namespace errgroup::inline v1

@@ -16,6 +16,10 @@
 /// - `empty_unlimited`, `empty_1`, `empty_2`, `empty_4`: empty tasks without a limit and with
 ///   limits of 1, 2 and 4: what the limit itself costs (P2).
 /// - `spin_1us_2`: tasks of 1 us at limit 2: 500 ns a task would be ideal.
+/// - `spin_1us_2_places`, `spin_1us_2_shared`, `spin_1us_2_weighed`, of errgroup alone: the same
+/// over a
+///   limiter, which one group has; two groups, which are fed in turns; one group, whose tasks take
+///   two of four places.
 ///
 /// Before the clock starts, each contender shows on a few tasks that its limit is one.
 namespace limited {

@@ -142,6 +142,11 @@ def table(context, samples, middle):
     for limit in (1, 2, 4):
         pair(f"limit {limit}, empty tasks, to task_arena({limit}).execute", f"limited/empty_{limit}")
     pair("limit 2, tasks of 1 us, to task_arena(2).execute", "limited/spin_1us_2", "<= 0.85")
+    for case, words, target in (("places", "one group over a limiter", None),
+                                ("shared", "two groups over a limiter", "<= 1.2"),
+                                ("weighed", "tasks with a weight over a limiter", "<= 1.1")):
+        ratio(f"limit 2, tasks of 1 us, {words}, to a limit of the group",
+              f"limited/spin_1us_2_{case}/errgroup", "limited/spin_1us_2/errgroup", target)
     ratio("limit 2, tasks of 1 us, a thread per task and a semaphore: times slower",
           "limited/spin_1us_2/errgroup", "limited/spin_1us_2/std_thread", inverted=True)
 

@@ -100,7 +100,8 @@ class worker {
   static void begin_task() {}
   void run(node& n);
   [[nodiscard]] bool refuse(node& n);
-  [[nodiscard]] bool has_due() const;
+  [[nodiscard]] bool has_news() const;
+  [[nodiscard]] bool is_over_limit(task_queue& q);
   void run_due();
   void send_request(task_queue& q);
 
@@ -112,6 +113,8 @@ class worker {
   [[nodiscard]] bool takes_part(task_queue const& q) const {
     return !leaves_tasks_ || q.is_stranded();
   }
+  [[nodiscard]] static bool waits_in_line() { return false; }
+  [[nodiscard]] static bool wait_in_line(goal const& /*g*/) { return false; }
   [[nodiscard]] bool cancellation_is_due() const;
   void note_cancellation();
   void drop_timed(task_queue& q);
@@ -488,7 +491,8 @@ class world : public queue_owner {
   bool is_canceled = false;          // oneTBB has cancelled the context, which lets no task in
   bool is_noted = false;             // the group has noted the cancellation
   bool is_joined = false;            // a wait has ended outside of a session
-  explored::atomic<int> some{0};     // as a test needs it
+  explored::atomic<bool> is_over_limit{false};
+  explored::atomic<int> some{0};  // as a test needs it
   explored::atomic<sleeper*> alarm{nullptr};
   explored::atomic<task_queue*> made{nullptr};
 
@@ -633,7 +637,15 @@ void worker::drop_timed(task_queue& /*q*/) {
 
 void worker::run(node& n) { n.consume(n, &w_); }
 
-bool worker::has_due() const { return w_.q->due.size() != 0; }
+bool worker::has_news() const { return w_.q->due.size() != 0 || w_.is_over_limit.load(); }
+
+bool worker::is_over_limit(task_queue& q) {
+  lock_type const lock(q.lock);
+  if (q.running.load() <= q.limits.slots) {
+    w_.is_over_limit.store(false);
+  }
+  return w_.is_over_limit.load();
+}
 
 void worker::run_due() {
   wake_list awake;

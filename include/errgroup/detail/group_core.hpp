@@ -11,9 +11,9 @@
 #include <errgroup/detail/first_error.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
-#include <errgroup/detail/submission.hpp>
 #include <errgroup/detail/tallies.hpp>
 #include <errgroup/detail/task_frame.hpp>
+#include <errgroup/detail/task_label.hpp>
 #include <errgroup/detail/thread_state.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/fwd.hpp>
@@ -91,9 +91,13 @@ class group_core final : public cancel_node, public queue_owner {
   static constexpr std::uint32_t resetting = 8192;  // `reset` changes the errors and the state
   // Every task goes through the queue, which has slots, a bound, or an arena of its own.
   static constexpr std::uint32_t counted = 16384;
-  static constexpr std::uint32_t keeps_going = 32768;  // on_error::keep_going
-  static constexpr std::uint32_t observed = 65536;     // an observer was set when it was made
-  static constexpr std::uint32_t heard = 131072;       // `on_failure` was called
+  static constexpr std::uint32_t keeps_going = 32768;     // on_error::keep_going
+  static constexpr std::uint32_t observed = 65536;        // an observer was set when it was made
+  static constexpr std::uint32_t heard = 131072;          // `on_failure` was called
+  static constexpr std::uint32_t placed = 1U << 18U;      // options::limiter
+  static constexpr std::uint32_t over_limit = 1U << 19U;  // the limit was lowered below `running`
+  class shared_places;                                    // a limiter, as its groups see it
+  class limiter_core;
 
   ERRGROUP_API explicit group_core(std::source_location where);
   /// `use_time` comes from `time_for`.
@@ -120,6 +124,8 @@ class group_core final : public cancel_node, public queue_owner {
   void defer_until(clock::time_point due, Label&& label, F&& f);
   template <class F>
   void start_every(clock::duration period, std::source_location where, F&& f);
+  /// Throws `std::invalid_argument`, in words, if no task of this group can take so many places.
+  ERRGROUP_API void check_weight(std::int64_t weight) const;
 
   /// Counts a task as skipped, and returns true, if the group is stopped.
   [[nodiscard]] bool refuse() noexcept {
@@ -211,6 +217,7 @@ class group_core final : public cancel_node, public queue_owner {
   ERRGROUP_API void set_deadline_at(clock::time_point at);
   [[nodiscard]] ERRGROUP_API clock::time_point deadline() const noexcept;
   ERRGROUP_API void reset();
+  ERRGROUP_API void set_limit(int limit);
   ERRGROUP_API tbb::task_group_context& context() noexcept;
   [[nodiscard]] ERRGROUP_API bool is_inside() const;
   [[nodiscard]] ERRGROUP_API group_counts count_tasks() const noexcept;
@@ -247,9 +254,14 @@ class group_core final : public cancel_node, public queue_owner {
   /// counted in `waiters_`, so that no other waiter destroys the group.
   enum class short_wait : std::uint8_t { refused, succeeded, undecided };
 
-  explicit group_core(bool belongs);  // to the task that makes it
+  explicit group_core(bool belongs);             // to the task that makes it
+  group_core(shared_places& places, int limit);  // the host of a limiter
 
   // submit.hpp
+  template <class K, class Label, class F>
+  void start_light(thread_state& self, Label&& label, F&& f);
+  template <class K, class Label, class F>
+  error start_here(thread_state& self, Label&& label, F&& f);
   template <class K, class Label, class F>
   void spawn(path way, Label&& label, F&& f);
   template <class K, class Label, class F>
@@ -263,12 +275,16 @@ class group_core final : public cancel_node, public queue_owner {
   ERRGROUP_API path route(thread_state& self);
   [[nodiscard]] ERRGROUP_API static std::size_t queued(task_queue const& q) noexcept;
   ERRGROUP_API void submit(thread_state& self, node* n) noexcept;
+  ERRGROUP_API void submit_weighed(thread_state& self, node* n) noexcept;
   ERRGROUP_API void prepare_queue(thread_state& self);
-  ERRGROUP_API void defer(thread_state& self, node* n, clock::time_point due);
-  ERRGROUP_API void submit_due(thread_state& self, node* n, clock::time_point due);
+  // `mark`: `node::has_weight`, or 0.
+  ERRGROUP_API void defer(thread_state& self, node* n, clock::time_point due, std::size_t mark);
+  ERRGROUP_API void submit_due(thread_state& self, node* n, clock::time_point due,
+                               std::size_t mark);
   [[noreturn]] ERRGROUP_API static void refuse_period();
-  [[nodiscard]] ERRGROUP_API bool reserve(thread_state& self);
-  ERRGROUP_API void submit_reserved(thread_state& self, node* n) noexcept;
+  [[nodiscard]] ERRGROUP_API bool reserve(thread_state& self, std::int64_t weight = 1);
+  ERRGROUP_API void unreserve(std::int64_t weight = 1) noexcept;
+  ERRGROUP_API void submit_reserved(thread_state& self, node* n, std::size_t mark = 0) noexcept;
   [[nodiscard]] ERRGROUP_API admission reserve_within(thread_state& self, patience const& p,
                                                       bool& runs_here);
   ERRGROUP_API void run_unreserved(thread_state& self, node* n) noexcept;
@@ -314,6 +330,10 @@ class group_core final : public cancel_node, public queue_owner {
   /// True if the group counts its tasks: each task goes through the queue.
   [[nodiscard]] bool counts() const noexcept {
     return (state.load(std::memory_order_relaxed) & counted) != 0;
+  }
+  /// True if the group has a limiter.
+  [[nodiscard]] bool is_placed() const noexcept {
+    return (state.load(std::memory_order_relaxed) & placed) != 0;
   }
   [[nodiscard]] bool goes_on() const noexcept {
     return (state.load(std::memory_order_relaxed) & keeps_going) != 0;
@@ -428,6 +448,13 @@ class group_core final : public cancel_node, public queue_owner {
   [[nodiscard]] task_queue& queue(thread_state& self);
   void make_queue(thread_state& self);
   void append(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock, node* n) noexcept;
+  void submit_unusual(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock, node* n,
+                      std::size_t mark) noexcept;
+  void append_unusual(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock, node* n,
+                      std::size_t mark, bool has_places) noexcept;
+  [[nodiscard]] bool reserve_slot() noexcept;
+  [[nodiscard]] bool leaves_slot(task_queue& q) noexcept;
+  [[nodiscard]] bool reserve_places(std::int64_t weight) noexcept;
   void announce(task_queue& q, spin_mutex::scoped_lock& lock) noexcept;
   void number(task_queue& q, node& n) const noexcept;
   [[nodiscard]] std::size_t count_running() const noexcept;

@@ -6,7 +6,8 @@
 
 #include <array>        // array
 #include <cstddef>      // byte, max_align_t, size_t
-#include <cstdint>      // uint32_t
+#include <cstdint>      // int64_t, uint32_t
+#include <cstring>      // memcpy
 #include <memory>       // construct_at, destroy_at, unique_ptr
 #include <type_traits>  // is_nothrow_move_constructible_v
 #include <utility>      // exchange, forward, move
@@ -22,7 +23,23 @@ struct node {
   /// The `index` of a node that is a request (helpers.hpp), and no task.
   static constexpr std::size_t request = static_cast<std::size_t>(-1);
 
+  /// A bit of `index`: `storage` begins with the number of places of a limiter that the task takes,
+  /// and the callable lies behind that number.
+  static constexpr std::size_t has_weight = ~(static_cast<std::size_t>(-1) >> 1);
+  static constexpr std::size_t weight_size = alignof(std::max_align_t);
+
   [[nodiscard]] bool is_task() const noexcept { return index != request; }
+  /// The number of places that the task takes; 1 without a limiter.
+  [[nodiscard]] std::int64_t weight() const noexcept {
+    if ((index & has_weight) == 0) {
+      return 1;
+    }
+    std::int64_t w = 1;
+    std::memcpy(&w, storage, sizeof w);
+    return w;
+  }
+
+  void keep_weight(std::int64_t w) noexcept { std::memcpy(storage, &w, sizeof w); }
 
   std::size_t index;  // of the task in its group
   /// Runs the callable as a task of `runner`, or does not call it if `runner` is null. Then
@@ -66,9 +83,10 @@ using held = std::conditional_t<std::is_nothrow_move_constructible_v<F> &&
                                     alignof(F) <= alignof(std::max_align_t),
                                 inlined<F>, boxed<F>>;
 
-/// The holder of a callable in a node.
-template <class F>
-using stored = std::conditional_t<sizeof(held<F>) <= sizeof(node::storage), held<F>, boxed<F>>;
+/// The holder of a callable in a node, behind `Offset` bytes.
+template <class F, std::size_t Offset = 0>
+using stored =
+    std::conditional_t<Offset + sizeof(held<F>) <= sizeof(node::storage), held<F>, boxed<F>>;
 
 /// Has the processor fetch a cache line that is going to be written.
 inline void prefetch_to_write(void const* p) noexcept {

@@ -13,6 +13,7 @@
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/thread_state.hpp>
+#include <errgroup/detail/weighed.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/task.hpp>
 
@@ -22,6 +23,7 @@
 #include <atomic>           // memory_order
 #include <concepts>         // derived_from
 #include <cstddef>          // size_t
+#include <cstdint>          // int64_t
 #include <memory>           // construct_at, destroy_at, unique_ptr
 #include <new>              // bad_alloc, launder
 #include <source_location>  // source_location
@@ -84,12 +86,13 @@ struct periodic {
   F f;
 };
 
-/// The arguments of `start_every`: the name of the task, or nothing, and the callable.
+/// The arguments of `start_every`: the task's name or nothing, its weight, and the callable.
 template <class F>
 struct periodic_call {
   using callable = std::decay_t<F>;
 
   std::string_view name;
+  std::int64_t weight;
   F&& f;
 };
 
@@ -233,8 +236,8 @@ class group_core::repeated {
  public:
   template <class G>
   repeated(group_core& g, clock::time_point due, clock::duration period, std::source_location where,
-           note_ptr note, G&& f)
-      : state_(new state{g, due, period, where, std::move(note), std::forward<G>(f)}) {}
+           note_ptr note, std::int64_t weight, G&& f)
+      : state_(new state{g, due, period, where, std::move(note), weight, std::forward<G>(f)}) {}
 
   /// Null for a task without a name, and after the next run was submitted.
   [[nodiscard]] error_note* note() const noexcept {
@@ -256,9 +259,12 @@ class group_core::repeated {
         late < clock::duration::zero() ? s.period : late - late % s.period + s.period;
     s.due = after(s.due, steps);
     // Defers the next run even if its time has passed meanwhile: this run has not ended.
-    s.g.template defer_until<periodic<repeated>>(s.due, s.where, std::move(*this));
+    start_next(s);
     return {};
   }
+
+  /// Starts the first run, which is due after the period.
+  void start() { start_next(*state_); }
 
  private:
   struct state {
@@ -267,8 +273,18 @@ class group_core::repeated {
     clock::duration period;
     std::source_location where;
     note_ptr note;
+    std::int64_t weight;
     F f;
   };
+
+  void start_next(state& s) {
+    if (s.weight == 1) {
+      s.g.template defer_until<periodic<repeated>>(s.due, s.where, std::move(*this));
+    } else {
+      s.g.template defer_until<weighed<periodic<repeated>>>(
+          s.due, weighed_label<std::source_location>{s.weight, s.where}, std::move(*this));
+    }
+  }
 
   std::unique_ptr<state> state_;
 };
@@ -279,15 +295,18 @@ void group_core::start_every(clock::duration period, std::source_location where,
   if (period <= clock::duration::zero()) {
     refuse_period();
   }
+  if (call.weight != 1) {
+    check_weight(call.weight);
+  }
   if (refuse()) {
     return;
   }
   using kept = repeated<typename std::remove_cvref_t<Call>::callable>;
   clock::time_point const due = after(clock::now(), period);
   note_ptr note = call.name.empty() ? note_ptr(nullptr) : make_note(call.name, where);
-  start_at<periodic<kept>>(
-      due, where,
-      kept(*this, due, period, where, std::move(note), std::forward<decltype(call.f)>(call.f)));
+  kept first(*this, due, period, where, std::move(note), call.weight,
+             std::forward<decltype(call.f)>(call.f));
+  first.start();
 }
 
 template <class K, class Label, class F>
@@ -301,7 +320,8 @@ void group_core::start_at(clock::time_point due, Label&& label, F&& f) {
   }
   thread_state& self = this_thread();
   prepare_queue(self);
-  submit_due(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due);
+  submit_due(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due,
+             weight_mark<K>);
 }
 
 template <class K, class Label, class F>
@@ -311,7 +331,8 @@ void group_core::defer_until(clock::time_point due, Label&& label, F&& f) {
   }
   thread_state& self = this_thread();
   prepare_queue(self);
-  defer(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due);
+  defer(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due,
+        weight_mark<K>);
 }
 
 template <class K, class Label, class F>
@@ -324,17 +345,18 @@ bool group_core::try_start(Label&& label, F&& f) {
     start<K>(std::forward<Label>(label), std::forward<F>(f));
     return true;
   }
-  if (!reserve(self)) {
+  std::int64_t const weight = weight_in(label);
+  if (!reserve(self, weight)) {
     return false;
   }
   node* n = nullptr;
   try {
     n = make_node<K>(self, std::forward<Label>(label), std::forward<F>(f));
   } catch (...) {
-    give_room();
+    unreserve(weight);
     throw;
   }
-  submit_reserved(self, n);
+  submit_reserved(self, n, weight_mark<K>);
   return true;
 }
 
@@ -368,7 +390,7 @@ admission group_core::start_within(patience const& p, Label&& label, F&& f) {
   if (runs_here) {
     run_unreserved(self, n);
   } else {
-    submit_reserved(self, n);
+    submit_reserved(self, n, weight_mark<K>);
   }
   return answer;
 }
@@ -379,13 +401,19 @@ error group_core::start_and_wait(Label&& label, F&& f) {
   if (is_inside(self)) {
     return errc::would_deadlock;
   }
-  if (counts()) {
+  if (is_weighed<K> || counts()) {
     start<K>(std::forward<Label>(label), std::forward<F>(f));
     return wait();
   }
-  if (refuse()) {
+  if constexpr (is_weighed<K>) {
     return wait();
+  } else {
+    return refuse() ? wait() : start_here<K>(self, std::forward<Label>(label), std::forward<F>(f));
   }
+}
+
+template <class K, class Label, class F>
+error group_core::start_here(thread_state& self, Label&& label, F&& f) {
   using task_here = spawned<K, true>;
   task_here here(*this, std::forward<Label>(label), std::forward<F>(f));
   here.number(is_observed() ? next_index() : submitted());
@@ -403,6 +431,17 @@ void group_core::start(Label&& label, F&& f) {
     return;
   }
   thread_state& self = this_thread();
+  if constexpr (is_weighed<K>) {
+    (void)route(self);
+    submit_weighed(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)));
+  } else {
+    start_light<K>(self, std::forward<Label>(label), std::forward<F>(f));
+  }
+}
+
+template <class K, class Label, class F>
+[[gnu::always_inline]] inline void group_core::start_light(thread_state& self, Label&& label,
+                                                           F&& f) {
   path const way = direct_path(self);
   if (way == path::queue) {
     submit(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)));
@@ -459,23 +498,27 @@ void group_core::reserve_again(thread_state& self, K& k) {
 
 template <class K, class Label, class F>
 node* group_core::make_node(thread_state& self, Label&& label, F&& f) {
-  using stored = stored<K>;
+  static constexpr std::size_t offset = is_weighed<K> ? node::weight_size : 0;
+  using stored = stored<unweighed<K>, offset>;
   node* n = take_node(self);
   try {
     reserve_node(self);
-    std::construct_at(reinterpret_cast<stored*>(n->storage), std::in_place,
-                      std::forward<Label>(label), std::forward<F>(f));
+    std::construct_at(reinterpret_cast<stored*>(n->storage + offset), std::in_place,
+                      label_in(std::forward<Label>(label)), std::forward<F>(f));
     if (self.nodes.is_empty()) [[unlikely]] {
-      reserve_again(self, *std::launder(reinterpret_cast<stored*>(n->storage)));
+      reserve_again(self, *std::launder(reinterpret_cast<stored*>(n->storage + offset)));
     }
   } catch (...) {
     put_node(self, n);
     throw;
   }
+  if constexpr (is_weighed<K>) {
+    n->keep_weight(label.weight);
+  }
   n->consume = [](node& me, queue_owner* runner) noexcept {
-    stored& k = *std::launder(reinterpret_cast<stored*>(me.storage));
+    stored& k = *std::launder(reinterpret_cast<stored*>(me.storage + offset));
     if (auto* const g = static_cast<group_core*>(runner)) {
-      g->execute(k, g->pool_, me.index);
+      g->execute(k, g->pool_, me.index & ~weight_mark<K>);
     } else {
       std::destroy_at(&k);
     }

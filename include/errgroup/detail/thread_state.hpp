@@ -15,6 +15,12 @@
 
 namespace errgroup::inline v1::detail {
 
+/// Places of a limiter that a thread has taken, for what it runs now. On the thread's stack.
+struct held_places {
+  void const* of;  // the limiter
+  held_places const* below;
+};
+
 /// The state that the library keeps for each thread. Recycled when the thread ends, never freed:
 /// other threads may walk through the frames at any time.
 struct thread_state : frame_stack {
@@ -25,6 +31,7 @@ struct thread_state : frame_stack {
   bool lacks_workers = false;         // the answer of `has_no_workers` …
   std::uint64_t asked_at = 0;         // … when so many tasks had begun
   thread_state* next_free = nullptr;
+  held_places const* places = nullptr;
   std::uint32_t number = 0;            // from 1
   std::atomic<long> system_number{0};  // of the thread, in the operating system; 0: not known
 };

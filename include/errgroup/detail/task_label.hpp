@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef ERRGROUP_DETAIL_SUBMISSION_HPP
-#define ERRGROUP_DETAIL_SUBMISSION_HPP
+#ifndef ERRGROUP_DETAIL_TASK_LABEL_HPP
+#define ERRGROUP_DETAIL_TASK_LABEL_HPP
 
 #include <errgroup/error.hpp>
 
@@ -44,4 +44,4 @@ struct submission {
 
 }  // namespace errgroup::inline v1::detail
 
-#endif  // ERRGROUP_DETAIL_SUBMISSION_HPP
+#endif  // ERRGROUP_DETAIL_TASK_LABEL_HPP

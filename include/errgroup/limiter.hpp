@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_LIMITER_HPP
+#define ERRGROUP_LIMITER_HPP
+
+#include <errgroup/detail/compiler.hpp>
+#include <errgroup/detail/export.hpp>
+#include <errgroup/detail/group_core.hpp>
+
+#include <cstdint>  // int64_t
+
+namespace errgroup::inline v1 {
+
+/// A number of places that the tasks of any number of groups share.
+///
+///     errgroup::limiter places(64);
+///     errgroup::group a{{.limiter = &places}};
+///     errgroup::group b{{.limit = 8, .limiter = &places}};
+///     a.run({.name = "big", .weight = 4}, f);  // takes four places while it runs
+///
+/// A task of a group with `options::limiter` takes its places when it starts, and gives them back
+/// when it is finished: one place, or as many as `task_options::weight` says. The weights of the
+/// tasks that run are never more than the capacity. A place may stand for anything that is scarce:
+/// a thread, a connection, a megabyte.
+///
+/// Order: places are given in the order in which the tasks asked for them, over all groups. If the
+/// task at the head needs more places than are free, all tasks behind it wait, so light tasks do
+/// not overtake a heavy one for ever. Within a group the group's own order decides which task uses
+/// the group's turn. A group that has a limit of its own asks for a task when its own limit has a
+/// slot for that task: a task that waits for its group's slot holds up no other group. A waiter of
+/// a group with `options::isolated` runs no task of another group. So if no places are in use, it
+/// may take a task of its own group out of turn.
+///
+/// Nesting: a task that holds places may make groups with the same limiter, submit to them and wait
+/// for them. The waiting thread runs their tasks on the places that it holds, whatever those tasks
+/// weigh: a wait for more places could deadlock. Other threads run them when they get places. A
+/// task of a limited group without the limiter, made in a task that holds places, takes one place
+/// for each thread that comes to it. But a task that holds places must not wait for a task that
+/// needs places and belongs to a group that was made elsewhere: it might wait for its own places.
+///
+/// Threads: the tasks run in an arena of the limiter. What they start inside (algorithms, nested
+/// groups) uses no more threads than the limiter has places. This is also true in a task of a
+/// limited group: a group with a limiter takes the threads of the limiter, and not those of the
+/// limited group. The threads come from the arena of the first submission. A thread that waits for
+/// a group with a limiter runs tasks of every group of the limiter, in their order, until its own
+/// group is done; it runs no tasks of other groups while it holds places. So do not hold a lock
+/// that tasks of these groups take.
+///
+/// A limiter outlives its groups. Its destructor terminates the process with a message if a group
+/// still uses it. All member functions may be called from any thread, but not at the same time as
+/// the destructor.
+///
+/// Cost: a few hundred bytes, and an arena of oneTBB from the first task on. A task takes two short
+/// locks when it is submitted, and two when it is finished; see perf/limited. A group without a
+/// limiter costs nothing for it.
+class limiter {
+ public:
+  /// Throws `std::invalid_argument` for a capacity below 1; `std::bad_alloc`.
+  ERRGROUP_API explicit limiter(std::int64_t capacity);
+  limiter(limiter const&) = delete;
+  limiter& operator=(limiter const&) = delete;
+  ERRGROUP_API ~limiter();
+
+  /// Changes the number of places. If there are more, waiting tasks start at once, as far as there
+  /// are threads. If there are fewer, tasks go on that hold places, and no task starts until its
+  /// places are free. A task that weighs more than the new capacity runs alone: when no other task
+  /// holds places.
+  ///
+  /// Throws `std::invalid_argument` for a capacity below 1; `std::bad_alloc`, and then the capacity
+  /// is as it was before.
+  ERRGROUP_API void resize(std::int64_t capacity);
+
+  /// The number of places.
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::int64_t capacity() const noexcept;
+  /// The number of places that tasks hold now. It is greater than the capacity after `resize` has
+  /// lowered that, and while a task runs alone that weighs more.
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::int64_t in_use() const noexcept;
+  /// The number of tasks that wait for places, or have places and wait for a thread.
+  [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::int64_t waiting() const noexcept;
+
+ private:
+  friend class detail::group_core;
+
+  detail::group_core::shared_places* places_;
+};
+
+}  // namespace errgroup::inline v1
+
+#endif  // ERRGROUP_LIMITER_HPP
