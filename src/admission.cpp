@@ -13,6 +13,11 @@
 // The loop is that of all waits (waiting.hpp). A stop token ends a wait by a callback that sets a
 // flag of the goal and wakes the group's sleepers. The sleeper looks at the flag under the queue's
 // lock, and is in the list before it releases the lock: so it sees the flag or is woken.
+//
+// In a group with a limiter, a timed submitter waits for a slot of the group's own limit first, and
+// then, counted in `unfinished`, for places (place_loops.hpp): as a task does. Threads that wait
+// for places get them in their order, when no task waits in the line. A call with a stop token
+// needs room in a bounded queue only, as `run` does.
 
 namespace errgroup::inline v1::detail {
 
@@ -45,9 +50,11 @@ class stop_bell {
 
 }  // namespace
 
-// Reserves a place for a task in `unfinished`, and waits for it if necessary. `runs_here`: there is
-// no place, and the caller has to run the task itself, on the slot that it holds.
-admission group_core::reserve_within(thread_state& self, patience const& p, bool& runs_here) {
+// Counts a task in `unfinished`, and waits for room for it if necessary; with an end time and a
+// limiter, also for `weight` places. `runs_here`: there is no room, and the caller has to run the
+// task itself, on the slot that it holds.
+admission group_core::reserve_within(thread_state& self, patience const& p, std::int64_t weight,
+                                     bool& runs_here) {
   if (is_unbound() || queue_.load(std::memory_order_acquire) == nullptr) {
     (void)route(self);
   }
@@ -61,6 +68,10 @@ admission group_core::reserve_within(thread_state& self, patience const& p, bool
   while (!q.closed) {
     if (g.what == goal::room ? !q.is_full() : extras_->places.has_slot(q)) {
       ++q.unfinished;
+      if (g.what == goal::slot && needs_places()) [[unlikely]] {
+        lock.release();
+        return await_places(self, p, weight, inside);
+      }
       return admission::accepted;
     }
     if (inside) {
@@ -80,6 +91,9 @@ admission group_core::reserve_within(thread_state& self, patience const& p, bool
       }
       lock.release();
       run_inline(*oldest);
+      if (is_placed()) {
+        extras_->shared->settle(*this);
+      }
       lock.acquire(q.lock);
       finish_here(q, lock, oldest);
       continue;
@@ -106,6 +120,35 @@ admission group_core::reserve_within(thread_state& self, patience const& p, bool
     lock.acquire(q.lock);
   }
   return admission::canceled;
+}
+
+// Reserves places for a task that `unfinished` counts. Waits for them until the end time, but not
+// inside the group: the places that are missing may be the caller's own.
+[[gnu::noinline, gnu::cold]] admission group_core::await_places(thread_state& self,
+                                                                patience const& p,
+                                                                std::int64_t weight, bool inside) {
+  shared_places& shared = *extras_->shared;
+  bool is_reserved = shared.reserve(weight);
+  if (!is_reserved && !inside) {
+    observed_wait const seen(*this, wait_kind::room);
+    try {
+      (void)use_timer();
+      worker me(*this, worker::share_beside_others(*this, self));
+      is_reserved =
+          shared.wait_for_places(me, *this, weight, {.leaves_tasks = true, .until = p.until});
+    } catch (...) {
+      give_room();
+      throw;
+    }
+  }
+  if (is_reserved && !is_stopped()) {
+    return admission::accepted;
+  }
+  if (is_reserved) {
+    shared.unreserve(weight);
+  }
+  give_room();
+  return is_stopped() ? admission::canceled : admission::full;
 }
 
 // Runs a task for which `reserve_within` has found no place.

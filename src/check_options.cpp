@@ -55,6 +55,11 @@ void refuse(options const& opts) {
     text += " or less";
     throw std::invalid_argument(text);
   }
+  if (opts.blocking && opts.limiter != nullptr) {
+    throw std::invalid_argument(
+        "errgroup::options has both blocking and a limiter: the tasks of a limiter run on its "
+        "threads, and not on threads of the group; leave one of the two out");
+  }
   if (opts.limiter != nullptr && opts.arena != nullptr) {
     throw std::invalid_argument(
         "errgroup::options has both a limiter and an arena: the tasks run in the arena of the "
@@ -63,6 +68,23 @@ void refuse(options const& opts) {
   throw std::invalid_argument(
       "errgroup::options::progress is set, and no function counts in it: for_each, transform, "
       "reduce and pipeline do; elsewhere call progress::add in the tasks");
+}
+
+void check_new_limit(int limit, bool is_blocking) {
+  if (limit < 1) {
+    std::string text = "errgroup::group::set_limit was given ";
+    text += std::to_string(limit);
+    text += ": a group with no slot could never run a task; give it 1 or more";
+    throw std::invalid_argument(text);
+  }
+  if (is_blocking && limit > most_blocking) {
+    std::string text = "errgroup::group::set_limit was given ";
+    text += std::to_string(limit);
+    text += " in a group with options::blocking: each task of the limit has a thread; give it ";
+    text += std::to_string(most_blocking);
+    text += " or less";
+    throw std::invalid_argument(text);
+  }
 }
 
 void refuse_weight(std::int64_t weight) {

@@ -17,8 +17,13 @@ inline constexpr int most_blocking = 10'000;
 
 /// True if these options may have `blocking`.
 [[nodiscard]] inline bool can_block(options const& opts) noexcept {
-  return opts.limit > 0 && opts.limit <= most_blocking && opts.arena == nullptr;
+  return opts.limit > 0 && opts.limit <= most_blocking && opts.arena == nullptr &&
+         opts.limiter == nullptr;
 }
+
+/// Throws `std::invalid_argument`, in words, for a limit that no group can have, or no group with
+/// threads of its own.
+void check_new_limit(int limit, bool is_blocking);
 
 /// Throws `std::invalid_argument`, in words: a task with a weight needs a limiter.
 [[noreturn]] void refuse_weight(std::int64_t weight);

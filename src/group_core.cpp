@@ -11,7 +11,6 @@
 #include <atomic>     // atomic_thread_fence, memory_order
 #include <mutex>      // defer_lock, scoped_lock, unique_lock
 #include <stdexcept>  // invalid_argument, logic_error
-#include <string>     // string, to_string
 #include <thread>     // yield
 #include <utility>    // exchange, swap
 
@@ -254,18 +253,17 @@ void group_core::begin_reset() noexcept {
 }
 
 void group_core::set_limit(int limit) {
-  if (limit < 1) {
-    std::string text = "errgroup::group::set_limit was given ";
-    text += std::to_string(limit);
-    text += ": a group with no slot could never run a task; give it 1 or more";
-    throw std::invalid_argument(text);
-  }
+  thread_source* const own = extras_ != nullptr ? extras_->places.threads() : nullptr;
+  check_new_limit(limit, own != nullptr);
   if (extras_ == nullptr || !extras_->places.is_limited()) {
     throw std::logic_error(
         "errgroup::group::set_limit: the group was made without a limit, and cannot get one; give "
         "it options::limit, which may be high");
   }
-  lock_type once(cold_);
+  lock_type const once(cold_);
+  if (own != nullptr) {
+    own->raise_to(limit);
+  }
   task_queue* const q = queue_.load(std::memory_order_acquire);
   if (q == nullptr) {
     extras_->places.set_limit(limit);

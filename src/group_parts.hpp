@@ -95,6 +95,9 @@ class group_core::shared_places {
   [[nodiscard]] virtual bool wait_for(worker& me, group_core& g, goal const& what) = 0;
   /// The request of a group that was made in a task that holds places.
   virtual void ask_request(queue_life const& life) noexcept = 0;
+  /// Reserves places for a task, and waits for them until `end`, as detail::wait_for_places.
+  [[nodiscard]] virtual bool wait_for_places(worker& me, group_core& g, std::int64_t weight,
+                                             goal const& end) = 0;
 
  protected:
   ~shared_places() = default;

@@ -91,6 +91,9 @@ sleep_mode group_core::worker::mode(task_queue const& q, goal const& g, bool tak
     return {takes_part, takes_part ? sleeper::any : sleeper::room,
             is_open || !q.batches.is_empty()};
   }
+  if (g.what == goal::places) {
+    return {takes_part, takes_part ? sleeper::work_or_places : sleeper::places, is_open};
+  }
   // If all remaining tasks wait for a time, no other thread would notice a cancellation by oneTBB.
   bool const is_watched =
       g.what == goal::idle &&

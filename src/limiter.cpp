@@ -100,8 +100,10 @@ class group_core::limiter_core final : public shared_places {
   void end(group_core& g) noexcept override {
     std::unique_ptr<place_asker> const a(g.extras_->asker);
     if (a->queue != nullptr) {
+      wake_list awake;
       lock_type const lock(line_.host().lock);
       line_.leave(*a);
+      line_.grant(awake);
     }
     users_.fetch_sub(1, std::memory_order_release);
   }
@@ -140,8 +142,10 @@ class group_core::limiter_core final : public shared_places {
     return line_.reserve(weight);
   }
   void unreserve(std::int64_t weight) noexcept override {
+    wake_list awake;
     lock_type const lock(line_.host().lock);
     line_.unreserve(weight);
+    line_.grant(awake);
   }
   void ask(group_core& g, std::int64_t weight, bool is_reserved) noexcept override {
     detail::ask(line_, *g.extras_->asker, weight, is_reserved, *this);
@@ -150,17 +154,16 @@ class group_core::limiter_core final : public shared_places {
   void set_limit(group_core& g, int limit) noexcept override {
     place_asker& a = *g.extras_->asker;
     {
-      lock_type const lock(line_.host().lock);
       wake_list awake;
-      lock_type held(a.queue->lock);
+      lock_type const lock(line_.host().lock);
+      lock_type const held(a.queue->lock);
       a.limit = limit;
       slots& own = g.extras_->places;
       own.set_limit(limit);
       if (own.is_bounded()) {
         a.queue->limits.room = own.room_beside(static_cast<std::size_t>(limit));
-        a.queue->sleepers.wake_all(awake);
       }
-      held.release();
+      a.queue->sleepers.wake_all(awake);  // submitters that wait for room or for a slot
     }
     settle(g);
   }
@@ -173,6 +176,10 @@ class group_core::limiter_core final : public shared_places {
     lock_line(line_, lock, *this);
     line_.ask_request(life);
     tell_line(line_, lock, nullptr, *this);
+  }
+  bool wait_for_places(worker& me, group_core& g, std::int64_t weight, goal const& end) override {
+    member owner(me, g);
+    return detail::wait_for_places(line_, *g.extras_->asker, weight, end, owner, *this);
   }
 
   // --- place_loops.hpp ---

@@ -3,6 +3,7 @@
 #include "slots.hpp"
 
 #include <condition_variable>  // condition_variable
+#include <cstddef>             // size_t
 #include <memory>              // make_unique
 #include <mutex>               // mutex, scoped_lock, unique_lock
 #include <thread>              // thread
@@ -23,11 +24,8 @@ class own_threads final : public thread_source {
 
   /// Starts `n` threads, or none. Throws `std::bad_alloc` and `std::system_error`.
   own_threads(int n, answer how) : answer_(how) {
-    all_.reserve(static_cast<std::size_t>(n));
     try {
-      for (int i = 0; i != n; ++i) {
-        all_.emplace_back([this] { serve(); });
-      }
+      raise_to(n);
     } catch (...) {
       end();
       throw;
@@ -42,6 +40,12 @@ class own_threads final : public thread_source {
     request_ = life;
     // Under the lock: afterwards the thread may run the last task, and this object may be gone.
     changed_.notify_one();
+  }
+  void raise_to(int n) override {
+    all_.reserve(static_cast<std::size_t>(n));
+    while (all_.size() < static_cast<std::size_t>(n)) {
+      all_.emplace_back([this] { serve(); });
+    }
   }
 
  private:

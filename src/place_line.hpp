@@ -2,16 +2,16 @@
 #ifndef ERRGROUP_SRC_PLACE_LINE_HPP
 #define ERRGROUP_SRC_PLACE_LINE_HPP
 
+#include "place_turns.hpp"
 #include "task_queue.hpp"
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/queue_life.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/detail/sync.hpp>
 
-#include <algorithm>  // max, min
-#include <atomic>     // memory_order
-#include <cstdint>    // int64_t, uint32_t
-#include <utility>    // exchange
+#include <atomic>   // memory_order
+#include <cstdint>  // int64_t, uint32_t
+#include <utility>  // exchange
 
 // The places of a limiter, and the line in which groups wait for places. How threads take places,
 // run tasks and give the places back: place_loops.hpp.
@@ -23,56 +23,6 @@
 // over all groups, and the order within a group remains the group's own.
 
 namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
-
-struct turn;
-
-/// A group that asks for places. The lock of the line guards it.
-struct place_asker {
-  place_asker(bool has_limit, int own_limit) noexcept : is_limited(has_limit), limit(own_limit) {}
-  place_asker(place_asker const&) = delete;
-  place_asker& operator=(place_asker const&) = delete;
-
-  bool const is_limited;        // the group has a limit of its own
-  int limit;                    // that limit; task_queue::many
-  task_queue* queue = nullptr;  // of the group
-  bool has_weights = false;     // it has, or had, a task with another weight than 1
-  bool is_isolated = false;     // its waiters run no tasks of other groups
-  bool is_helper = false;       // it is in the list of the askers with a sleeping waiter
-  bool has_holder = false;      // a waiter sleeps that holds places, and would run its tasks
-  std::uint32_t turns = 0;      // the number of its tasks in the line
-  turn* oldest = nullptr;
-  turn* latest = nullptr;
-  place_asker* next_helper = nullptr;
-
-  /// The number of turns that the group should have: one for each task that waits, and that the
-  /// group's own limit has a slot for.
-  [[nodiscard]] std::uint32_t wanted() const noexcept {
-    int const free = limit - queue->running.load(std::memory_order_relaxed);
-    return free > 0 ? std::min(queue->waiting(), static_cast<std::uint32_t>(free)) : 0;
-  }
-};
-
-/// Some tasks of one group that stand in the line one behind the other, or the request of a group
-/// without the limiter that was made in a task that holds places.
-struct turn {
-  place_asker* of = nullptr;  // null: a request
-  queue_life request = {};
-  std::int64_t weight = 1;  // of each task, when it was submitted
-  std::uint32_t tasks = 0;
-  turn* before = nullptr;
-  turn* behind = nullptr;
-  turn* next = nullptr;  // the next turn of the same group; or in the list of spare turns
-};
-
-/// What a thread has taken from the line: a task or a request, and its places.
-struct started {
-  place_asker* of = nullptr;  // null: a request
-  node* task = nullptr;
-  queue_life request = {};
-  std::int64_t places = 0;
-  bool is_borrowed = false;  // the thread runs the task on places that it holds already
-  bool call = false;         // a request of the limiter is to be sent, before the task is run
-};
 
 /// The places of a limiter, and the groups that wait for places.
 ///
@@ -89,6 +39,7 @@ struct started {
 ///   settles, or at the head of the line. The oldest turn is removed, as the oldest task was taken.
 /// - `asked` is the sum of the weights of all turns, and of the reservations of `try_run`.
 /// - If the head of the line may start, a call waits, or a thread is about to look at the line.
+/// - If the first request may have its places, a thread that holds the lock is about to `grant`.
 ///
 /// Lock order: the lock of the host's queue guards the line and the askers; then the lock of the
 /// queue of a group, of one group at a time. `running` of a group's queue changes under both.
@@ -168,15 +119,56 @@ class place_line {
     asked_ += 1;
   }
 
-  /// Reserves places for a task that will ask for them later, unless it would have to wait.
+  /// Reserves places for a task that will ask for them later, unless it would have to wait: for the
+  /// tasks that wait, or for a request that came earlier.
   [[nodiscard]] bool reserve(std::int64_t weight) noexcept {
-    if (in_use() + asked_ + weight > capacity()) {
+    if (requests_ != nullptr || !is_free(weight)) {
       return false;
     }
     asked_ += weight;
     return true;
   }
   void unreserve(std::int64_t weight) noexcept { asked_ -= weight; }
+
+  /// As `reserve`, but `r` waits behind the requests that came earlier. The caller calls
+  /// `end_request` before `r` is destroyed.
+  void request(place_request& r) noexcept {
+    if (reserve(r.weight)) {
+      r.is_granted.store(true, std::memory_order_relaxed);
+      return;
+    }
+    place_request** p = &requests_;
+    while (*p != nullptr) {
+      p = &(*p)->next;
+    }
+    *p = &r;
+  }
+  /// The thread of `r` waits no longer. True if the places are reserved. If not, the next request
+  /// may be the first one now: the caller calls `grant`.
+  [[nodiscard]] bool end_request(place_request& r) noexcept {
+    place_request** p = &requests_;
+    while (*p != nullptr && *p != &r) {
+      p = &(*p)->next;
+    }
+    if (*p != nullptr) {
+      *p = r.next;
+    }
+    return r.is_granted.load(std::memory_order_relaxed);
+  }
+  /// Reserves the places of the first requests, as far as places are free and no task waits for
+  /// them. The release of the lock of a group's queue is the last access to a granted request.
+  void grant(wake_list& awake) noexcept {
+    while (requests_ != nullptr && is_free(requests_->weight)) {
+      place_request& r = *requests_;
+      spin_mutex::scoped_lock const held(r.of->queue->lock);
+      requests_ = r.next;
+      asked_ += r.weight;
+      r.is_granted.store(true, std::memory_order_release);  // with the acquire in `is_reached`
+      // Another thread may wait for places in the same queue.
+      while (r.of->queue->sleepers.wake_one(awake, sleeper::places)) {
+      }
+    }
+  }
 
   /// The tasks that wait, or the slots of the group's own limit, have changed. Returns false if
   /// there is no spare turn; call it again then. `is_locked`: the caller holds the lock of the
@@ -332,6 +324,11 @@ class place_line {
   [[nodiscard]] bool fits(std::int64_t weight) const noexcept {
     return weight <= capacity() - in_use() || in_use() == 0;
   }
+  // True if a task of this weight would start at once: no other task waits for places.
+  [[nodiscard]] bool is_free(std::int64_t weight) const noexcept {
+    std::int64_t const taken = in_use() + asked_;
+    return weight <= capacity() - taken || taken == 0;
+  }
   void hold(started& s, std::int64_t places) noexcept {
     s.places = places;
     in_use_.store(in_use() + places, std::memory_order_relaxed);
@@ -445,6 +442,7 @@ class place_line {
   turn* spare_ = nullptr;
   atomic<place_asker*> next_{nullptr};  // the group at the head, as seen without the lock
   place_asker* helpers_ = nullptr;      // groups with a waiter that sleeps, and would run tasks
+  place_request* requests_ = nullptr;   // of threads that wait, the oldest first
 };
 
 }  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART

@@ -12,6 +12,7 @@
 #include <errgroup/detail/sync.hpp>
 
 #include <atomic>    // memory_order
+#include <cstdint>   // int64_t
 #include <optional>  // optional
 #include <utility>   // exchange
 
@@ -55,14 +56,16 @@ void lock_line(place_line& line, spin_mutex::scoped_lock& lock, Host& host) noex
   }
 }
 
-/// Calls a thread, and wakes a waiter, if the head of the line may start. Wakes a waiter of `a`
-/// that holds places, if a task of `a` waits. Releases the lock.
+/// Calls a thread, and wakes a waiter, if the head of the line may start. Grants places to threads
+/// that wait for places. Wakes a waiter of `a` that holds places, if a task of `a` waits. Releases
+/// the lock.
 template <class Host>
 void tell_line(place_line& line, spin_mutex::scoped_lock& lock, place_asker* a,
                Host& host) noexcept {
   wake_list awake;
   bool const call = line.call();
   line.tell(awake);
+  line.grant(awake);
   if (a != nullptr) {
     line.tell_holder(*a, awake);
   }
@@ -122,6 +125,7 @@ void go_on(place_line& line, started& s, node* n, Host& host) noexcept {
   } else {
     (void)line.take(s, &a, true);
   }
+  line.grant(awake);
   lock.release();
 }
 
@@ -138,6 +142,7 @@ void run_started(place_line& line, started& s, bool goes_on, Host& host,
     host.answer(s.request);
     lock_line(line, lock, host);
     line.give_back(s.places);
+    line.grant(awake);
     return;
   }
   place_asker& a = *s.of;
@@ -186,6 +191,7 @@ void run_started(place_line& line, started& s, bool goes_on, Host& host,
     (void)line.settle(a, true);
     a.queue->tell_sleepers(awake);
   }
+  line.grant(awake);
   line.tell_holder(a, awake);
 }
 
@@ -202,6 +208,7 @@ void serve(place_line& line, Host& host) noexcept {
     awake.now();
     run_started(line, s, true, host, lock, awake);
   }
+  line.grant(awake);  // `take` may have dropped turns
   lock.release();
 }
 
@@ -306,6 +313,41 @@ bool wait_in_line(place_line& line, place_asker& a, goal const& g, Owner& owner,
       }
     }
   }
+}
+
+/// Reserves places for a task of `a` that will ask for them. Waits until `end` for that; in a
+/// thread that holds places, it does not wait, since the missing places may be its own. Returns
+/// false if the places are not reserved.
+template <class Owner, class Host>
+bool wait_for_places(place_line& line, place_asker& a, std::int64_t weight, goal const& end,
+                     Owner& owner, Host& host) {
+  place_request mine{&a, weight};
+  {
+    spin_mutex::scoped_lock const lock(line.host().lock);
+    line.request(mine);
+  }
+  auto const end_request = [&](bool keeps) noexcept {
+    wake_list awake;
+    spin_mutex::scoped_lock const lock(line.host().lock);
+    bool const is_reserved = line.end_request(mine);
+    if (is_reserved && !keeps) {
+      line.unreserve(weight);
+    }
+    line.grant(awake);
+    return is_reserved;
+  };
+  if (!host.is_holding()) {
+    goal g = end;
+    g.what = goal::places;
+    g.is_granted = &mine.is_granted;
+    try {
+      (void)wait_in_line(line, a, g, owner, host);
+    } catch (...) {  // no memory to sleep
+      (void)end_request(false);
+      throw;
+    }
+  }
+  return end_request(true);
 }
 
 }  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART

@@ -23,10 +23,11 @@ namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 /// The event that a thread waits for, or until which it takes tasks.
 struct goal {
   enum kind : std::uint8_t {
-    idle,  // all tasks are finished
-    room,  // there is room in the queue, or the queue is closed
-    slot,  // `try_run` would accept a task, or the queue is closed
-    flag   // `is_set` is true
+    idle,    // all tasks are finished
+    room,    // there is room in the queue, or the queue is closed
+    slot,    // `try_run` would accept a task, or the queue is closed
+    places,  // places of a limiter were granted (`is_granted`), or the queue is closed
+    flag     // `is_set` is true
   };
 
   kind what = idle;
@@ -35,6 +36,7 @@ struct goal {
   bool leaves_tasks = false;
   atomic<bool> const* is_set = nullptr;  // if the goal is no flag: the wait ends once it is true
   clock::time_point until = clock::time_point::max();  // the wait ends then in any case
+  atomic<bool> const* is_granted = nullptr;            // with `places`
 
   [[nodiscard]] bool is_timed() const noexcept { return until != clock::time_point::max(); }
   /// The flag is set, or the end time has come.

@@ -41,7 +41,9 @@ class sleeper {
     work = 1,
     room = 2,
     any = work | room,
-    own = 4  // as `work`, for a thread that can run tasks of this queue only (place_loops.hpp)
+    own = 4,     // as `work`, for a thread that can run tasks of this queue only (place_loops.hpp)
+    places = 8,  // places of a limiter (place_loops.hpp)
+    work_or_places = work | places
   };
 
   sleeper(bool helps, what wanted) noexcept : wanted_(wanted) {

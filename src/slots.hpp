@@ -60,6 +60,10 @@ class thread_source {
   /// One of the threads answers the open request of the queue: now, or when the first of them has
   /// ended its session. Threads: any.
   virtual void call(queue_life const& life) noexcept = 0;
+  /// From now on there are `n` threads, or more: threads do not end before the group. Under
+  /// `cold_` of the group. Throws `std::bad_alloc` and `std::system_error`; there may be some more
+  /// threads then.
+  virtual void raise_to(int n) = 0;
 };
 
 /// At most N tasks at once: the limits of a group, and the arenas that follow from them.

@@ -164,7 +164,7 @@ bool group_core::reserve(thread_state& self, std::int64_t weight) {
   bool const is_unusual = (state.load(std::memory_order_acquire) & (unbound | placed)) != 0;
   if (is_unusual || queue_.load(std::memory_order_acquire) == nullptr) {
     (void)route(self);
-    if (is_placed() && !extras_->places.is_bounded()) {
+    if (needs_places()) {
       return reserve_places(weight);
     }
   }
@@ -193,9 +193,15 @@ bool group_core::reserve_slot() noexcept {
   return true;
 }
 
+// True if a group with a limiter accepts a task only with its places, where it does not take every
+// task. A bounded queue takes tasks that wait for places.
+bool group_core::needs_places() const noexcept {
+  return is_placed() && !extras_->places.is_bounded();
+}
+
 // No task comes for what `reserve` has reserved.
 void group_core::unreserve(std::int64_t weight) noexcept {
-  if (is_placed() && !extras_->places.is_bounded()) {
+  if (needs_places()) {
     extras_->shared->unreserve(weight);
   }
   give_room();
@@ -216,13 +222,14 @@ void group_core::give_room() noexcept {
   q.tell_sleepers(awake);
 }
 
-void group_core::submit_reserved(thread_state& self, node* n, std::size_t mark) noexcept {
+void group_core::submit_reserved(thread_state& self, node* n, std::size_t mark,
+                                 bool has_places) noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   lock_type lock;
   if ((state.load(std::memory_order_relaxed) & (observed | placed)) != 0) [[unlikely]] {
     number_observed(*n);
     lock.acquire(q.lock);
-    append_unusual(self, q, lock, n, mark, !extras_->places.is_bounded());
+    append_unusual(self, q, lock, n, mark, has_places && needs_places());
     return;
   }
   lock.acquire(q.lock);

@@ -110,6 +110,8 @@ class group_core::worker {
         return !q.is_full();
       case goal::slot:
         return q.closed || g_.extras_->places.has_slot(q);
+      case goal::places:
+        return q.closed || g.is_granted->load(std::memory_order_acquire);
       case goal::flag:
         return g.has_ended();
       case goal::idle:

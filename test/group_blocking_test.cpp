@@ -15,6 +15,7 @@
 #include <tbb/parallel_for.h>    // parallel_for
 #include <tbb/task_arena.h>      // task_arena
 
+#include <algorithm>           // max
 #include <atomic>              // atomic
 #include <cerrno>              // EAGAIN
 #include <chrono>              // milliseconds
@@ -94,6 +95,9 @@ TEST(GroupBlocking, Options_that_do_not_fit_are_refused_in_words) {
   tbb::task_arena arena(1);
   EXPECT_THAT(told_for({.limit = 2, .arena = &arena, .blocking = true}),
               HasSubstr("leave one of the two out"));
+  errgroup::limiter places(2);
+  EXPECT_THAT(told_for({.limit = 2, .blocking = true, .limiter = &places}),
+              HasSubstr("both blocking and a limiter"));
 }
 
 TEST(GroupBlocking, E6_without_threads_the_constructor_throws_and_leaves_no_thread) {
@@ -218,6 +222,90 @@ TEST(GroupBlocking, L8_the_tasks_of_the_functions_for_results_meet) {
                     }));
   ASSERT_TRUE(got);
   EXPECT_EQ(elements, 8);
+}
+
+// --- set_limit ---
+
+TEST(GroupBlocking, L8_a_higher_limit_brings_more_threads) {
+  for (bool const is_used : {false, true}) {
+    SCOPED_TRACE(is_used);
+    std::size_t const before = all_threads().size();
+    {
+      group g{{.limit = 2, .blocking = true}};
+      rendezvous place(5);
+      gate begun("a task to begin");
+      if (is_used) {
+        g.run([&] {
+          begun.open();
+          place.arrive_and_wait();
+        });
+        begun.wait();
+      }
+      g.set_limit(5);
+      submit_meeting(g, place, is_used ? 4 : 5);
+      auto const err = g.wait();
+      EXPECT_FALSE(err) << err;
+    }
+    support::await([&] { return all_threads().size() == before; }, "the five threads to end");
+  }
+}
+
+TEST(GroupBlocking, L1_a_lower_limit_takes_effect_as_tasks_end) {
+  group g{{.limit = 4, .blocking = true}};
+  {
+    rendezvous place(4);
+    submit_meeting(g, place, 4);
+    EXPECT_FALSE(g.wait());
+  }
+  g.set_limit(2);
+  std::atomic<int> now{0};
+  std::atomic<int> most{0};
+  rendezvous place(2);
+  for (int i = 0; i != 20; ++i) {
+    g.run([&, i] {
+      int const n = ++now;
+      most = std::max<int>(most, n);
+      if (i < 2) {
+        place.arrive_and_wait();
+      }
+      std::this_thread::yield();
+      --now;
+    });
+  }
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(most, 2);
+  g.set_limit(3);  // of the four threads
+  rendezvous again(3);
+  submit_meeting(g, again, 3);
+  EXPECT_FALSE(g.wait());
+}
+
+TEST(GroupBlocking, E6_a_limit_that_the_group_cannot_have_leaves_it_as_it_was) {
+  group g{{.limit = 2, .blocking = true}};
+  try {
+    g.set_limit(10001);
+    ADD_FAILURE() << "10001 threads";
+  } catch (std::invalid_argument const& e) {
+    EXPECT_THAT(e.what(), testing::HasSubstr("10000 or less"));
+  }
+  threads_left = 3;
+  EXPECT_THROW(g.set_limit(8), std::system_error);
+  threads_left = INT_MAX;
+  std::atomic<int> now{0};
+  std::atomic<int> most{0};
+  for (int i = 0; i != 40; ++i) {
+    g.run([&] {
+      int const n = ++now;
+      most = std::max<int>(most, n);
+      std::this_thread::yield();
+      --now;
+    });
+  }
+  EXPECT_FALSE(g.wait());
+  EXPECT_LE(most, 2);
+  rendezvous place(2);
+  submit_meeting(g, place, 2);
+  EXPECT_FALSE(g.wait());
 }
 
 TEST(GroupBlocking, L1_never_more_tasks_at_once_than_the_limit) {

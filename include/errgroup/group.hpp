@@ -7,6 +7,7 @@
 #include <errgroup/counts.hpp>
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/submit.hpp>
+#include <errgroup/detail/submit_timed.hpp>
 #include <errgroup/detail/task_start.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/failure_callback.hpp>
@@ -135,7 +136,8 @@ class group {
   /// have to make room. If it returns false, `f` was not touched, and nothing is counted. Without a
   /// limit and a queue, a group is never full. If a task calls `try_run` on its own group, that
   /// task is one of the unfinished ones. So `while (g.try_run(worker)) {}` starts as many workers
-  /// as there are slots.
+  /// as there are slots. With `options::limiter` and without a queue, it also returns false if the
+  /// task would have to wait for its places.
   ///
   /// Throws what `run` throws.
   template <class F>
@@ -163,7 +165,8 @@ class group {
   ///
   /// While it waits, this thread leaves the tasks to others, and helps only where `wait_until`
   /// would: a task that it ran might take longer than it has time. In a task of the group it does
-  /// not wait: its own slot may be the one that is missing. `time` is as in `wait_until`. From the
+  /// not wait: its own slot may be the one that is missing. Nor does it in a task that holds places
+  /// of the group's limiter (limiter.hpp). `time` is as in `wait_until`. From the
   /// first wait on, a group with a limit and without `options::queue` hands out its tasks singly,
   /// which costs a little for tasks below a microsecond.
   ///
@@ -467,10 +470,12 @@ class group {
   /// and no task starts until fewer than `limit` tasks are unfinished. (A thread that has taken
   /// several short tasks at once finishes those, at most six, on its own slot.) With
   /// `options::queue`, the bound moves with the limit. A group without a limit cannot get one, nor
-  /// can a limit be taken away: its tasks go other ways from the first one on.
+  /// can a limit be taken away: its tasks go other ways from the first one on. With
+  /// `options::blocking`, a higher limit starts more threads, up to 10000; they end with the group.
   ///
-  /// Throws `std::invalid_argument` for a limit below 1; `std::logic_error` if the group was made
-  ///     without a limit; `std::bad_alloc`. The limit is then as it was before.
+  /// Throws `std::invalid_argument` for a limit below 1, and above 10000 with `blocking`;
+  ///     `std::logic_error` if the group was made without a limit; `std::bad_alloc`;
+  ///     `std::system_error` if a thread cannot be started. The limit is then as it was before.
   /// Threads: any.
   void set_limit(int limit) { core_.set_limit(limit); }
 

@@ -45,6 +45,17 @@ namespace errgroup::inline v1 {
 /// group is done; it runs no tasks of other groups while it holds places. So do not hold a lock
 /// that tasks of these groups take.
 ///
+/// Tasks that wait for each other, or block for long, do not belong into a limiter: its threads are
+/// oneTBB's, which may be fewer than its places. A group with `options::blocking` has threads of
+/// its own, and cannot have a limiter. To limit such tasks by a number that several groups share,
+/// use a `std::counting_semaphore` in them.
+///
+/// Giving up: `group::try_run` accepts a task if its places are free and no task waits for places.
+/// `group::try_run_for` and `try_run_until` wait until that is so, and threads that wait get their
+/// places in their order, before any `try_run`. In a task that holds places of the limiter they do
+/// not wait: the missing places might be the task's own. With `options::queue` these calls need
+/// room in the queue, and no places.
+///
 /// A limiter outlives its groups. Its destructor terminates the process with a message if a group
 /// still uses it. All member functions may be called from any thread, but not at the same time as
 /// the destructor.

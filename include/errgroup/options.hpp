@@ -61,7 +61,8 @@ struct options {
   int limit = unlimited;
   /// Tasks accepted in addition to the tasks that hold a slot. With a bound, at most
   /// `limit + queue` tasks are accepted and unfinished; a further `run` makes room first. Without a
-  /// limit the number of slots is the arena's `max_concurrency()`.
+  /// limit the number of slots is the arena's `max_concurrency()`; with a limiter, the limiter's
+  /// capacity at the group's first task.
   std::size_t queue = npos;
   /// The group's reaction to a task that fails.
   on_error policy = on_error::cancel;
@@ -106,7 +107,8 @@ struct options {
   /// The group has threads of its own, one for each place of `limit`: up to `limit` tasks run at
   /// once, however many CPUs and oneTBB threads there are. For tasks that wait for each other, for
   /// files or for sockets. Needs a `limit` from 1 to 10000, which is reached also far above the
-  /// machine, and no `arena`. If more tasks than `limit` wait for each other, they wait for ever.
+  /// machine, and neither an `arena` nor a `limiter`. If more tasks than `limit` wait for each
+  /// other, they wait for ever.
   ///
   /// The threads start when the group is made, sleep while they have no task, and end with the
   /// group. If the system starts no more threads, making the group throws `std::system_error`. The

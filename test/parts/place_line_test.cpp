@@ -103,6 +103,9 @@ class owner {
   [[nodiscard]] bool takes_only_its_own() const { return m_.asker.is_isolated; }
 
   [[nodiscard]] static bool is_reached(task_queue& q, goal const& g) {
+    if (g.what == goal::places) {
+      return q.closed || g.is_granted->load();
+    }
     return g.what == goal::room ? !q.is_full() : q.is_idle();
   }
   [[nodiscard]] bool takes_part(task_queue const& /*q*/) const { return takes_part_; }
@@ -112,6 +115,9 @@ class owner {
   [[nodiscard]] sleep_mode mode(task_queue const& /*q*/, goal const& g, bool /*part*/) const {
     if (g.what == goal::room) {
       return {true, sleeper::room, false};
+    }
+    if (g.what == goal::places) {
+      return {true, takes_part_ ? sleeper::work_or_places : sleeper::places, false};
     }
     return {true, takes_part_ ? sleeper::work : sleeper::nothing, false};
   }
@@ -178,9 +184,13 @@ class world : public queue_owner {
     {
       wake_list awake;
       lock_type lock(m.q->lock);
-      ++m.q->unfinished;
-      m.q->pushed.store(m.q->pushed.load() + 1);
-      m.q->tasks.push(n);
+      if (m.q->closed) {  // as `append`
+        n->consume(*n, nullptr);
+      } else {
+        ++m.q->unfinished;
+        m.q->pushed.store(m.q->pushed.load() + 1);
+        m.q->tasks.push(n);
+      }
       m.q->tell_sleepers(awake);
       lock.release();
     }
@@ -218,6 +228,35 @@ class world : public queue_owner {
   [[nodiscard]] bool reserve(std::int64_t weight) {
     lock_type const lock(host.lock);
     return line.reserve(weight);
+  }
+  /// As `group_core::await_places`: counts the task, and waits for its places until it has them,
+  /// the group is cancelled, or `ends` is set. Then submits the task, if it has the places.
+  bool submit_within(member& m, int id, std::int64_t weight, bool takes_part = false,
+                     explored::atomic<bool> const* ends = nullptr) {
+    {
+      lock_type const lock(m.q->lock);
+      ++m.q->unfinished;
+    }
+    owner me(m, takes_part);
+    host_side here(*this, false);
+    bool const has_places =
+        wait_for_places(line, m.asker, weight, {.leaves_tasks = true, .is_set = ends}, me, here);
+    if (has_places) {
+      submit(m, id, weight, true);
+    } else {
+      dropped[static_cast<std::size_t>(id)] = 1;
+    }
+    wake_list awake;
+    lock_type const lock(m.q->lock);
+    --m.q->unfinished;
+    m.q->tell_sleepers(awake);
+    return has_places;
+  }
+  /// As `group_core::notify`.
+  static void notify(member& m) {
+    wake_list awake;
+    lock_type const lock(m.q->lock);
+    m.q->sleepers.wake_all(awake);
   }
   /// A task that is not due yet, and that task when it is due.
   static void defer(member& m) {
@@ -277,6 +316,7 @@ class world : public queue_owner {
   std::int64_t used = 0;          // the places of the tasks that run, and do not wait
   std::int64_t most = 0;          // that may be used at once; 0: the capacity
   explored::atomic<int> some{0};  // as a test needs it
+  explored::atomic<bool> ends{false};
   std::deque<member> members;
 
   void check_all(int n) {
@@ -550,6 +590,106 @@ TEST(PlaceLine, L1_a_reservation_counts_until_its_task_asks) {
         w.leave();
       },
       work);
+}
+
+// --- threads that wait for places ---
+
+TEST(PlaceLine, L3_a_thread_that_waits_gets_its_places_when_they_are_free) {
+  for (limits const& bounds : {one, delayed}) {
+    expect_within(
+        bounds, 2,
+        [](world& w) {
+          two_groups(w);
+          w.submit(w.members[0], 0, 2);
+        },
+        all_ran<2>,
+        [](world& w) {
+          check(w.submit_within(w.members[1], 1, 2), "the places were refused");
+          w.wait_for_others(w.members[1]);
+          w.wait_for_others(w.members[0]);
+          w.leave();
+        },
+        work);
+  }
+}
+
+TEST(PlaceLine, W2_threads_that_wait_run_the_tasks_that_hold_the_places) {
+  expect_within(
+      one, 1,
+      [](world& w) {
+        two_groups(w);
+        w.submit(w.members[0], 0);
+      },
+      all_ran<3>,
+      [](world& w) {
+        check(w.submit_within(w.members[1], 1, 1, true), "the places were refused");
+        w.wait(w.members[1]);
+      },
+      [](world& w) {
+        check(w.submit_within(w.members[0], 2, 1, true), "the places were refused");
+        w.wait(w.members[0]);
+      });
+}
+
+TEST(PlaceLine, L3_more_places_are_granted_to_a_thread_that_waits) {
+  expect_within(
+      two, 1,
+      [](world& w) {
+        one_group(w);
+        w.most = 2;
+        check(w.reserve(1), "the places were refused");
+      },
+      [](world& w) {
+        w.line.unreserve(1);
+        w.check_all_ran(1);
+      },
+      [](world& w) {
+        check(w.submit_within(w.members[0], 0, 1), "the places were refused");
+        w.wait(w.members[0]);
+      },
+      [](world& w) { w.resize(2); });
+}
+
+TEST(PlaceLine, L3_a_thread_that_gives_up_lets_the_next_one_go_on) {
+  // Task 0 holds one of three places. The first thread wants three, and the second one wants one.
+  expect_within(
+      one, 3,
+      [](world& w) {
+        two_groups(w);
+        check(w.reserve(1), "the places were refused");
+      },
+      [](world& w) {
+        w.line.unreserve(1);
+        w.check_all(2);
+        check(w.dropped[0] == 1 && w.ran[1] == 1, "the wrong thread has got its places");
+      },
+      [](world& w) {
+        check(!w.submit_within(w.members[0], 0, 3, false, &w.ends), "more places than there are");
+      },
+      [](world& w) {
+        check(w.submit_within(w.members[1], 1, 1), "the places were refused");
+        w.wait(w.members[1]);
+      },
+      [](world& w) {
+        w.ends.store(true);
+        world::notify(w.members[0]);
+      });
+}
+
+TEST(PlaceLine, C1_a_cancellation_ends_the_wait_for_places_and_keeps_none) {
+  expect_within(
+      one, 1,
+      [](world& w) {
+        two_groups(w);
+        w.submit(w.members[0], 0);
+      },
+      [](world& w) { w.check_all(2); },
+      [](world& w) {
+        (void)w.submit_within(w.members[1], 1, 1);
+        w.wait_for_others(w.members[0]);
+        w.leave();
+      },
+      [](world& w) { w.cancel(w.members[1]); }, work);
 }
 
 // --- own limits ---

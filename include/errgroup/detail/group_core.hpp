@@ -9,6 +9,7 @@
 #include <errgroup/detail/engine.hpp>
 #include <errgroup/detail/export.hpp>
 #include <errgroup/detail/first_error.hpp>
+#include <errgroup/detail/group_bits.hpp>
 #include <errgroup/detail/node.hpp>
 #include <errgroup/detail/spin_mutex.hpp>
 #include <errgroup/detail/tallies.hpp>
@@ -68,35 +69,13 @@ struct origin {
 ///
 /// May be destroyed by a thread whose `wait` has returned: the destructor waits for other waiters
 /// and for cancellers.
-class group_core final : public cancel_node, public queue_owner {
+class group_core final : public cancel_node, public queue_owner, public group_bits {
  public:
   /// How a task begins: it does not run; it runs; it runs without a handler for exceptions.
   enum class start_as : std::uint8_t { skipped, usual, unguarded };
   struct layout;  // for debuggers: layout.cpp
 
-  // In `state`, beside cancel_node::stopped.
-  static constexpr std::uint32_t told = 8;            // a caller was told of the error
-  static constexpr std::uint32_t unguarded = 16;      // on_exception::terminate
-  static constexpr std::uint32_t due_waits = 32;      // a due task waits, or was just taken
-  static constexpr std::uint32_t context_given = 64;  // the user has this context, or a parent's
-  static constexpr std::uint32_t bound = 128;         // oneTBB cancels the context
-  static constexpr std::uint32_t unbound = 256;       // the first use has still to bind the context
-  // Other threads use the group, or it has failed: the destructor has something to tidy up.
-  static constexpr std::uint32_t eventful = 512;
-  static constexpr std::uint32_t isolated = 1024;  // options::isolated
-  // The group is isolated, or was made in a task of a group with this bit: oneTBB marks the tasks
-  // that its tasks spawn with an isolation region.
-  static constexpr std::uint32_t in_region = 2048;
-  static constexpr std::uint32_t orphan = 4096;     // the context is bound, to nothing
-  static constexpr std::uint32_t resetting = 8192;  // `reset` changes the errors and the state
-  // Every task goes through the queue, which has slots, a bound, or an arena of its own.
-  static constexpr std::uint32_t counted = 16384;
-  static constexpr std::uint32_t keeps_going = 32768;     // on_error::keep_going
-  static constexpr std::uint32_t observed = 65536;        // an observer was set when it was made
-  static constexpr std::uint32_t heard = 131072;          // `on_failure` was called
-  static constexpr std::uint32_t placed = 1U << 18U;      // options::limiter
-  static constexpr std::uint32_t over_limit = 1U << 19U;  // the limit was lowered below `running`
-  class shared_places;                                    // a limiter, as its groups see it
+  class shared_places;  // a limiter, as its groups see it
   class limiter_core;
 
   ERRGROUP_API explicit group_core(std::source_location where);
@@ -284,9 +263,12 @@ class group_core final : public cancel_node, public queue_owner {
   [[noreturn]] ERRGROUP_API static void refuse_period();
   [[nodiscard]] ERRGROUP_API bool reserve(thread_state& self, std::int64_t weight = 1);
   ERRGROUP_API void unreserve(std::int64_t weight = 1) noexcept;
-  ERRGROUP_API void submit_reserved(thread_state& self, node* n, std::size_t mark = 0) noexcept;
+  ERRGROUP_API void submit_reserved(thread_state& self, node* n, std::size_t mark = 0,
+                                    bool has_places = true) noexcept;
   [[nodiscard]] ERRGROUP_API admission reserve_within(thread_state& self, patience const& p,
-                                                      bool& runs_here);
+                                                      std::int64_t weight, bool& runs_here);
+  [[nodiscard]] admission await_places(thread_state& self, patience const& p, std::int64_t weight,
+                                       bool inside);
   ERRGROUP_API void run_unreserved(thread_state& self, node* n) noexcept;
   [[nodiscard]] ERRGROUP_API bool is_inside(thread_state const& self) const noexcept;
   ERRGROUP_API error run_here_and_wait(thread_state& self,
@@ -455,6 +437,7 @@ class group_core final : public cancel_node, public queue_owner {
   [[nodiscard]] bool reserve_slot() noexcept;
   [[nodiscard]] bool leaves_slot(task_queue& q) noexcept;
   [[nodiscard]] bool reserve_places(std::int64_t weight) noexcept;
+  [[nodiscard]] bool needs_places() const noexcept;
   void announce(task_queue& q, spin_mutex::scoped_lock& lock) noexcept;
   void number(task_queue& q, node& n) const noexcept;
   [[nodiscard]] std::size_t count_running() const noexcept;

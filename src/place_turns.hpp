@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ERRGROUP_SRC_PLACE_TURNS_HPP
+#define ERRGROUP_SRC_PLACE_TURNS_HPP
+
+#include "task_queue.hpp"
+#include <errgroup/detail/node.hpp>
+#include <errgroup/detail/queue_life.hpp>
+#include <errgroup/detail/sync.hpp>
+
+#include <algorithm>  // min
+#include <atomic>     // memory_order
+#include <cstdint>    // int64_t, uint32_t
+
+// What waits for the places of a limiter: groups, with their turns in the line, and threads.
+
+namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
+
+struct turn;
+
+/// A group that asks for places. The lock of the line guards it.
+struct place_asker {
+  place_asker(bool has_limit, int own_limit) noexcept : is_limited(has_limit), limit(own_limit) {}
+  place_asker(place_asker const&) = delete;
+  place_asker& operator=(place_asker const&) = delete;
+
+  bool const is_limited;        // the group has a limit of its own
+  int limit;                    // that limit; task_queue::many
+  task_queue* queue = nullptr;  // of the group
+  bool has_weights = false;     // it has, or had, a task with another weight than 1
+  bool is_isolated = false;     // its waiters run no tasks of other groups
+  bool is_helper = false;       // it is in the list of the askers with a sleeping waiter
+  bool has_holder = false;      // a waiter sleeps that holds places, and would run its tasks
+  std::uint32_t turns = 0;      // the number of its tasks in the line
+  turn* oldest = nullptr;
+  turn* latest = nullptr;
+  place_asker* next_helper = nullptr;
+
+  /// The number of turns that the group should have: one for each task that waits, and that the
+  /// group's own limit has a slot for.
+  [[nodiscard]] std::uint32_t wanted() const noexcept {
+    int const free = limit - queue->running.load(std::memory_order_relaxed);
+    return free > 0 ? std::min(queue->waiting(), static_cast<std::uint32_t>(free)) : 0;
+  }
+};
+
+/// Some tasks of one group that stand in the line one behind the other, or the request of a group
+/// without the limiter that was made in a task that holds places.
+struct turn {
+  place_asker* of = nullptr;  // null: a request
+  queue_life request = {};
+  std::int64_t weight = 1;  // of each task, when it was submitted
+  std::uint32_t tasks = 0;
+  turn* before = nullptr;
+  turn* behind = nullptr;
+  turn* next = nullptr;  // the next turn of the same group; or in the list of spare turns
+};
+
+/// A thread that waits for places before it submits its task (`try_run_for`).
+struct place_request {
+  place_asker* of;
+  std::int64_t weight;
+  atomic<bool> is_granted{false};  // the places are reserved
+  place_request* next = nullptr;
+};
+
+/// What a thread has taken from the line: a task or a request, and its places.
+struct started {
+  place_asker* of = nullptr;  // null: a request
+  node* task = nullptr;
+  queue_life request = {};
+  std::int64_t places = 0;
+  bool is_borrowed = false;  // the thread runs the task on places that it holds already
+  bool call = false;         // a request of the limiter is to be sent, before the task is run
+};
+
+}  // namespace errgroup::inline v1::detail::inline ERRGROUP_PART
+
+#endif  // ERRGROUP_SRC_PLACE_TURNS_HPP
