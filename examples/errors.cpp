@@ -3,13 +3,17 @@
 
 #include <errgroup/errgroup.hpp>
 
+#include <algorithm>     // count
 #include <cstddef>       // size_t
 #include <cstdio>        // fprintf
 #include <cstdlib>       // abort
 #include <iostream>      // cerr
+#include <ostream>       // ostream
+#include <sstream>       // ostringstream
 #include <stdexcept>     // runtime_error
 #include <stop_token>    // stop_token
 #include <string>        // string, to_string
+#include <syncstream>    // osyncstream
 #include <system_error>  // errc, error_code
 #include <utility>       // move
 #include <vector>        // vector
@@ -170,6 +174,44 @@ void check() {
 
 }  // namespace every_failure
 
+namespace a_budget {
+
+errgroup::error scan_some(std::vector<page> const& pages, std::ostream& log) {
+  errgroup::group g{{.policy = errgroup::on_error::keep_going,
+                     .errors = errgroup::keep::all,
+                     .name = "scan",
+                     .max_failures = 10}};
+  auto const logged = g.on_failure([&log](errgroup::error const& e) {
+    std::osyncstream(log) << e << '\n';  // several tasks may fail at the same time
+  });
+  for (page p : pages) {
+    g.run("page " + std::to_string(p.number), [p] { return scan(p); });
+  }
+  return g.wait();
+}
+
+void list(errgroup::error const& err) {
+  for (errgroup::error const& one : err.by_index()) {
+    std::cerr << one.origin().index << ": " << one.what() << '\n';
+  }
+}
+
+void check() {
+  std::ostringstream log;
+  errgroup::error const few = scan_some({{4}, {3}, {2}, {1}, {0}}, log);
+  list(few);
+  std::vector<errgroup::error> const sorted = few.by_index();
+  expect(sorted.size() == 3 && sorted[0].origin().index == 0 && sorted[1].origin().index == 1 &&
+             sorted[2].origin().index == 3,
+         "pages 4, 3 and 1, in the order of their tasks");
+  std::string const text = log.str();
+  expect(std::count(text.begin(), text.end(), '\n') == 3, "each failure is logged");
+
+  expect(scan_some(std::vector<page>(10'000, {1}), log).skipped() > 0, "too many failures cancel");
+}
+
+}  // namespace a_budget
+
 namespace by_type {
 
 bool worth_another_try(errgroup::error const& err) {
@@ -241,6 +283,7 @@ int main() {
   contexts::check();
   own_types::check();
   every_failure::check();
+  a_budget::check();
   by_type::check();
   as_exceptions::check();
   lost::check();

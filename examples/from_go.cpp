@@ -9,7 +9,7 @@
 #include <atomic>        // atomic
 #include <chrono>        // seconds
 #include <cstddef>       // size_t
-#include <cstdint>       // uint64_t
+#include <cstdint>       // int64_t, uint64_t
 #include <cstdio>        // fprintf
 #include <exception>     // exception
 #include <filesystem>    // create_directories, path, recursive_directory_iterator, ...
@@ -186,6 +186,39 @@ std::size_t offer(errgroup::group& g, std::vector<std::string> const& lines) {
   return refused;
 }
 
+// --- a weighted semaphore ------------------------------------------------------------------------
+
+struct chunk {
+  std::string name;
+  std::int64_t megabytes;
+};
+
+struct layer {
+  std::vector<chunk> chunks;
+};
+
+std::atomic<std::int64_t> megabytes_in_use = 0;
+std::atomic<bool> too_many = false;
+
+std::error_code cache(chunk const& c, std::stop_token stop) {
+  too_many = too_many || (megabytes_in_use += c.megabytes) > 64;
+  megabytes_in_use -= c.megabytes;
+  return stop.stop_requested() ? std::make_error_code(std::errc::operation_canceled)
+                               : check_host(c.name);
+}
+
+errgroup::error cache_layers(std::stop_token above, std::vector<layer> const& layers) {
+  errgroup::limiter megabytes(64);
+  errgroup::group g{{.stop = std::move(above), .limiter = &megabytes}};
+  for (layer const& l : layers) {
+    for (chunk const& c : l.chunks) {
+      g.run({.name = c.name, .weight = c.megabytes},
+            [&c](std::stop_token stop) { return cache(c, std::move(stop)); });
+    }
+  }
+  return g.wait();
+}
+
 // --- tasks that submit tasks ---------------------------------------------------------------------
 
 struct node {
@@ -318,6 +351,16 @@ void check_limits() {
   check(offer(g, {"a", "b"}) == 2, "no slot is free");
   done.count_down();
   check(!g.wait() && offer(g, {"a"}) == 0 && !g.wait(), "a slot is free");
+
+  calls = 0;
+  std::vector<layer> layers{{{{"a", 40}, {"b", 1}}}, {{{"c", 64}, {"d", 20}, {"e", 30}}}};
+  check(!cache_layers({}, layers) && calls == 5 && !too_many, "weights");
+  layers[1].chunks[0].name.clear();
+  check(cache_layers({}, layers) == std::errc::invalid_argument, "a chunk that fails");
+  std::stop_source stopped;
+  stopped.request_stop();
+  check(cache_layers(stopped.get_token(), layers) == errgroup::errc::canceled,
+        "weights, cancelled from above");
 
   calls = 0;
   node const root{"root", {{"a", {{"b", {}}, {"c", {{"d", {}}}}}}, {"e", {{"f", {}}}}}};

@@ -132,10 +132,7 @@ std::string number_of(std::uint64_t n, std::string const& what) {
 
 /// A line for each failure, in the order of the walk: that is what the index of a task says.
 void list(errgroup::error const& err) {
-  std::vector<errgroup::error> failures(err.all().begin(), err.all().end());  // cheap: they share
-  std::sort(failures.begin(), failures.end(),
-            [](auto const& a, auto const& b) { return a.origin().index < b.origin().index; });
-  for (errgroup::error const& failure : failures) {
+  for (errgroup::error const& failure : err.by_index()) {
     std::cout << one_line(failure.origin().name) << ": " << one_line(failure.what()) << '\n';
   }
 }

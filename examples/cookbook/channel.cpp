@@ -59,24 +59,35 @@ class channel {
 };
 
 int main() {
+  constexpr int workers = 4;
   channel<int> numbers(4);
-  std::atomic<long> sum = 0;
-  errgroup::group g{{.limit = 3, .name = "channel", .blocking = true}};  // a thread for each task
+  channel<long> squares(4);
+  std::atomic<int> at_work = workers;
+  long sum = 0;
+  errgroup::group g{{.limit = 1 + workers + 1, .name = "channel", .blocking = true}};
   g.run("producer", [&](std::stop_token stop) {
     for (int i = 1; i <= 1000 && numbers.push(i, stop); ++i) {
     }
     numbers.close();
   });
-  for (int i = 0; i != 2; ++i) {
-    g.run("consumer", [&](std::stop_token stop) {
+  for (int i = 0; i != workers; ++i) {
+    g.run("worker", [&](std::stop_token stop) {
       while (auto number = numbers.pop(stop)) {
-        sum += *number;
+        squares.push(long{*number} * *number, stop);
+      }
+      if (--at_work == 0) {
+        squares.close();  // the last worker, as `wg.Wait(); close(squares)` in Go
       }
     });
   }
+  g.run("consumer", [&](std::stop_token stop) {
+    while (auto square = squares.pop(stop)) {
+      sum += *square;
+    }
+  });
   if (auto err = g.wait()) {
     std::cerr << err << '\n';
     return 1;
   }
-  std::cout << "the sum is " << sum << '\n';
+  std::cout << "the sum of the squares is " << sum << '\n';
 }

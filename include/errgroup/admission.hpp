@@ -8,25 +8,32 @@
 
 namespace errgroup::inline v1 {
 
-/// The answer of a group to a task that did not want to wait for room for ever: the result of
-/// `group::try_run_for`, `group::try_run_until` and `group::run` with a stop token.
+/// Whether a group has accepted a task, and if not, why: the result of `group::try_run_for`,
+/// `group::try_run_until`, and `group::run` with a stop token.
 ///
-/// Only with `accepted` does the group have the task. With every other answer the callable was not
-/// touched, and nothing is counted.
+/// Unless the answer is `accepted`, the callable was not touched, and nothing is counted.
+///
+///     switch (g.try_run_for(100ms, f)) {
+///       case errgroup::admission::accepted: break;
+///       case errgroup::admission::full: return reply("busy, try again later");
+///       default: return reply("the server ends");
+///     }
+///
+/// There is no conversion to `bool`: `if (g.try_run_for(…))` does not compile.
 enum class admission {
   accepted,  ///< the group has the task, as after `run`
-  full,      ///< there was no room until the end of the time
-  stopped,   ///< the stop token was stopped, and there was no room then
-  canceled,  ///< the group is cancelled, and takes no tasks
+  full,      ///< until the end of the time there was no room
+  stopped,   ///< the submitter's stop token was stopped before there was room, or before the call
+  canceled,  ///< the group is cancelled, and accepts no tasks until `group::reset`
 };
 
 namespace detail {
 
-/// For how long a submitter waits for room.
+/// What ends the wait of a submitter for room.
 struct patience {
-  /// Waits as long as `try_run` would refuse the task, until this time.
+  /// Without `stop`: waits while `try_run` would refuse the task, until this time.
   clock::time_point until;
-  /// If not null: waits as long as `run` would have to make room, until the token is stopped.
+  /// If not null: waits while `run` would have to make room, until the token is stopped.
   std::stop_token const* stop = nullptr;
 };
 

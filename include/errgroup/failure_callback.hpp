@@ -49,10 +49,11 @@ class failure_listener {
 /// The registration of a function that is called for each failure in a group: the result of
 /// `group::on_failure`, which says when the function is called.
 ///
-/// As long as this object lives, the function may be called. The destructor waits for calls in
-/// other threads, and the function is not called afterwards. Inside the function, the destructor
-/// does not wait for the call that runs it. The object may outlive the group. It is neither copied
-/// nor moved, as a `std::stop_callback`.
+/// The function may be called as long as this object lives. The destructor waits for calls in other
+/// threads; afterwards, the function is not called. If the function destroys the object itself, the
+/// destructor does not wait for that call. The object may outlive the group. Like a
+/// `std::stop_callback`, it can be neither copied nor moved: keep it in a variable,
+/// `auto const logged = g.on_failure(f);`.
 template <class F>
 class [[ERRGROUP_NODISCARD_CALLBACK]] failure_callback {
  public:

@@ -156,19 +156,20 @@ class group {
     });
   }
 
-  /// As `try_run`, but waits until `time` if there is no room, and tells why the task was refused.
-  /// (`try_run_for` with no time is a `try_run` that tells it.)
+  /// As `try_run`, but waits until `time` if there is no room, and returns why the task was
+  /// refused.
+  /// (`try_run_for(0s, f)` is a `try_run` that returns the reason.)
   ///
   /// Returns `admission::accepted` if the group has the task; `full` if `try_run` would have
   /// refused the task until `time`; `canceled` once the group is cancelled, which ends the wait.
   /// Unless it is `accepted`, `f` was not touched, and nothing is counted.
   ///
   /// While it waits, this thread leaves the tasks to others, and helps only where `wait_until`
-  /// would: a task that it ran might take longer than it has time. In a task of the group it does
-  /// not wait: its own slot may be the one that is missing. Nor does it in a task that holds places
-  /// of the group's limiter (limiter.hpp). `time` is as in `wait_until`. From the
-  /// first wait on, a group with a limit and without `options::queue` hands out its tasks singly,
-  /// which costs a little for tasks below a microsecond.
+  /// would: a task might take longer than the caller has time. In a task of the group the call does
+  /// not wait: the slot that is missing may be the caller's own. Nor does it in a task that holds
+  /// places of the group's limiter. `time` is as in `wait_until`. From the first wait on, a group
+  /// with a limit and without `options::queue` hands out its tasks singly, which costs a little for
+  /// tasks below a microsecond.
   ///
   /// Throws what `run` and `wait_until` throw.
   template <class Clock, class Duration, class F>
@@ -200,8 +201,8 @@ class group {
                  where);
   }
 
-  /// As `run`, but gives up its wait for room in a bounded queue when `stop` is stopped. `stop` is
-  /// a `std::stop_token` of the submitter: for the group and its tasks it means nothing.
+  /// As `run`, but gives up its wait for room in a bounded queue when `stop` is stopped. `stop`
+  /// belongs to the submitter: a stop cancels neither the group nor the task.
   ///
   /// Returns `admission::accepted` if the group has the task; `stopped` if `stop` was stopped
   /// before the call, even if there is room, or while there was no room; `canceled` once the group
@@ -284,8 +285,8 @@ class group {
     return core_.wait_until_at(detail::after(clock::now(), detail::saturated(time)));
   }
 
-  /// As `wait_until`, but ends when `stop` is stopped, too, with false unless no task is
-  /// unfinished. Nothing is cancelled: `stop` is of this waiter alone. With
+  /// As `wait_until`, but ends when `stop` is stopped, too, and then returns false if a task is
+  /// unfinished. Nothing is cancelled: `stop` ends this wait and nothing else. With
   /// `clock::time_point::max()`, only `stop` ends the wait.
   template <class Clock, class Duration>
   [[ERRGROUP_NODISCARD_IN_TIME]] bool wait_until(
@@ -469,9 +470,9 @@ class group {
   /// has more tasks started at once. A lower one takes effect as tasks end: nothing is interrupted,
   /// and no task starts until fewer than `limit` tasks are unfinished. (A thread that has taken
   /// several short tasks at once finishes those, at most six, on its own slot.) With
-  /// `options::queue`, the bound moves with the limit. A group without a limit cannot get one, nor
-  /// can a limit be taken away: its tasks go other ways from the first one on. With
-  /// `options::blocking`, a higher limit starts more threads, up to 10000; they end with the group.
+  /// `options::queue`, the bound moves with the limit. A group that was made without a limit cannot
+  /// get one, and a limit cannot be removed. With `options::blocking`, a higher limit starts more
+  /// threads, up to 10000; they end with the group.
   ///
   /// Throws `std::invalid_argument` for a limit below 1, and above 10000 with `blocking`;
   ///     `std::logic_error` if the group was made without a limit; `std::bad_alloc`;

@@ -22,28 +22,34 @@ namespace errgroup::inline v1 {
 /// tasks that run are never more than the capacity. A place may stand for anything that is scarce:
 /// a thread, a connection, a megabyte.
 ///
-/// Order: places are given in the order in which the tasks asked for them, over all groups. If the
-/// task at the head needs more places than are free, all tasks behind it wait, so light tasks do
-/// not overtake a heavy one for ever. Within a group the group's own order decides which task uses
-/// the group's turn. A group that has a limit of its own asks for a task when its own limit has a
-/// slot for that task: a task that waits for its group's slot holds up no other group. A waiter of
-/// a group with `options::isolated` runs no task of another group. So if no places are in use, it
-/// may take a task of its own group out of turn.
+/// Order: places are given in the order in which the tasks were submitted, over all groups. If the
+/// task at the head needs more places than are free, all tasks behind it wait: so light tasks do
+/// not overtake a heavy one for ever. Three cases differ:
 ///
-/// Nesting: a task that holds places may make groups with the same limiter, submit to them and wait
-/// for them. The waiting thread runs their tasks on the places that it holds, whatever those tasks
-/// weigh: a wait for more places could deadlock. Other threads run them when they get places. A
-/// task of a limited group without the limiter, made in a task that holds places, takes one place
-/// for each thread that comes to it. But a task that holds places must not wait for a task that
-/// needs places and belongs to a group that was made elsewhere: it might wait for its own places.
+/// - Within a group the group's own order decides. For example, a task that is due
+///   (`group::run_at`) starts before older tasks of its group, at the turn of the first of them.
+/// - A group with a limit of its own enters a task into the order when the group has a slot for the
+///   task. So a task that waits for a slot of its group holds up no other group.
+/// - A waiter of a group with `options::isolated` runs no task of another group. If no places are
+///   in use, it may take a task of its own group out of turn.
 ///
-/// Threads: the tasks run in an arena of the limiter. What they start inside (algorithms, nested
-/// groups) uses no more threads than the limiter has places. This is also true in a task of a
-/// limited group: a group with a limiter takes the threads of the limiter, and not those of the
-/// limited group. The threads come from the arena of the first submission. A thread that waits for
-/// a group with a limiter runs tasks of every group of the limiter, in their order, until its own
-/// group is done; it runs no tasks of other groups while it holds places. So do not hold a lock
-/// that tasks of these groups take.
+/// Nesting: a task that holds places may make groups with the same limiter, submit to them, and
+/// wait for them. The waiting thread runs their tasks on the places of its own task, whatever they
+/// weigh: a wait for more places could deadlock. Other threads run them when they get places. If
+/// the task makes a limited group without the limiter, each other thread that comes to that group
+/// takes one place.
+///
+/// A task that holds places must not wait for a task that needs places of the same limiter and
+/// belongs to a group that was made elsewhere: it might wait for its own places.
+///
+/// Threads: the tasks run in an arena of the limiter, on threads that come from the arena of the
+/// first submission. What the tasks start inside (algorithms, nested groups) uses no more threads
+/// than the limiter has places. In a task of a limited group, too, a group with a limiter takes the
+/// threads of the limiter, and not those of the limited group.
+///
+/// A thread that waits for a group with a limiter runs tasks of every group of the limiter, in
+/// their order, until its own group is done. So do not hold a lock that tasks of these groups take.
+/// While the thread holds places, it runs no tasks of other groups.
 ///
 /// Tasks that wait for each other, or block for long, do not belong into a limiter: its threads are
 /// oneTBB's, which may be fewer than its places. A group with `options::blocking` has threads of
@@ -57,14 +63,16 @@ namespace errgroup::inline v1 {
 /// room in the queue, and no places.
 ///
 /// A limiter outlives its groups. Its destructor terminates the process with a message if a group
-/// still uses it. All member functions may be called from any thread, but not at the same time as
-/// the destructor.
+/// still uses it. All member functions may be called from any thread, also in tasks, but not at the
+/// same time as the destructor.
 ///
 /// Cost: a few hundred bytes, and an arena of oneTBB from the first task on. A task takes two short
 /// locks when it is submitted, and two when it is finished; see perf/limited. A group without a
 /// limiter costs nothing for it.
 class limiter {
  public:
+  /// A limiter with so many places.
+  ///
   /// Throws `std::invalid_argument` for a capacity below 1; `std::bad_alloc`.
   ERRGROUP_API explicit limiter(std::int64_t capacity);
   limiter(limiter const&) = delete;
@@ -72,9 +80,9 @@ class limiter {
   ERRGROUP_API ~limiter();
 
   /// Changes the number of places. If there are more, waiting tasks start at once, as far as there
-  /// are threads. If there are fewer, tasks go on that hold places, and no task starts until its
-  /// places are free. A task that weighs more than the new capacity runs alone: when no other task
-  /// holds places.
+  /// are threads. If there are fewer, no running task is interrupted, and no task starts until
+  /// enough tasks have ended. A waiting task that weighs more than the new capacity runs alone:
+  /// when no other task holds places.
   ///
   /// Throws `std::invalid_argument` for a capacity below 1; `std::bad_alloc`, and then the capacity
   /// is as it was before.
@@ -82,8 +90,9 @@ class limiter {
 
   /// The number of places.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::int64_t capacity() const noexcept;
-  /// The number of places that tasks hold now. It is greater than the capacity after `resize` has
-  /// lowered that, and while a task runs alone that weighs more.
+  /// The number of places that tasks hold now. It is greater than the capacity in two cases: after
+  /// `resize` has lowered the capacity, and while a task runs alone that weighs more. Nested tasks
+  /// that their waiter runs on its own places are not counted.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::int64_t in_use() const noexcept;
   /// The number of tasks that wait for places, or have places and wait for a thread.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::int64_t waiting() const noexcept;

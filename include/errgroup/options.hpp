@@ -98,17 +98,16 @@ struct options {
   /// The progress has to outlive the call. A group by itself counts nothing, and refuses this
   /// option: call `progress::add` in its tasks.
   errgroup::progress* progress = nullptr;
-  /// With `on_error::keep_going`: the group is cancelled when so many tasks have failed, from 1.
-  /// `npos`: no number of failures cancels it. The first failure is the error of the group; with
+  /// With `on_error::keep_going`: the number of failures that cancels the group, from 1. `npos`: no
+  /// number of failures cancels it. The first failure is the error of the group; with
   /// `keep::all` the other failures are `error::others`, with `keep::first` they are only counted
   /// here. `group::cause` is the failure that cancelled the group. Tasks that run at that moment
   /// may fail, too, so there may be more failures. `reset` begins to count anew.
   std::size_t max_failures = npos;
   /// The group has threads of its own, one for each place of `limit`: up to `limit` tasks run at
   /// once, however many CPUs and oneTBB threads there are. For tasks that wait for each other, for
-  /// files or for sockets. Needs a `limit` from 1 to 10000, which is reached also far above the
-  /// machine, and neither an `arena` nor a `limiter`. If more tasks than `limit` wait for each
-  /// other, they wait for ever.
+  /// files or for sockets. Needs a `limit` from 1 to 10000, and neither an `arena` nor a `limiter`.
+  /// If more tasks than `limit` wait for each other, they wait for ever.
   ///
   /// The threads start when the group is made, sleep while they have no task, and end with the
   /// group. If the system starts no more threads, making the group throws `std::system_error`. The
@@ -121,9 +120,9 @@ struct options {
   /// Cost: some 20 us and a stack for each thread. Tasks that compute do not want it: they run
   /// beside oneTBB's threads, more at a time than there are CPUs.
   bool blocking = false;
-  /// The limiter whose places the tasks take, beside a `limit` of the group's own. The limiter has
-  /// to outlive the group, and decides on the threads: a group has a limiter or an arena. See
-  /// limiter.hpp.
+  /// The limiter whose places the tasks take. With a `limit` as well, a task starts when it has a
+  /// slot of the group and its places. The limiter has to outlive the group. It decides on the
+  /// threads, so the group can have no `arena`. See limiter.hpp.
   errgroup::limiter* limiter = nullptr;
 };
 
