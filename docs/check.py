@@ -206,8 +206,10 @@ MEMBERS = 12
 # Figures that are above their limits, and may not grow. Lower an entry with its figure; remove it
 # when the figure has reached the limit.
 RATCHET = {
-    # docs/decisions/0012-parts.md, 0014-observation.md and 0016 to 0018
-    "lines of the engine": 10140,
+    # docs/decisions/0012-parts.md, 0014-observation.md and 0016 to 0019
+    "lines of the engine": 10330,
+    # docs/decisions/0019-task-options.md: the declarations of what runs a task within a time
+    "include/errgroup/detail/group_core.hpp": 520,
     # the calls that give up, and their contracts: docs/decisions/0017-giving-up.md
     "include/errgroup/group.hpp": 590,
 }
