@@ -126,7 +126,6 @@ PART_OF = {
     "group_time": "group_core",
     "worker": "group_core",
     "submit": "group_core",
-    "submit_timed": "group_core",
     "group_bits": "group_core",
     "task_label": "group_core",
     "task_start": "group_core",
@@ -209,8 +208,8 @@ MEMBERS = 12
 # Figures that are above their limits, and may not grow. Lower an entry with its figure; remove it
 # when the figure has reached the limit.
 RATCHET = {
-    # docs/decisions/0012-parts.md, 0014-observation.md and 0016 to 0018
-    "lines of the engine": 10400,
+    # docs/decisions/0012-parts.md, 0014-observation.md and 0016 to 0019
+    "lines of the engine": 10700,
     # the calls that give up, and their contracts: docs/decisions/0017-giving-up.md
     "include/errgroup/group.hpp": 590,
 }

@@ -23,7 +23,7 @@ class category final : public std::error_category {
       case errc::canceled:
         return "the group was cancelled";
       case errc::deadline_exceeded:
-        return "the group's deadline passed";
+        return "the deadline passed";
       case errc::would_deadlock:
         return "a group was waited for from inside one of its own tasks";
       case errc::exception:

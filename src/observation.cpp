@@ -127,6 +127,16 @@ observed_task& shown_task(task_frame& frame) noexcept {
   return known != nullptr ? *known : make_shown_task(frame);
 }
 
+/// The frame of the task that the thread runs. A handle runs a task in a frame above that of the
+/// task that waits for it; a task with a timeout has a second frame (task_time.cpp).
+task_frame& frame_of_task(thread_state const& self) noexcept {
+  task_frame* f = self.top;
+  while (f->index.load(std::memory_order_relaxed) == task_frame::no_task && f->below != nullptr) {
+    f = f->below;
+  }
+  return *f;
+}
+
 std::atomic<std::uint64_t> last_id{0};
 
 observed_group shape_of(group_core& g, thread_state const& maker, bool is_child, int limit,
@@ -140,11 +150,7 @@ observed_group shape_of(group_core& g, thread_state const& maker, bool is_child,
       .where = where,
       .group = &g,
   };
-  task_frame const* f = maker.top;
-  while (f->index.load(std::memory_order_relaxed) == task_frame::no_task && f->below != nullptr) {
-    f = f->below;  // a handle runs a task inside the task that waits for it
-  }
-  observed_task const* const task = f->shown.load(std::memory_order_relaxed);
+  observed_task const* const task = frame_of_task(maker).shown.load(std::memory_order_relaxed);
   if (is_child && task != nullptr && task->is_open()) {
     made.parent = task->group.load(std::memory_order_relaxed);
     made.parent_task = task->index.load(std::memory_order_relaxed);
@@ -360,8 +366,7 @@ void group_core::end_observed(task_frame& frame) noexcept {
 }
 
 void group_core::observed_wait::begin() noexcept {
-  thread_state& self = this_worker();
-  task_ = &shown_task(*self.top);
+  task_ = &shown_task(frame_of_task(this_worker()));
   observation& o = *g_.extras_->observed;
   before_ = task_->awaited.exchange(o.id * 4 + static_cast<std::uint64_t>(kind_),
                                     std::memory_order_relaxed);

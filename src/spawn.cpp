@@ -2,6 +2,7 @@
 #include <errgroup/extend.hpp>
 #include <errgroup/spawn.hpp>
 
+#include <chrono>        // nanoseconds
 #include <mutex>         // scoped_lock
 #include <stdexcept>     // logic_error
 #include <system_error>  // errc
@@ -26,6 +27,8 @@ group* single_task::begin() {
   // context that oneTBB has not cancelled.
   if (is_canceled_ || group_.is_canceling()) {
     own_->cancel();
+  } else if (time_.set != nullptr) {
+    time_.set(*own_, time_.length);
   }
   return &*own_;
 }
@@ -43,6 +46,13 @@ error single_task::run_now() {
   }
   error const stopped = call(*own);
   error failed = failure();
+  if (time_.set != nullptr) {
+    time_.set(*own, std::chrono::nanoseconds::max());  // the handle may keep the group for long
+    // A failure from before the end of the time stays.
+    if (stopped == errc::deadline_exceeded && (is_stopped_ || !failed)) {
+      failed = stopped;
+    }
+  }
   bool const is_canceled = stopped == std::errc::operation_canceled &&
                            (!failed || failed == std::errc::operation_canceled);
   error told;  // reported to the group

@@ -216,7 +216,7 @@ class MirrorsTest(unittest.TestCase):
             silent.url, refusing, missing.url, "-d1h", "-t1h", "--within", "1s"
         )
         self.assertEqual(status, 1)
-        self.assertEqual(said[0], "the group's deadline passed")
+        self.assertEqual(said[0], "the deadline passed")
         self.assertIn(f"{missing.url}: 404 Not Found", said)
         self.assertTrue(silent.hung_up.wait(PATIENCE))
 

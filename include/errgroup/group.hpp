@@ -6,9 +6,10 @@
 #include <errgroup/clock.hpp>
 #include <errgroup/counts.hpp>
 #include <errgroup/detail/group_core.hpp>
+#include <errgroup/detail/periodic.hpp>
 #include <errgroup/detail/submit.hpp>
-#include <errgroup/detail/submit_timed.hpp>
 #include <errgroup/detail/task_start.hpp>
+#include <errgroup/detail/timed_call.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/failure_callback.hpp>
 #include <errgroup/fwd.hpp>
@@ -20,8 +21,10 @@
 
 #include <chrono>           // duration, time_point
 #include <concepts>         // invocable, same_as
+#include <cstdint>          // int64_t
 #include <source_location>  // source_location
 #include <stop_token>       // stop_callback, stop_token
+#include <string_view>      // string_view
 #include <type_traits>      // decay_t, is_nothrow_destructible_v
 #include <utility>          // forward
 
@@ -119,8 +122,8 @@ class group {
   /// `run("row 7", f)`. `error::origin` and `error::message` tell the name if `f` fails. The name
   /// is copied. Cost: see `task_options`.
   template <class F, detail::task_label Label = task_options>
-  void run(Label const& label, F&& f,
-           std::source_location where = std::source_location::current()) {
+  [[gnu::always_inline]] void run(Label const& label, F&& f,
+                                  std::source_location where = std::source_location::current()) {
     detail::require_callable<F>(f);
     detail::with_kind<std::decay_t<F>>(core_, label, where, [&]<class K>(auto const& as) {
       if (!core_.refuse()) {
@@ -148,7 +151,7 @@ class group {
   }
   /// The same for a task with options, or with a name.
   template <class F, detail::task_label Label = task_options>
-  [[ERRGROUP_NODISCARD_ACCEPTED]] bool try_run(
+  [[gnu::always_inline]] [[ERRGROUP_NODISCARD_ACCEPTED]] bool try_run(
       Label const& label, F&& f, std::source_location where = std::source_location::current()) {
     detail::require_callable<F>(f);
     return detail::with_kind<std::decay_t<F>>(core_, label, where, [&]<class K>(auto const& as) {
@@ -180,7 +183,7 @@ class group {
   }
   /// The same for a task with options, or with a name.
   template <class Clock, class Duration, class F, detail::task_label Label = task_options>
-  [[ERRGROUP_NODISCARD_ADMISSION]] admission try_run_until(
+  [[gnu::always_inline]] [[ERRGROUP_NODISCARD_ADMISSION]] admission try_run_until(
       std::chrono::time_point<Clock, Duration> const& time, Label const& label, F&& f,
       std::source_location where = std::source_location::current()) {
     return offer({detail::to_clock(time)}, label, std::forward<F>(f), where);
@@ -194,7 +197,7 @@ class group {
   }
   /// The same for a task with options, or with a name.
   template <class Rep, class Period, class F, detail::task_label Label = task_options>
-  [[ERRGROUP_NODISCARD_ADMISSION]] admission try_run_for(
+  [[gnu::always_inline]] [[ERRGROUP_NODISCARD_ADMISSION]] admission try_run_for(
       std::chrono::duration<Rep, Period> const& time, Label const& label, F&& f,
       std::source_location where = std::source_location::current()) {
     return offer({detail::after(clock::now(), detail::saturated(time))}, label, std::forward<F>(f),
@@ -220,7 +223,7 @@ class group {
   }
   /// The same for a task with options, or with a name.
   template <std::same_as<std::stop_token> Stop, class F, detail::task_label Label = task_options>
-  [[ERRGROUP_NODISCARD_ADMISSION]] admission run(
+  [[gnu::always_inline]] [[ERRGROUP_NODISCARD_ADMISSION]] admission run(
       Stop const& stop, Label const& label, F&& f,
       std::source_location where = std::source_location::current()) {
     return offer({clock::time_point::max(), &stop}, label, std::forward<F>(f), where);
@@ -239,7 +242,7 @@ class group {
   }
   /// The same for a task with options, or with a name.
   template <class F, detail::task_label Label = task_options>
-  [[ERRGROUP_NODISCARD_ERROR]] error run_and_wait(
+  [[gnu::always_inline]] [[ERRGROUP_NODISCARD_ERROR]] error run_and_wait(
       Label const& label, F&& f, std::source_location where = std::source_location::current()) {
     detail::require_callable<F>(f);
     return detail::with_kind<std::decay_t<F>>(core_, label, where, [&]<class K>(auto const& as) {
@@ -328,8 +331,9 @@ class group {
   }
   /// The same for a task with options, or with a name.
   template <class Clock, class Duration, class F, detail::task_label Label = task_options>
-  void run_at(std::chrono::time_point<Clock, Duration> const& time, Label const& label, F&& f,
-              std::source_location where = std::source_location::current()) {
+  [[gnu::always_inline]] void run_at(std::chrono::time_point<Clock, Duration> const& time,
+                                     Label const& label, F&& f,
+                                     std::source_location where = std::source_location::current()) {
     detail::require_callable<F>(f);
     detail::with_kind<std::decay_t<F>>(core_, label, where, [&]<class K>(auto const& as) {
       if (!core_.refuse()) {
@@ -345,8 +349,9 @@ class group {
   }
   /// The same for a task with options, or with a name.
   template <class Rep, class Period, class F, detail::task_label Label = task_options>
-  void run_after(std::chrono::duration<Rep, Period> const& delay, Label const& label, F&& f,
-                 std::source_location where = std::source_location::current()) {
+  [[gnu::always_inline]] void run_after(
+      std::chrono::duration<Rep, Period> const& delay, Label const& label, F&& f,
+      std::source_location where = std::source_location::current()) {
     run_at(detail::after(clock::now(), detail::saturated(delay)), label, std::forward<F>(f), where);
   }
 
@@ -372,12 +377,23 @@ class group {
   }
   /// The same for a task with options, or with a name. The task has the name in all its runs.
   template <class Rep, class Period, class F, detail::task_label Label = task_options>
-  void run_every(std::chrono::duration<Rep, Period> const& period, Label const& label, F&& f,
-                 std::source_location where = std::source_location::current()) {
+  [[gnu::always_inline]] void run_every(
+      std::chrono::duration<Rep, Period> const& period, Label const& label, F&& f,
+      std::source_location where = std::source_location::current()) {
     detail::require_callable<F>(f);
+    std::string_view const name = detail::name_of(label);
+    std::int64_t const weight = detail::weight_of(label);
+    if constexpr (std::same_as<Label, task_options>) {
+      if (label.timeout) {
+        using call = detail::timed_call<std::decay_t<F>>;
+        core_.start_every(
+            detail::saturated(period), where,
+            detail::periodic_call<call>{name, weight, call{std::forward<F>(f), *label.timeout}});
+        return;
+      }
+    }
     core_.start_every(detail::saturated(period), where,
-                      detail::periodic_call<F>{detail::name_of(label), detail::weight_of(label),
-                                               std::forward<F>(f)});
+                      detail::periodic_call<F>{name, weight, std::forward<F>(f)});
   }
 
   /// Cancels the group at `time` with `errc::deadline_exceeded`, unless that is changed before.
@@ -505,8 +521,8 @@ class group {
   friend struct extend::access;
 
   template <class Label, class F>
-  admission offer(detail::patience const& p, Label const& label, F&& f,
-                  std::source_location where) {
+  [[gnu::always_inline]] admission offer(detail::patience const& p, Label const& label, F&& f,
+                                         std::source_location where) {
     detail::require_callable<F>(f);
     return detail::with_kind<std::decay_t<F>>(core_, label, where, [&]<class K>(auto const& as) {
       return core_.is_stopped() ? admission::canceled

@@ -2,15 +2,22 @@
 #ifndef ERRGROUP_SPAWN_HPP
 #define ERRGROUP_SPAWN_HPP
 
+#include <errgroup/clock.hpp>
 #include <errgroup/detail/export.hpp>
+#include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/outcome.hpp>
 #include <errgroup/detail/sources.hpp>
+#include <errgroup/detail/submit.hpp>
+#include <errgroup/detail/task_start.hpp>
 #include <errgroup/error.hpp>
+#include <errgroup/extend.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/result.hpp>
 #include <errgroup/task_options.hpp>
 
 #include <atomic>           // atomic
+#include <chrono>           // nanoseconds
+#include <concepts>         // same_as
 #include <memory>           // make_shared, shared_ptr
 #include <mutex>            // mutex
 #include <optional>         // optional
@@ -24,11 +31,28 @@
 namespace errgroup::inline v1 {
 namespace detail {
 
+/// The time of a task with a handle: `task_options::timeout`. Only a program that uses it has the
+/// function.
+struct single_time {
+  std::chrono::nanoseconds length{};
+  void (*set)(group& own, std::chrono::nanoseconds length) = nullptr;  // null: no timeout
+};
+
+[[nodiscard]] inline single_time make_single_time(
+    std::optional<std::chrono::nanoseconds> const& timeout) {
+  if (!timeout) {
+    return {};
+  }
+  return {*timeout, [](group& own, std::chrono::nanoseconds length) {
+            own.set_deadline(after(clock::now(), length));
+          }};
+}
+
 /// The state that a handle and its task share.
 class ERRGROUP_API single_task {
  public:
-  single_task(group& g, std::string_view name, std::source_location where)
-      : group_(g), name_(name), where_(where) {}
+  single_task(group& g, std::string_view name, single_time const& time, std::source_location where)
+      : group_(g), name_(name), time_(time), where_(where) {}
   single_task(single_task const&) = delete;
   single_task& operator=(single_task const&) = delete;
   virtual ~single_task();
@@ -54,6 +78,8 @@ class ERRGROUP_API single_task {
   /// Destroys the callable.
   virtual void clear() noexcept = 0;
 
+  bool is_stopped_ = false;  // the task was, when the callable returned
+
  private:
   enum class claim : unsigned char { none, run, drop };
 
@@ -70,6 +96,7 @@ class ERRGROUP_API single_task {
 
   group& group_;
   std::string name_;
+  single_time time_;
   std::source_location where_;
   std::mutex lock_;
   std::optional<group> own_;  // of the tasks that the callable starts
@@ -98,12 +125,16 @@ template <class F>
 class single_call final : public single_result<value_of_call<F>> {
  public:
   template <class G>
-  single_call(group& g, std::string_view name, std::source_location where, G&& f)
-      : single_result<value_of_call<F>>(g, name, where), f_(std::forward<G>(f)) {}
+  single_call(group& g, std::string_view name, single_time const& time, std::source_location where,
+              G&& f)
+      : single_result<value_of_call<F>>(g, name, time, where), f_(std::forward<G>(f)) {}
 
  private:
   error call(group& own) override {
-    return own.run_and_wait([&] { this->got_.emplace(call_in(own, *f_)); });
+    return own.run_and_wait([&] {
+      this->got_.emplace(call_in(own, *f_));
+      this->is_stopped_ = own.is_canceling();
+    });
   }
   void clear() noexcept override { f_.reset(); }
 
@@ -128,6 +159,20 @@ class single_run {
  private:
   std::shared_ptr<single_task> task_;
 };
+
+/// Runs `task` as a task of `g`. The task itself keeps the name and the time.
+template <class Label>
+void start_single(group& g, Label const& label, single_run&& task, std::source_location where) {
+  if constexpr (std::same_as<Label, task_options>) {
+    auto const here = [&] { return where; };
+    group_core& core = extend::access::core_of(g);
+    with_weight<located<single_run>>(core, label.weight, here, [&]<class K>(auto const& as) {
+      core.start<K>(as(), std::move(task));
+    });
+  } else {
+    g.run(std::move(task), where);
+  }
+}
 
 [[noreturn]] ERRGROUP_API void refuse_handle();
 
@@ -231,9 +276,10 @@ template <class F, detail::task_label Label = task_options>
                 "errgroup: what is spawned is called with nothing, or with a std::stop_token if it "
                 "takes one: capture what else it needs");
   detail::refuse_null_call(f);
-  auto task = std::make_shared<detail::single_call<D>>(g, detail::name_of(label), where,
-                                                       std::forward<F>(f));
-  g.run(detail::single_run(task), where);
+  auto task = std::make_shared<detail::single_call<D>>(
+      g, detail::name_of(label), detail::make_single_time(detail::timeout_of(label)), where,
+      std::forward<F>(f));
+  detail::start_single(g, label, detail::single_run(task), where);
   return handle<detail::value_of_call<D>>(std::move(task));
 }
 /// The same for a task without a name.

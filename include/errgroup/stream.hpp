@@ -204,6 +204,17 @@ constexpr void require_consumer() {
   }
 }
 
+/// A stream names its tasks, and has no other options of tasks.
+template <class Label>
+std::string_view name_in_stream(Label const& label) {
+  if (weight_of(label) != 1 || timeout_of(label)) {
+    refuse_argument(
+        "errgroup::stream: a task of a stream has a name and no other options; give the stream "
+        "options::timeout, or take a group");
+  }
+  return name_of(label);
+}
+
 }  // namespace detail
 
 /// Runs tasks in parallel, and hands their results to a consumer, one at a time, in the order in
@@ -267,12 +278,12 @@ class stream {
     detail::require_stream_task<T, F>(f);
     engine().template start<detail::located<task<F>>>(where, made<F>(std::forward<F>(f)));
   }
-  /// The same for a task with options, or with a name: `run({.name = "row 7"}, f)`, or
-  /// `run("row 7", f)`. See `task_options`.
+  /// The same for a task with a name: `run({.name = "row 7"}, f)`, or `run("row 7", f)`. Throws
+  /// `std::invalid_argument` for other options of the task.
   template <class F, detail::task_label Label = task_options>
   void run(Label const& label, F&& f,
            std::source_location where = std::source_location::current()) {
-    std::string_view const name = detail::name_of(label);
+    std::string_view const name = detail::name_in_stream(label);
     if (name.empty()) {
       run(std::forward<F>(f), where);
       return;
@@ -296,7 +307,7 @@ class stream {
   template <class F, detail::task_label Label = task_options>
   [[ERRGROUP_NODISCARD_ACCEPTED]] bool try_run(
       Label const& label, F&& f, std::source_location where = std::source_location::current()) {
-    std::string_view const name = detail::name_of(label);
+    std::string_view const name = detail::name_in_stream(label);
     if (name.empty()) {
       return try_run(std::forward<F>(f), where);
     }

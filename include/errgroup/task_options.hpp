@@ -2,8 +2,10 @@
 #ifndef ERRGROUP_TASK_OPTIONS_HPP
 #define ERRGROUP_TASK_OPTIONS_HPP
 
+#include <chrono>       // nanoseconds
 #include <concepts>     // convertible_to, same_as
 #include <cstdint>      // int64_t
+#include <optional>     // optional
 #include <string_view>  // string_view
 
 namespace errgroup::inline v1 {
@@ -31,6 +33,23 @@ struct task_options {
   /// `std::invalid_argument`. A weight of 1 costs nothing. Any other weight takes 16 of the 40
   /// bytes that a task has for its callable.
   std::int64_t weight = 1;
+  /// The time that the task has, from its start: the time that it waits does not count. When the
+  /// time has passed, the `std::stop_token` that the task takes is stopped, and the groups and
+  /// algorithms that the task has started are cancelled, as when the group is cancelled. The task
+  /// fails with `errc::deadline_exceeded`, even if it returns success afterwards, or another
+  /// failure. A failure from before that moment stays the task's failure. The group reacts as to
+  /// any other failure: `options::policy`. Nothing ends a task that does not look: it has failed
+  /// when it returns.
+  ///
+  /// A task that waits for a group that it has made is not over before that group is. Tasks that
+  /// the task submits to its own group are siblings: they are not cancelled with it, and their time
+  /// is their own. If the time is not positive, the task is not called, and fails at once. With
+  /// `run_every`, each run has this time. A task that is skipped has no time.
+  ///
+  /// Cost: a task without a timeout pays nothing. Otherwise, two allocations or three, and an alarm
+  /// in the library's timer, whose thread the first timeout starts. If no thread can be started,
+  /// the task fails with that `std::system_error`.
+  std::optional<std::chrono::nanoseconds> timeout = {};
 };
 
 namespace detail {
@@ -51,6 +70,15 @@ concept task_label =
   return opts.weight;
 }
 [[nodiscard]] constexpr std::int64_t weight_of(std::string_view /*name*/) noexcept { return 1; }
+
+[[nodiscard]] constexpr std::optional<std::chrono::nanoseconds> timeout_of(
+    task_options const& opts) noexcept {
+  return opts.timeout;
+}
+[[nodiscard]] constexpr std::optional<std::chrono::nanoseconds> timeout_of(
+    std::string_view /*name*/) noexcept {
+  return {};
+}
 
 }  // namespace detail
 }  // namespace errgroup::inline v1

@@ -25,6 +25,7 @@
 #include <tbb/task_group.h>  // task_group_context, task_handle
 
 #include <atomic>           // atomic
+#include <chrono>           // nanoseconds
 #include <cstddef>          // size_t
 #include <cstdint>          // uint32_t, uint64_t, uint8_t
 #include <source_location>  // source_location
@@ -139,6 +140,11 @@ class group_core final : public cancel_node, public queue_owner, public group_bi
   void discard_inside(F&& f) noexcept;
   ERRGROUP_API void run_inside_now(error (*call)(void*) noexcept, void* argument,
                                    std::source_location where) noexcept;
+  /// Calls `call(f, own, …)` in the running task, as if it were a task of a group `own` with the
+  /// timeout `time`. `call` returns its failure, and does not throw if it is guarded.
+  using timed_function = error (*)(void* f, group_core const& own, bool is_guarded) noexcept;
+  ERRGROUP_API static error run_in_time(std::chrono::nanoseconds time, timed_function call,
+                                        void* f);
   template <class K>
   void spawn_again(K&& task);
   ERRGROUP_API void run_due() noexcept;
@@ -411,6 +417,7 @@ class group_core final : public cancel_node, public queue_owner, public group_bi
   // group_time.cpp
   timed& timetable();
   void expire(timed& t) noexcept;
+  [[nodiscard]] bool has_expired() const noexcept;  // task_time.cpp
   void append_due(task_queue& q, spin_mutex::scoped_lock& lock, timed_task const& task) noexcept;
   void drop_pending(timed& t, task_queue& q) noexcept;
 

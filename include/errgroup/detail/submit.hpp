@@ -2,7 +2,7 @@
 #ifndef ERRGROUP_DETAIL_SUBMIT_HPP
 #define ERRGROUP_DETAIL_SUBMIT_HPP
 
-// The templates of group_core: from a callable to a task. Tasks that start later: submit_timed.hpp.
+// The templates of group_core: from a callable to a task. Tasks that run again: periodic.hpp.
 //
 // Inside a task, a task is *spawned*: it goes to oneTBB at once (`group_core::spawned`). From
 // outside, and in a group that counts its tasks, the task is a *node* in the group's queue. In both
@@ -201,6 +201,32 @@ void group_core::discard_inside(F&& f) noexcept {
   task_scope inside(self, *this, tbb::task::current_context(), self.top->pool, nullptr,
                     task_frame::no_task);
   std::forward<F>(f)();
+}
+
+template <class K, class Label, class F>
+void group_core::start_at(clock::time_point due, Label&& label, F&& f) {
+  if (due > clock::now()) {
+    defer_until<K>(due, std::forward<Label>(label), std::forward<F>(f));
+    return;
+  }
+  if (refuse()) {
+    return;
+  }
+  thread_state& self = this_thread();
+  prepare_queue(self);
+  submit_due(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due,
+             weight_mark<K>);
+}
+
+template <class K, class Label, class F>
+void group_core::defer_until(clock::time_point due, Label&& label, F&& f) {
+  if (refuse()) {
+    return;
+  }
+  thread_state& self = this_thread();
+  prepare_queue(self);
+  defer(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due,
+        weight_mark<K>);
 }
 
 template <class K, class Label, class F>

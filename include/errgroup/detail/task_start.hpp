@@ -4,6 +4,7 @@
 
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/submit.hpp>
+#include <errgroup/detail/timed_call.hpp>
 #include <errgroup/detail/weighed.hpp>
 #include <errgroup/task_options.hpp>
 
@@ -14,25 +15,38 @@
 
 namespace errgroup::inline v1::detail {
 
+/// As `with_kind`, for tasks of the kind `K` or `weighed<K>`: the weight decides.
+template <class K, class Label, class Go>
+auto with_weight(group_core const& g, std::int64_t weight, Label const& label, Go const& go) {
+  if (weight == 1) {
+    return go.template operator()<K>(label);
+  }
+  g.check_weight(weight);
+  auto const both = [&] { return weighed_label<decltype(label())>{weight, label()}; };
+  return go.template operator()<weighed<K>>(both);
+}
+
 /// From the options of a task to the kind of the task in the engine: calls `go<K>(label)`, where
 /// `label()` makes the label of the task. `D` is the type of the callable.
 ///
 /// Throws `std::invalid_argument` for a weight that the group does not allow.
+///
+/// Always inlined, like the functions that call it: where the compiler sees that the options have
+/// no timeout, the program contains nothing of it.
 template <class D, class Options, class Go>
-auto with_kind(group_core const& g, Options const& opts, std::source_location where, Go const& go) {
+[[gnu::always_inline]] inline auto with_kind(group_core const& g, Options const& opts,
+                                             std::source_location where, Go const& go) {
   std::string_view const name = name_of(opts);
   auto const here = [&] { return where; };
   auto const note = [&] { return make_note(name, where); };
   if constexpr (std::same_as<Options, task_options>) {
-    std::int64_t const weight = opts.weight;
-    if (weight != 1) [[unlikely]] {
-      g.check_weight(weight);
-      if (name.empty()) {
-        auto const label = [&] { return weighed_label<std::source_location>{weight, where}; };
-        return go.template operator()<weighed<located<D>>>(label);
-      }
-      auto const label = [&] { return weighed_label<note_ptr>{weight, note()}; };
-      return go.template operator()<weighed<named<D>>>(label);
+    if (opts.timeout) [[unlikely]] {
+      auto const timed_note = [&] { return timed_label{note(), *opts.timeout}; };
+      return with_weight<timed<D>>(g, opts.weight, timed_note, go);
+    }
+    if (opts.weight != 1) [[unlikely]] {
+      return name.empty() ? with_weight<located<D>>(g, opts.weight, here, go)
+                          : with_weight<named<D>>(g, opts.weight, note, go);
     }
   }
   return name.empty() ? go.template operator()<located<D>>(here)

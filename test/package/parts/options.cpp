@@ -16,6 +16,7 @@ int main() {
                      .name = "parts"}};
   g.run("throws", [] { throw std::runtime_error("no reason"); });
   g.run([] { return std::make_error_code(std::errc::io_error); });
+  g.run({.name = "a task with options"}, [] {});
   (void)g.try_run([](std::stop_token const& stop) { (void)stop.stop_requested(); });
   auto const callback = g.on_cancel([] {});
   g.context();

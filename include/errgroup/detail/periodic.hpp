@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef ERRGROUP_DETAIL_SUBMIT_TIMED_HPP
-#define ERRGROUP_DETAIL_SUBMIT_TIMED_HPP
-
-// The templates of group_core for tasks that start later, once or again and again. What all tasks
-// have in common is in submit.hpp.
+#ifndef ERRGROUP_DETAIL_PERIODIC_HPP
+#define ERRGROUP_DETAIL_PERIODIC_HPP
 
 #include <errgroup/clock.hpp>
 #include <errgroup/detail/group_core.hpp>
 #include <errgroup/detail/submit.hpp>
-#include <errgroup/detail/task_label.hpp>
-#include <errgroup/detail/thread_state.hpp>
 #include <errgroup/detail/weighed.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/task.hpp>
@@ -21,6 +16,8 @@
 #include <string_view>      // string_view
 #include <type_traits>      // decay_t, is_void_v, remove_cvref_t
 #include <utility>          // forward, move
+
+// Tasks that run again and again: each run submits the next one.
 
 namespace errgroup::inline v1::detail {
 
@@ -128,32 +125,6 @@ void group_core::start_every(clock::duration period, std::source_location where,
   first.start();
 }
 
-template <class K, class Label, class F>
-void group_core::start_at(clock::time_point due, Label&& label, F&& f) {
-  if (due > clock::now()) {
-    defer_until<K>(due, std::forward<Label>(label), std::forward<F>(f));
-    return;
-  }
-  if (refuse()) {
-    return;
-  }
-  thread_state& self = this_thread();
-  prepare_queue(self);
-  submit_due(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due,
-             weight_mark<K>);
-}
-
-template <class K, class Label, class F>
-void group_core::defer_until(clock::time_point due, Label&& label, F&& f) {
-  if (refuse()) {
-    return;
-  }
-  thread_state& self = this_thread();
-  prepare_queue(self);
-  defer(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)), due,
-        weight_mark<K>);
-}
-
 }  // namespace errgroup::inline v1::detail
 
-#endif  // ERRGROUP_DETAIL_SUBMIT_TIMED_HPP
+#endif  // ERRGROUP_DETAIL_PERIODIC_HPP
