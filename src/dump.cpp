@@ -48,6 +48,7 @@ struct shown_group {
   int limit;
   std::source_location where;
   group_counts counts;
+  detail::group_core::place_use places;
   std::vector<shown_task> tasks;
 };
 
@@ -76,9 +77,10 @@ picture take_picture() {
                           o->parent,
                           o->parent_task,
                           std::string(o->name),
-                          o->limit,
+                          o->limit.now.load(std::memory_order_relaxed),
                           o->where,
                           o->group->count_tasks(),
+                          o->group->places_now(),
                           {}});
     }
   }
@@ -186,7 +188,12 @@ void add_groups_below(std::vector<row>& rows, picture const& p, shown_group cons
 
 void add_rows(std::vector<row>& rows, picture const& p, shown_group const& g, std::size_t depth) {
   std::string const made = at("made at ", g.where);
-  std::string right = g.limit != unlimited ? "" : "no limit";
+  bool const has_places = g.places.capacity != 0;
+  std::string right = g.limit != unlimited || has_places ? "" : "no limit";
+  if (has_places) {
+    right.append(std::to_string(g.places.in_use)).append(" of ");
+    right.append(std::to_string(g.places.capacity)).append(" places in use");
+  }
   right.append(right.empty() || made.empty() ? "" : ", ").append(made);
   std::string const title =
       g.name.empty() ? text_of_parts("group ", std::to_string(g.id)) : printable(g.name);
@@ -310,14 +317,19 @@ std::string list_json(Many const& many, Write const& write) {
 std::string group_json(picture const& p, shown_group const& g) {
   group_counts const& c = g.counts;
   auto const limit = static_cast<std::uint64_t>(g.limit);
+  bool const has_places = g.places.capacity != 0;
+  auto const places = static_cast<std::uint64_t>(g.places.capacity);
+  auto const in_use = static_cast<std::uint64_t>(g.places.in_use);
   return text_of_parts(
       "{", member("id", number(g.id)), member("name", detail::quoted(g.name)),
       member("parent", number(g.parent, g.parent != 0)),
       member("parent_task", number(g.parent_task, g.parent_task != npos)),
       member("limit", number(limit, g.limit != unlimited)), member("where", place_json(g.where)),
-      member("submitted", number(c.submitted)), member("running", number(c.running)),
-      member("waiting", number(c.waiting)), member("timed", number(c.timed)),
-      member("failed", number(c.failed)), member("skipped", number(c.skipped)),
+      member("places", number(places, has_places)),
+      member("places_in_use", number(in_use, has_places)), member("submitted", number(c.submitted)),
+      member("running", number(c.running)), member("waiting", number(c.waiting)),
+      member("timed", number(c.timed)), member("failed", number(c.failed)),
+      member("skipped", number(c.skipped)),
       member("tasks", list_json(g.tasks, [&p](shown_task const& t) { return task_json(p, t); }),
              "}"));
 }

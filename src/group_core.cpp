@@ -264,6 +264,14 @@ void group_core::set_limit(int limit) {
   if (own != nullptr) {
     own->raise_to(limit);
   }
+  change_limit(limit);
+  if (is_observed()) {
+    extras_->observed->limit.now.store(limit, std::memory_order_relaxed);
+  }
+}
+
+// As `set_limit`, under `cold_`, for a limit that the group can have.
+void group_core::change_limit(int limit) {
   task_queue* const q = queue_.load(std::memory_order_acquire);
   if (q == nullptr) {
     extras_->places.set_limit(limit);

@@ -98,6 +98,7 @@ class group_core::shared_places {
   /// Reserves places for a task, and waits for them until `end`, as detail::wait_for_places.
   [[nodiscard]] virtual bool wait_for_places(worker& me, group_core& g, std::int64_t weight,
                                              goal const& end) = 0;
+  [[nodiscard]] virtual place_use use() const noexcept = 0;
 
  protected:
   ~shared_places() = default;

@@ -182,6 +182,10 @@ class group_core::limiter_core final : public shared_places {
     return detail::wait_for_places(line_, *g.extras_->asker, weight, end, owner, *this);
   }
 
+  [[nodiscard]] place_use use() const noexcept override {
+    return {line_.in_use(), line_.capacity()};
+  }
+
   // --- place_loops.hpp ---
 
   void send_request() noexcept { host_.send_request(line_.host()); }

@@ -360,6 +360,10 @@ group_counts group_core::count_tasks() const noexcept {
   return c;
 }
 
+group_core::place_use group_core::places_now() const noexcept {
+  return is_placed() ? extras_->shared->use() : place_use();
+}
+
 void group_core::end_observed(task_frame& frame) noexcept {
   auto& g = static_cast<group_core&>(*frame.owner.load(std::memory_order_relaxed));
   g.extras_->observed->end_task(*frame.shown.load(std::memory_order_relaxed));
@@ -406,7 +410,7 @@ std::uint64_t group_view::id() const noexcept { return of_->id; }
 std::string_view group_view::name() const noexcept { return of_->name; }
 std::uint64_t group_view::parent() const noexcept { return of_->parent; }
 std::size_t group_view::parent_task() const noexcept { return of_->parent_task; }
-int group_view::limit() const noexcept { return of_->limit; }
+int group_view::limit() const noexcept { return of_->limit.now.load(std::memory_order_relaxed); }
 group_counts group_view::counts() const noexcept { return of_->group->count_tasks(); }
 std::source_location group_view::where() const noexcept { return of_->where; }
 

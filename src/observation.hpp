@@ -47,6 +47,15 @@ class spread_count {
   std::array<cell, 8> cells_;
 };
 
+/// The limit of an observed group, which `set_limit` changes.
+struct observed_limit {
+  observed_limit(int limit) noexcept : now(limit) {}
+  observed_limit(observed_limit const& other) noexcept : now(other.now.load()) {}
+  observed_limit& operator=(observed_limit const&) = delete;
+
+  std::atomic<int> now;
+};
+
 /// What other threads may know of an observed group. It is in the list of observed groups from
 /// its `group_begin` to its `group_end`.
 struct observed_group {
@@ -54,7 +63,7 @@ struct observed_group {
   std::uint64_t parent;
   std::size_t parent_task;
   std::string_view name;
-  int limit;
+  observed_limit limit;
   std::source_location where;
   group_core const* group;
   observed_group* previous = nullptr;

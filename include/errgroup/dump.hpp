@@ -30,6 +30,8 @@ enum class dump_format : std::uint8_t {
 ///       task 1 "roads"    12.3 s, thread 3 (LWP 14428)                                   run at
 ///       ...
 ///
+/// A group with a limiter has the places of the limiter that are in use, instead of "no limit".
+///
 /// Running groups are not stopped for it, so the parts of the picture may be some microseconds
 /// apart: a task that is just beginning or ending may be missing. Times are real, also under a
 /// test's clock, and correct to some milliseconds. A task's name is cut after 47 bytes. Only

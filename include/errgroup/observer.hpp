@@ -40,7 +40,7 @@ class group_view {
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::uint64_t parent() const noexcept;
   /// The index of that task. `npos` if there is none.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::size_t parent_task() const noexcept;
-  /// `options::limit`.
+  /// `options::limit`, or the limit of the last `group::set_limit`.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API int limit() const noexcept;
   /// As `group::counts`. Cost: a look at each thread that has run tasks.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API group_counts counts() const noexcept;

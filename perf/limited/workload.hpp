@@ -19,9 +19,8 @@
 /// - `spin_1us_2_places`, `spin_1us_2_shared`, `spin_1us_2_weighed`, of errgroup alone: the same
 ///   over a limiter, which one group has; two groups, which are fed in turns; one group, whose
 ///   tasks take two of four places.
-/// - `try_run_full`, of errgroup alone: `try_run` in a group with a limit, and with a limiter,
-/// while
-///   a task holds the only slot or place: it is refused.
+/// - `try_run_full`, `try_run_full_places`, of errgroup alone: `try_run` in a group with a limit,
+///   or with a limiter, while a task holds the only slot or place. It is refused.
 ///
 /// Before the clock starts, each contender shows on a few tasks that its limit is one.
 namespace limited {

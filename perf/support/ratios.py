@@ -147,6 +147,8 @@ def table(context, samples, middle):
                                 ("weighed", "tasks with a weight over a limiter", "<= 1.1")):
         ratio(f"limit 2, tasks of 1 us, {words}, to a limit of the group",
               f"limited/spin_1us_2_{case}/errgroup", "limited/spin_1us_2/errgroup", target)
+    absolute("try_run at a full limit", "limited/try_run_full", "ns", "<= 20")
+    absolute("try_run at a full limiter", "limited/try_run_full_places", "ns")
     ratio("limit 2, tasks of 1 us, a thread per task and a semaphore: times slower",
           "limited/spin_1us_2/errgroup", "limited/spin_1us_2/std_thread", inverted=True)
 

@@ -316,7 +316,7 @@ class world : public queue_owner {
   std::int64_t used = 0;          // the places of the tasks that run, and do not wait
   std::int64_t most = 0;          // that may be used at once; 0: the capacity
   explored::atomic<int> some{0};  // as a test needs it
-  explored::atomic<bool> ends{false};
+  explored::atomic<bool> gives_up{false};
   std::deque<member> members;
 
   void check_all(int n) {
@@ -664,14 +664,15 @@ TEST(PlaceLine, L3_a_thread_that_gives_up_lets_the_next_one_go_on) {
         check(w.dropped[0] == 1 && w.ran[1] == 1, "the wrong thread has got its places");
       },
       [](world& w) {
-        check(!w.submit_within(w.members[0], 0, 3, false, &w.ends), "more places than there are");
+        check(!w.submit_within(w.members[0], 0, 3, false, &w.gives_up),
+              "more places than there are");
       },
       [](world& w) {
         check(w.submit_within(w.members[1], 1, 1), "the places were refused");
         w.wait(w.members[1]);
       },
       [](world& w) {
-        w.ends.store(true);
+        w.gives_up.store(true);
         world::notify(w.members[0]);
       });
 }

@@ -612,6 +612,7 @@ bool worker::is_reached(task_queue& q, goal const& g) const {
       return q.closed || w_.has_slot();
     case goal::flag:
       return g.has_ended();
+    case goal::places:
     case goal::idle:
       break;
   }

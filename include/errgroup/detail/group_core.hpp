@@ -206,6 +206,12 @@ class group_core final : public cancel_node, public queue_owner, public group_bi
   ERRGROUP_API tbb::task_group_context& context() noexcept;
   [[nodiscard]] ERRGROUP_API bool is_inside() const;
   [[nodiscard]] ERRGROUP_API group_counts count_tasks() const noexcept;
+  /// The places of the group's limiter. A group without a limiter has a capacity of 0.
+  struct place_use {
+    std::int64_t in_use = 0;
+    std::int64_t capacity = 0;
+  };
+  [[nodiscard]] ERRGROUP_API place_use places_now() const noexcept;
   static error check_here() noexcept;
   static observer* observe(observer* o) noexcept { return current_observer.exchange(o); }
 
@@ -443,6 +449,7 @@ class group_core final : public cancel_node, public queue_owner, public group_bi
                       std::size_t mark, bool has_places) noexcept;
   [[nodiscard]] bool reserve_slot() noexcept;
   [[nodiscard]] bool leaves_slot(task_queue& q) noexcept;
+  void change_limit(int limit);
   [[nodiscard]] bool reserve_places(std::int64_t weight) noexcept;
   [[nodiscard]] bool needs_places() const noexcept;
   void announce(task_queue& q, spin_mutex::scoped_lock& lock) noexcept;
