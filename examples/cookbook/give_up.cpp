@@ -27,7 +27,7 @@ char const* in_words(errgroup::admission answer) {
 }
 
 int main() {
-  errgroup::group jobs{{.limit = 1, .queue = 0, .name = "jobs"}};
+  errgroup::group jobs{{.limit = 1, .queue = 0, .name = "jobs", .blocking = true}};
   auto const offer = [&jobs](std::chrono::nanoseconds patience, std::function<void()> job) {
     return in_words(jobs.try_run_for(patience, std::move(job)));
   };
