@@ -207,9 +207,9 @@ MEMBERS = 12
 # when the figure has reached the limit.
 RATCHET = {
     # docs/decisions/0012-parts.md, 0014-observation.md and 0016 to 0019
-    "lines of the engine": 10330,
+    "lines of the engine": 10580,
     # docs/decisions/0019-task-options.md: the declarations of what runs a task within a time
-    "include/errgroup/detail/group_core.hpp": 520,
+    "include/errgroup/detail/group_core.hpp": 525,
     # the calls that give up, and their contracts: docs/decisions/0017-giving-up.md
     "include/errgroup/group.hpp": 590,
 }
