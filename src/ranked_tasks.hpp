@@ -14,7 +14,8 @@ namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 /// rule by which levels take turns. The tasks of level 0 are in `task_list`.
 ///
 /// A level is passed over when a task of a higher level starts although it has a task. A level that
-/// was passed over `patience` times comes next.
+/// was passed over `patience` times comes next; of two, the higher. So of ten starts in a row, each
+/// level that has tasks has one or more.
 ///
 /// Invariant: a level without tasks was not passed over, but for level 0: it may be left with a
 /// count, and then comes earlier the next time.
@@ -44,10 +45,13 @@ class ranked_tasks {
 
   /// The level of the task that starts next. `has_usual`: a task of level 0 waits. There is a task.
   [[nodiscard]] int next(bool has_usual) const noexcept {
+    if (has_usual && passed_usual_ >= patience) {
+      return usual;
+    }
     if (low_.size != 0 && passed_low_ >= patience) {
       return low;
     }
-    if (high_.size != 0 && !(has_usual && passed_usual_ >= patience)) {
+    if (high_.size != 0) {
       return high;
     }
     return has_usual ? usual : low;

@@ -81,7 +81,7 @@ void task_queue::acquire_for_due(spin_mutex::scoped_lock& held, std::vector<time
   return due.pop(level);
 }
 
-// The thread has just run a task of its batch, so level 0 was not passed over.
+// If it is the turn of level 0, the batch goes on: its next task is the start of that level.
 node* task_queue::pop_before_batch() noexcept {
   if (node* const n = due.pop()) {
     return n;

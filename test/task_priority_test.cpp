@@ -33,11 +33,9 @@ using namespace std::chrono_literals;
 
 using errgroup::clock;
 using errgroup::errc;
-using errgroup::error;
 using errgroup::group;
 using errgroup::limiter;
 using errgroup::priority;
-using errgroup::task_options;
 using support::gate;
 using support::on_every_way;
 
@@ -126,7 +124,7 @@ TEST(TaskPriority, L9_no_level_starves) {
           g.run({.priority = priority::high}, n.task("h"));
         }
       },
-      "hhhhhhhhlnhhhhhhhlhnhhhhn");
+      "hhhhhhhhnlhhhhhhhhnlhhhhn");
 }
 
 TEST(TaskPriority, L9_every_function_that_submits_a_task_heeds_its_level) {

@@ -55,8 +55,8 @@ struct task_options {
   std::optional<std::chrono::nanoseconds> timeout = {};
   /// Among the waiting tasks of a group, a task of a higher level starts before those of a lower
   /// level. Within a level, tasks that one thread submits to a limited group start in the order of
-  /// their submission. No level starves: after eight starts of higher levels, a task of a level
-  /// that has waited all that time starts. So of ten starts in a row, each level that has waiting
+  /// their submission. No level starves: a level that was passed over eight times comes
+  /// next (of two such levels, the higher). So of ten starts in a row, each level that has waiting
   /// tasks has one or more. A task that is due (`run_after`, `run_every`) goes before all others,
   /// whatever its level.
   ///

@@ -2117,7 +2117,7 @@ class three_levels {
   }
 
   task_queue q_;
-  std::array<node, 2000> nodes_;
+  std::vector<node> nodes_ = std::vector<node>(2000);  // too large for the explorer's stacks
   std::size_t used_ = 0;
 };
 
