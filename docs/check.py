@@ -209,7 +209,7 @@ MEMBERS = 12
 # when the figure has reached the limit.
 RATCHET = {
     # docs/decisions/0012-parts.md, 0014-observation.md and 0016 to 0019
-    "lines of the engine": 10700,
+    "lines of the engine": 10900,
     # the calls that give up, and their contracts: docs/decisions/0017-giving-up.md
     "include/errgroup/group.hpp": 590,
 }

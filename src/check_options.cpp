@@ -87,6 +87,13 @@ void check_new_limit(int limit, bool is_blocking) {
   }
 }
 
+void refuse_priority(int value) {
+  std::string text = "errgroup::task_options::priority is ";
+  text += std::to_string(value);
+  text += ": give it errgroup::priority::high, normal or low";
+  throw std::invalid_argument(text);
+}
+
 void refuse_weight(std::int64_t weight) {
   std::string text = "errgroup::task_options::weight is ";
   text += std::to_string(weight);

@@ -28,6 +28,9 @@ void check_new_limit(int limit, bool is_blocking);
 /// Throws `std::invalid_argument`, in words: a task with a weight needs a limiter.
 [[noreturn]] void refuse_weight(std::int64_t weight);
 
+/// The same for a priority that is no enumerator.
+[[noreturn]] void refuse_priority(int value);
+
 inline void check(options const& opts) {
   bool const has_slot = opts.limit > 0 || opts.limit == unlimited;
   bool const has_budget =

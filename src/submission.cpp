@@ -127,7 +127,7 @@ void group_core::submit_weighed(thread_state& self, node* n) noexcept {
     return;
   }
   ++q.unfinished;
-  submit_unusual(self, q, lock, n, node::has_weight);
+  submit_unusual(self, q, lock, n, node::has_rank);
 }
 
 // The rest of `submit`, for a group that is observed or has a limiter. Releases the lock.
@@ -153,7 +153,11 @@ void group_core::submit_weighed(thread_state& self, node* n) noexcept {
   number(q, *n);
   n->index |= mark;
   std::int64_t const weight = n->weight();
-  append(self, q, lock, n);
+  if (n->level() != 0 && !q.closed) {
+    append_ranked(self, q, lock, n);
+  } else {
+    append(self, q, lock, n);
+  }
   if (is_placed()) {
     extras_->shared->ask(*this, weight, has_places);
   }
@@ -226,7 +230,8 @@ void group_core::submit_reserved(thread_state& self, node* n, std::size_t mark,
                                  bool has_places) noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   lock_type lock;
-  if ((state.load(std::memory_order_relaxed) & (observed | placed)) != 0) [[unlikely]] {
+  if (mark != 0 || (state.load(std::memory_order_relaxed) & (observed | placed)) != 0)
+      [[unlikely]] {
     number_observed(*n);
     lock.acquire(q.lock);
     append_unusual(self, q, lock, n, mark, has_places && needs_places());
@@ -255,6 +260,21 @@ void group_core::append(thread_state& self, task_queue& q, lock_type& lock, node
     q.tasks.add_page(self.nodes.pop());
   }
   q.tasks.push(n);
+  if (self.nodes.is_low()) {
+    self.nodes.take_all(q.tasks.spare);
+  }
+  announce(q, lock);
+}
+
+// As `append`, for a task with a level, and an open queue.
+[[gnu::noinline, gnu::cold]] void group_core::append_ranked(thread_state& self, task_queue& q,
+                                                            lock_type& lock, node* n) noexcept {
+  q.due.push(n);
+  // A thread with a batch looks there between two tasks. Not without a limit: a spawned task, which
+  // looks there, too, would not start before all tasks of a high level.
+  if (counts() && q.due.ranked().has_high() && !q.batches.is_empty()) {
+    state.fetch_or(due_waits, std::memory_order_relaxed);
+  }
   if (self.nodes.is_low()) {
     self.nodes.take_all(q.tasks.spare);
   }
@@ -387,6 +407,9 @@ void group_core::close(task_queue& q) noexcept {
   for (timed_task const& t : rest.due) {
     skip_one(*t.task);
   }
+  for (node* w = rest.ranked; w != nullptr; w = w->get_rank().next) {
+    skip_one(*w);  // leaves the rank of the node as it is
+  }
   count_skipped(n);
   if (is_placed()) {
     extras_->shared->settle(*this);
@@ -398,11 +421,17 @@ void group_core::close(task_queue& q) noexcept {
   q.sleepers.wake_all(awake);
 }
 
-void group_core::check_weight(std::int64_t weight) const {
-  if (!is_placed()) {
-    refuse_weight(weight);
+void group_core::check_rank(task_rank const& rank) const {
+  if (rank.level < priority::low || rank.level > priority::high) {
+    refuse_priority(static_cast<int>(rank.level));
   }
-  extras_->shared->check(weight);
+  if (rank.weight == 1) {
+    return;
+  }
+  if (!is_placed()) {
+    refuse_weight(rank.weight);
+  }
+  extras_->shared->check(rank.weight);
 }
 
 // Destroys a task that does not run. The destructor of its callable belongs to the task, as in
@@ -427,18 +456,22 @@ void group_core::run_inline(node& n) noexcept {
   }
 }
 
-// Runs the tasks that are due, on the slot of the caller. A thread calls this before it runs a task
-// that it took without asking the queue.
+// Runs the tasks that are due, and, in a group with a limit, those of a high level whose turn it
+// is, on the slot of the caller. A thread calls this before it runs a task that it took without
+// asking the queue.
 void group_core::run_due() noexcept {
   task_queue& q = *queue_.load(std::memory_order_acquire);
   lock_type lock(q.lock);
-  while (node* const n = q.due.pop()) {
+  bool const has_levels = counts();
+  while (node* const n = has_levels ? q.pop_before_batch() : q.due.pop()) {
     lock.release();
     n->consume(*n, this);
     lock.acquire(q.lock);
     finish_here(q, lock, n);
   }
-  state.fetch_and(~due_waits, std::memory_order_relaxed);
+  if (!has_levels || !q.has_urgent()) {
+    state.fetch_and(~due_waits, std::memory_order_relaxed);
+  }
   wake_list awake;
   q.tell_sleepers(awake);  // the queue may not count the caller's own task
   lock.release();

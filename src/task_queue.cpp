@@ -54,13 +54,64 @@ void task_queue::acquire_for_due(spin_mutex::scoped_lock& held, std::vector<time
   for (;;) {
     held.acquire(lock);
     std::size_t const capacity = due.capacity();
-    if (due.size() != capacity || due.grow(memory)) {
+    if (due.has_room() || due.grow(memory)) {
       return;
     }
     held.release();
     memory.clear();
     memory.reserve(std::max<std::size_t>(16, 2 * capacity));
   }
+}
+
+[[gnu::noinline]] node* task_queue::pop_out_of_order() noexcept {
+  if (node* const n = due.pop()) {
+    return n;
+  }
+  bool has_usual = tasks.size() != 0 || batches.has_work();
+  int level = due.ranked().next(has_usual);
+  if (level == ranked_tasks::usual) {
+    if (node* const n = pop_in_order()) {
+      due.note_start(level, true);
+      return n;
+    }
+    has_usual = false;  // the thread of a batch has just taken the last task
+    level = due.ranked().next(has_usual);
+  }
+  due.note_start(level, has_usual);
+  return due.pop(level);
+}
+
+// If it is the turn of level 0, the batch goes on: its next task is the start of that level.
+node* task_queue::pop_before_batch() noexcept {
+  if (node* const n = due.pop()) {
+    return n;
+  }
+  if (!due.ranked().has_high()) {
+    return nullptr;
+  }
+  int const level = due.ranked().next(true);
+  due.note_start(level, true);
+  return level != ranked_tasks::usual ? due.pop(level) : nullptr;
+}
+
+// Exact for 0: a limiter gives places for the task that `pop` returns next. The order of the others
+// is about right.
+node const* task_queue::peek_out_of_order(std::uint32_t i) const noexcept {
+  std::uint32_t const number_of_due = due.number_of_due();
+  if (i < number_of_due) {
+    return due.peek(i);
+  }
+  i -= number_of_due;
+  ranked_tasks const& ranked = due.ranked();
+  if (i == 0 && number_of_due == 0 && ranked.size() != 0) {
+    int const level = ranked.next(tasks.size() != 0);
+    return level == ranked_tasks::usual ? tasks.peek(0) : ranked.peek(level, 0);
+  }
+  if (i < ranked.number_of_high()) {
+    return ranked.peek(ranked_tasks::high, i);
+  }
+  i -= ranked.number_of_high();
+  return i < tasks.size() ? tasks.peek(i) : ranked.peek(ranked_tasks::low, i - tasks.size());
 }
 
 void task_queue::end_life() noexcept {

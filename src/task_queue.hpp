@@ -2,6 +2,7 @@
 #ifndef ERRGROUP_SRC_TASK_QUEUE_HPP
 #define ERRGROUP_SRC_TASK_QUEUE_HPP
 
+#include "ranked_tasks.hpp"
 #include "sleeper.hpp"
 #include "task_list.hpp"
 #include <errgroup/clock.hpp>
@@ -14,6 +15,7 @@
 #include <cstddef>  // size_t
 #include <cstdint>  // uint32_t, uint64_t, uint8_t
 #include <limits>   // numeric_limits
+#include <utility>  // exchange
 #include <vector>   // vector
 
 namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
@@ -30,7 +32,8 @@ struct timed_task {
   }
 };
 
-/// The tasks that are due, the earliest first. The lock of the queue guards them.
+/// The tasks that do not start in the order of their submission: those that are due, the earliest
+/// first, and those with a level. The lock of the queue guards them.
 class due_list {
  public:
   struct layout;  // for debuggers: layout.cpp
@@ -38,6 +41,11 @@ class due_list {
   /// The number of tasks. Threads: any, also without the lock.
   [[nodiscard]] std::uint32_t size() const noexcept {
     return size_.load(std::memory_order_relaxed);
+  }
+  /// True if there is memory for one more due task.
+  [[nodiscard]] bool has_room() const noexcept { return heap_.size() != heap_.capacity(); }
+  [[nodiscard]] std::uint32_t number_of_due() const noexcept {
+    return static_cast<std::uint32_t>(heap_.size());
   }
   [[nodiscard]] std::size_t capacity() const noexcept { return heap_.capacity(); }
   /// Moves the tasks to `memory`, and its own memory there, if `memory` is larger.
@@ -48,15 +56,31 @@ class due_list {
   [[nodiscard]] node const* peek(std::uint32_t i) const noexcept { return heap_[i].task; }
   /// The task that has been due for the longest time; null if none is due.
   [[nodiscard]] node* pop() noexcept;
+  /// Takes the due tasks. No task with a level is left.
   [[nodiscard]] std::vector<timed_task> empty() noexcept;
+
+  // Tasks with a level.
+  [[nodiscard]] ranked_tasks const& ranked() const noexcept { return ranked_; }
+  void push(node* n) noexcept {
+    ranked_.push(n);
+    size_.store(size() + 1, std::memory_order_relaxed);
+  }
+  [[nodiscard]] node* pop(int level) noexcept {
+    size_.store(size() - 1, std::memory_order_relaxed);
+    return ranked_.pop(level);
+  }
+  void note_start(int level, bool has_usual) noexcept { ranked_.note_start(level, has_usual); }
+  [[nodiscard]] node* take_ranked() noexcept { return ranked_.take_all(); }
+
   /// Frees the memory, but for a small block.
   void give_memory_back() noexcept;
 
   std::size_t later = 0;  // the number of tasks that are not due yet
 
  private:
-  atomic<std::uint32_t> size_{0};
-  std::vector<timed_task> heap_;  // the earliest on top
+  atomic<std::uint32_t> size_{0};  // of both
+  std::vector<timed_task> heap_;   // the earliest on top
+  ranked_tasks ranked_;
 };
 
 /// The tasks of one group that wait for a thread, the number of threads that may run them at once,
@@ -185,12 +209,23 @@ struct alignas(64) task_queue {
   void acquire_for_due(spin_mutex::scoped_lock& held, std::vector<timed_task>& memory);
 
   /// The next task: the task that has been due for the longest time; if no task is due, the oldest
-  /// task. (If the number of running tasks is not limited, a task that is in no batch is
-  /// preferred.) Null if there is none.
+  /// task of the level whose turn it is. (If the number of running tasks is not limited, a task
+  /// that is in no batch is preferred.) Null if there is none.
   [[nodiscard]] node* pop() noexcept {
     if (due.size() != 0) [[unlikely]] {
-      return due.pop();
+      return pop_out_of_order();
     }
+    return pop_in_order();
+  }
+  /// For a thread between two tasks of its batch: the next task if it goes before the tasks of the
+  /// batch; null otherwise.
+  [[nodiscard]] node* pop_before_batch() noexcept;
+  /// True if `pop_before_batch` may return a task, now or after the next task of the batch.
+  [[nodiscard]] bool has_urgent() const noexcept {
+    return due.number_of_due() != 0 || due.ranked().has_high();
+  }
+  [[nodiscard]] node* pop_out_of_order() noexcept;
+  [[nodiscard]] node* pop_in_order() noexcept {
     if (tasks.size() == 0) {
       return batches.steal();
     }
@@ -205,16 +240,14 @@ struct alignas(64) task_queue {
   /// The task that `pop` returns next, for 0; for greater numbers, a later task. Null if there are
   /// not so many. For a queue without batches.
   [[nodiscard]] node const* peek(std::uint32_t i) const noexcept {
-    if (i < due.size()) {
-      return due.peek(i);
-    }
-    return tasks.peek(i - due.size());
+    return due.size() == 0 ? tasks.peek(i) : peek_out_of_order(i);
   }
+  [[nodiscard]] node const* peek_out_of_order(std::uint32_t i) const noexcept;
 
   /// Takes the rest of the first page as a batch, if there is a second page. Returns false while a
-  /// task is due. Returns false in a bounded queue: a thread may wait for room, and the tasks of a
-  /// batch are counted until the batch is given back. Returns false if the tasks start in order and
-  /// there is a batch already.
+  /// task is due, or a task with a level waits. Returns false in a bounded queue: a thread may wait
+  /// for room, and the tasks of a batch are counted until the batch is given back. Returns false if
+  /// the tasks start in order and there is a batch already.
   [[nodiscard]] bool pop(batch& b) noexcept {
     if (!tasks.has_batch() || due.size() != 0 || limits.room != unbounded ||
         (limits.slots != many && !batches.is_empty())) {
@@ -232,12 +265,19 @@ struct alignas(64) task_queue {
   struct contents {
     task_list::contents tasks;
     std::vector<timed_task> due;
+    node* ranked;  // the first of the tasks with a level, which are linked
   };
-  [[nodiscard]] contents empty() noexcept { return {tasks.empty(), due.empty()}; }
+  [[nodiscard]] contents empty() noexcept {
+    node* const ranked = due.take_ranked();
+    return {tasks.empty(), due.empty(), ranked};
+  }
   void give_back(contents const& all) noexcept {
     tasks.give_back(all.tasks);
     for (timed_task const& t : all.due) {
       tasks.spare.push(t.task);
+    }
+    for (node* n = all.ranked; n != nullptr;) {
+      tasks.spare.push(std::exchange(n, n->get_rank().next));
     }
   }
 

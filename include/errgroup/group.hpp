@@ -21,7 +21,6 @@
 
 #include <chrono>           // duration, time_point
 #include <concepts>         // invocable, same_as
-#include <cstdint>          // int64_t
 #include <source_location>  // source_location
 #include <stop_token>       // stop_callback, stop_token
 #include <string_view>      // string_view
@@ -382,18 +381,18 @@ class group {
       std::source_location where = std::source_location::current()) {
     detail::require_callable<F>(f);
     std::string_view const name = detail::name_of(label);
-    std::int64_t const weight = detail::weight_of(label);
+    detail::task_rank const rank = detail::rank_of(label);
     if constexpr (std::same_as<Label, task_options>) {
       if (label.timeout) {
         using call = detail::timed_call<std::decay_t<F>>;
         core_.start_every(
             detail::saturated(period), where,
-            detail::periodic_call<call>{name, weight, call{std::forward<F>(f), *label.timeout}});
+            detail::periodic_call<call>{name, rank, call{std::forward<F>(f), *label.timeout}});
         return;
       }
     }
     core_.start_every(detail::saturated(period), where,
-                      detail::periodic_call<F>{name, weight, std::forward<F>(f)});
+                      detail::periodic_call<F>{name, rank, std::forward<F>(f)});
   }
 
   /// Cancels the group at `time` with `errc::deadline_exceeded`, unless that is changed before.

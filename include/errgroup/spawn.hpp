@@ -166,7 +166,7 @@ void start_single(group& g, Label const& label, single_run&& task, std::source_l
   if constexpr (std::same_as<Label, task_options>) {
     auto const here = [&] { return where; };
     group_core& core = extend::access::core_of(g);
-    with_weight<located<single_run>>(core, label.weight, here, [&]<class K>(auto const& as) {
+    with_rank<located<single_run>>(core, rank_of(label), here, [&]<class K>(auto const& as) {
       core.start<K>(as(), std::move(task));
     });
   } else {

@@ -207,7 +207,7 @@ constexpr void require_consumer() {
 /// A stream names its tasks, and has no other options of tasks.
 template <class Label>
 std::string_view name_in_stream(Label const& label) {
-  if (weight_of(label) != 1 || timeout_of(label)) {
+  if (!rank_of(label).is_usual() || timeout_of(label)) {
     refuse_argument(
         "errgroup::stream: a task of a stream has a name and no other options; give the stream "
         "options::timeout, or take a group");

@@ -177,10 +177,10 @@ class world : public queue_owner {
 
   void submit(member& m, int id, std::int64_t weight = 1, bool is_reserved = false) {
     node* const n = fresh_node();
-    n->index = static_cast<std::size_t>(id) | node::has_weight;
-    n->keep_weight(weight);
+    n->index = static_cast<std::size_t>(id) | node::has_rank;
+    n->keep_rank({weight, {0}});
     n->consume = consume;
-    std::construct_at(reinterpret_cast<task*>(n->storage + node::weight_size), task{this, id});
+    std::construct_at(reinterpret_cast<task*>(n->storage + node::rank_size), task{this, id});
     {
       wake_list awake;
       lock_type lock(m.q->lock);
@@ -356,7 +356,7 @@ class world : public queue_owner {
   void open(task_queue& q) { q.tasks.open(fresh_node()); }
 
   static void consume(node& n, queue_owner* runner) noexcept {
-    task const t = *std::launder(reinterpret_cast<task*>(n.storage + node::weight_size));
+    task const t = *std::launder(reinterpret_cast<task*>(n.storage + node::rank_size));
     auto const id = static_cast<std::size_t>(t.id);
     if (runner == nullptr) {
       ++t.of->dropped[id];

@@ -23,7 +23,7 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>   // equal, is_sorted
+#include <algorithm>   // all_of, equal, find, is_sorted
 #include <array>       // array
 #include <atomic>      // memory_order
 #include <chrono>      // seconds
@@ -236,6 +236,19 @@ class world : public queue_owner {
     q->tasks.push(n);
     announce(lock, false);
   }
+  /// As `append_unusual`, of a task with a level.
+  void submit_ranked(int id, int level) {
+    node* const n = make(id, level);
+    lock_type lock(q->lock);
+    ++q->unfinished;
+    number();
+    if (q->closed) {
+      append(lock, n);
+      return;
+    }
+    q->due.push(n);
+    announce(lock);
+  }
   void submit_reserved(int id) {
     node* const n = make(id);
     lock_type lock(q->lock);
@@ -269,7 +282,7 @@ class world : public queue_owner {
       check(!w.is_over, "a request was run after the end");
       w.requests_run += runner != nullptr ? 1 : 0;
     };
-    std::construct_at(reinterpret_cast<task*>(n->storage), task{this, 0});
+    std::construct_at(reinterpret_cast<task*>(n->storage + node::rank_size), task{this, 0});
     lock_type lock(q->lock);
     ++requests_made;
     append(lock, n);
@@ -304,6 +317,9 @@ class world : public queue_owner {
     rest.tasks.for_each(skip_one);
     for (timed_task const& t : rest.due) {
       skip_one(*t.task);
+    }
+    for (node* w = rest.ranked; w != nullptr; w = w->get_rank().next) {
+      skip_one(*w);
     }
     wake_list awake;
     lock_type const lock(q->lock);
@@ -502,7 +518,9 @@ class world : public queue_owner {
     int id;
   };
 
-  static task& task_of(node& n) { return *std::launder(reinterpret_cast<task*>(n.storage)); }
+  static task& task_of(node& n) {
+    return *std::launder(reinterpret_cast<task*>(n.storage + node::rank_size));
+  }
   static int id_of(node& n) { return task_of(n).id; }
   static void consume(node& n, queue_owner* runner) noexcept {
     task const t = task_of(n);
@@ -542,12 +560,16 @@ class world : public queue_owner {
     check(must_come_.empty(), "a task was taken before one that was due");
   }
 
-  node* make(int id) {
+  node* make(int id, int level = 0) {
     node* const n = fresh_node();
     n->consume = consume;
     n->index =
         static_cast<std::size_t>(id) + 1;  // no null pointer for a thief that reads behind a page
-    std::construct_at(reinterpret_cast<task*>(n->storage), task{this, id});
+    if (level != 0) {
+      n->index |= node::has_rank;
+      n->keep_rank({1, {level}});
+    }
+    std::construct_at(reinterpret_cast<task*>(n->storage + node::rank_size), task{this, id});
     return n;
   }
   node* fresh_node() { return &nodes_[used_++]; }
@@ -651,7 +673,8 @@ bool worker::is_over_limit(task_queue& q) {
 void worker::run_due() {
   wake_list awake;
   lock_type lock(w_.q->lock);
-  while (node* const n = w_.q->due.pop()) {
+  bool const has_levels = w_.q->limits.slots != task_queue::many;
+  while (node* const n = has_levels ? w_.q->pop_before_batch() : w_.q->due.pop()) {
     lock.release();
     run(*n);
     lock.acquire(w_.q->lock);
@@ -1975,6 +1998,171 @@ TEST(TaskQueue, L5_due_tasks_start_before_the_tasks_that_wait_and_the_earliest_f
         },
         wait);
   }
+}
+
+// --- levels ---
+
+constexpr int high = 1;
+constexpr int low = -1;
+
+TEST(TaskQueue, L9_higher_levels_start_first_and_each_level_in_its_order) {
+  expect_alone(
+      [](world& w) {
+        w.q->limits.slots = 1;
+        w.one_taker = true;
+        w.submit_ranked(0, low);
+        w.submit(1);
+        w.submit_ranked(2, high);
+        w.submit_ranked(3, low);
+        w.submit(4);
+        w.submit_ranked(5, high);
+        w.submit(6);
+      },
+      [](world& w) {
+        w.check_all_ran(7);
+        check(w.order == std::vector{2, 5, 1, 4, 6, 0, 3}, "a task has overtaken another");
+      },
+      wait);
+}
+
+TEST(TaskQueue, L9_a_task_of_a_high_level_goes_before_the_rest_of_a_batch) {
+  expect_alone(
+      [](world& w) {
+        w.q->limits.slots = 1;
+        w.one_taker = true;
+        submit_some(w, page_size + 1);
+        w.bodies[1] = [&w] {
+          w.submit_ranked(page_size + 1, low);
+          w.submit_ranked(page_size + 2, high);
+        };
+      },
+      [](world& w) {
+        w.check_all_ran(page_size + 3);
+        check(w.order[1] == 1 && w.order[2] == page_size + 2, "the batch went on");
+        check(w.order.back() == page_size + 1, "a low task has overtaken another");
+      },
+      wait);
+}
+
+TEST(TaskQueue, L9_no_task_with_a_level_is_lost) {
+  for (int const slots : {1, task_queue::many}) {
+    expect_in_each_order([slots](world& w) { w.q->limits.slots = slots; }, all_ran<4>,
+                         [](world& w) {
+                           w.submit_ranked(0, low);
+                           w.submit(1);
+                           w.submit_ranked(2, high);
+                         },
+                         [](world& w) {
+                           w.submit_ranked(3, high);
+                           w.wait();
+                         });
+  }
+}
+
+TEST(TaskQueue,
+     C1_a_task_with_a_level_that_is_submitted_while_the_queue_closes_runs_or_is_dropped) {
+  expect_in_each_order([](world& w) { w.submit_ranked(0, low); }, all_over<3>,
+                       [](world& w) { w.drop_waiting(); },
+                       [](world& w) {
+                         w.submit_ranked(1, high);
+                         w.submit(2);
+                         w.wait();
+                       });
+}
+
+/// Tasks of each level, of which none ever lacks.
+class three_levels {
+ public:
+  three_levels() {
+    q_.tasks.open(&nodes_[0]);
+    for (int level : {low, 0, high}) {
+      put(level);
+      put(level);
+    }
+  }
+
+  /// The level of the task that starts next. Another task of that level comes.
+  int start() {
+    node const* const expected = q_.peek(0);
+    node* const n = q_.pop();
+    check(n == expected, "`peek` has not foretold the task");
+    auto const level = static_cast<int>(n->index % 8) - 2;
+    put(level);
+    return level;
+  }
+  /// The same between two tasks of a batch: 0 if the batch goes on.
+  int start_before_batch() {
+    node* const n = q_.pop_before_batch();
+    if (n == nullptr) {
+      return 0;
+    }
+    auto const level = static_cast<int>(n->index % 8) - 2;
+    put(level);
+    return level;
+  }
+
+ private:
+  void put(int level) {
+    node& n = nodes_[++used_];
+    n.index = static_cast<std::size_t>(level + 2);
+    if (level != 0) {
+      n.index |= node::has_rank;
+      n.keep_rank({1, {level}});
+      q_.due.push(&n);
+      return;
+    }
+    if (q_.tasks.is_page_full()) {
+      q_.tasks.add_page(&nodes_[++used_]);
+    }
+    q_.tasks.push(&n);
+  }
+
+  task_queue q_;
+  std::vector<node> nodes_ = std::vector<node>(2000);  // too large for the explorer's stacks
+  std::size_t used_ = 0;
+};
+
+TEST(TaskQueue, L9_of_ten_starts_in_a_row_each_level_has_one) {
+  auto const found = explore(
+      [](scenario& s) {
+        s.thread([] {
+          three_levels all;
+          std::vector<int> starts;
+          for (int i = 0; i != 500; ++i) {
+            starts.push_back(all.start());
+          }
+          check(std::all_of(starts.begin(), starts.begin() + 8, [](int l) { return l == high; }),
+                "a high task was overtaken");
+          for (auto first = starts.begin(); first + 10 <= starts.end(); ++first) {
+            for (int const level : {low, 0, high}) {
+              check(std::find(first, first + 10, level) != first + 10, "a level starves");
+            }
+          }
+        });
+      },
+      {.preemptions = 0, .delays = 0});
+  EXPECT_TRUE(found) << found.what;
+}
+
+TEST(TaskQueue, L9_a_batch_goes_on_although_high_tasks_come_without_an_end) {
+  auto const found = explore(
+      [](scenario& s) {
+        s.thread([] {
+          three_levels all;
+          for (int round = 0; round != 20; ++round) {
+            int starts = 0;
+            bool has_low = false;
+            while (int const level = all.start_before_batch()) {
+              has_low = has_low || level == low;
+              ++starts;
+            }
+            check(starts <= 9, "the batch starves");
+            check(has_low || round == 0, "the low level starves");
+          }
+        });
+      },
+      {.preemptions = 0, .delays = 0});
+  EXPECT_TRUE(found) << found.what;
 }
 
 TEST(TaskQueue, W1_a_task_that_is_not_due_yet_is_waited_for) {

@@ -20,6 +20,7 @@
 #include <errgroup/fwd.hpp>
 #include <errgroup/options.hpp>
 #include <errgroup/task.hpp>
+#include <errgroup/task_options.hpp>
 
 #include <tbb/task.h>        // current_context
 #include <tbb/task_group.h>  // task_group_context, task_handle
@@ -104,8 +105,8 @@ class group_core final : public cancel_node, public queue_owner, public group_bi
   void defer_until(clock::time_point due, Label&& label, F&& f);
   template <class F>
   void start_every(clock::duration period, std::source_location where, F&& f);
-  /// Throws `std::invalid_argument`, in words, if no task of this group can take so many places.
-  ERRGROUP_API void check_weight(std::int64_t weight) const;
+  /// Throws `std::invalid_argument`, in words, if no task of this group can have such a rank.
+  ERRGROUP_API void check_rank(task_rank const& rank) const;
 
   /// Counts a task as skipped, and returns true, if the group is stopped.
   [[nodiscard]] bool refuse() noexcept {
@@ -268,7 +269,7 @@ class group_core final : public cancel_node, public queue_owner, public group_bi
   ERRGROUP_API void submit(thread_state& self, node* n) noexcept;
   ERRGROUP_API void submit_weighed(thread_state& self, node* n) noexcept;
   ERRGROUP_API void prepare_queue(thread_state& self);
-  // `mark`: `node::has_weight`, or 0.
+  // `mark`: `node::has_rank`, or 0.
   ERRGROUP_API void defer(thread_state& self, node* n, clock::time_point due, std::size_t mark);
   ERRGROUP_API void submit_due(thread_state& self, node* n, clock::time_point due,
                                std::size_t mark);
@@ -443,6 +444,8 @@ class group_core final : public cancel_node, public queue_owner, public group_bi
   [[nodiscard]] task_queue& queue(thread_state& self);
   void make_queue(thread_state& self);
   void append(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock, node* n) noexcept;
+  void append_ranked(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock,
+                     node* n) noexcept;
   void submit_unusual(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock, node* n,
                       std::size_t mark) noexcept;
   void append_unusual(thread_state& self, task_queue& q, spin_mutex::scoped_lock& lock, node* n,

@@ -23,23 +23,40 @@ struct node {
   /// The `index` of a node that is a request (helpers.hpp), and no task.
   static constexpr std::size_t request = static_cast<std::size_t>(-1);
 
-  /// A bit of `index`: `storage` begins with the number of places of a limiter that the task takes,
-  /// and the callable lies behind that number.
-  static constexpr std::size_t has_weight = ~(static_cast<std::size_t>(-1) >> 1);
-  static constexpr std::size_t weight_size = alignof(std::max_align_t);
+  /// What a task has that takes several places of a limiter, or has a level.
+  struct rank {
+    std::int64_t weight;
+    union {
+      std::int64_t level;
+      node* next;  // in the list of the tasks of its level (ranked_tasks)
+    };
+  };
+  /// A bit of `index`: `storage` begins with the rank of the task, and the callable lies behind it.
+  static constexpr std::size_t has_rank = ~(static_cast<std::size_t>(-1) >> 1);
+  static constexpr std::size_t rank_size = sizeof(rank);
 
   [[nodiscard]] bool is_task() const noexcept { return index != request; }
   /// The number of places that the task takes; 1 without a limiter.
   [[nodiscard]] std::int64_t weight() const noexcept {
-    if ((index & has_weight) == 0) {
-      return 1;
-    }
-    std::int64_t w = 1;
-    std::memcpy(&w, storage, sizeof w);
-    return w;
+    return (index & has_rank) != 0 ? get_rank().weight : 1;
+  }
+  /// The level, before the task waits; 0 for most tasks.
+  [[nodiscard]] int level() const noexcept {
+    return (index & has_rank) != 0 ? static_cast<int>(get_rank().level) : 0;
   }
 
-  void keep_weight(std::int64_t w) noexcept { std::memcpy(storage, &w, sizeof w); }
+  // For a node with a rank.
+  [[nodiscard]] rank get_rank() const noexcept {
+    rank r;
+    std::memcpy(&r, storage, sizeof r);
+    return r;
+  }
+  void keep_rank(rank const& r) noexcept { std::memcpy(storage, &r, sizeof r); }
+  void link(node* next) noexcept {
+    rank r = get_rank();
+    r.next = next;
+    keep_rank(r);
+  }
 
   std::size_t index;  // of the task in its group
   /// Runs the callable as a task of `runner`, or does not call it if `runner` is null. Then
@@ -47,7 +64,7 @@ struct node {
   void (*consume)(node& self, queue_owner* runner) noexcept;
   alignas(std::max_align_t) std::byte storage[48];
 };
-static_assert(sizeof(node) == 64);
+static_assert(sizeof(node) == 64 && sizeof(node::rank) % alignof(std::max_align_t) == 0);
 
 /// A callable behind a pointer.
 template <class F>

@@ -8,9 +8,9 @@
 #include <errgroup/detail/weighed.hpp>
 #include <errgroup/error.hpp>
 #include <errgroup/task.hpp>
+#include <errgroup/task_options.hpp>
 
 #include <cstddef>          // size_t
-#include <cstdint>          // int64_t
 #include <memory>           // unique_ptr
 #include <source_location>  // source_location
 #include <string_view>      // string_view
@@ -36,13 +36,13 @@ struct periodic {
   F f;
 };
 
-/// The arguments of `start_every`: the task's name or nothing, its weight, and the callable.
+/// The arguments of `start_every`: the task's name or nothing, its rank, and the callable.
 template <class F>
 struct periodic_call {
   using callable = std::decay_t<F>;
 
   std::string_view name;
-  std::int64_t weight;
+  task_rank rank;
   F&& f;
 };
 
@@ -52,8 +52,8 @@ class group_core::repeated {
  public:
   template <class G>
   repeated(group_core& g, clock::time_point due, clock::duration period, std::source_location where,
-           note_ptr note, std::int64_t weight, G&& f)
-      : state_(new state{g, due, period, where, std::move(note), weight, std::forward<G>(f)}) {}
+           note_ptr note, task_rank rank, G&& f)
+      : state_(new state{g, due, period, where, std::move(note), rank, std::forward<G>(f)}) {}
 
   /// Null for a task without a name, and after the next run was submitted.
   [[nodiscard]] error_note* note() const noexcept {
@@ -89,16 +89,16 @@ class group_core::repeated {
     clock::duration period;
     std::source_location where;
     note_ptr note;
-    std::int64_t weight;
+    task_rank rank;
     F f;
   };
 
   void start_next(state& s) {
-    if (s.weight == 1) {
+    if (s.rank.is_usual()) {
       s.g.template defer_until<periodic<repeated>>(s.due, s.where, std::move(*this));
     } else {
       s.g.template defer_until<weighed<periodic<repeated>>>(
-          s.due, weighed_label<std::source_location>{s.weight, s.where}, std::move(*this));
+          s.due, weighed_label<std::source_location>{s.rank, s.where}, std::move(*this));
     }
   }
 
@@ -111,8 +111,8 @@ void group_core::start_every(clock::duration period, std::source_location where,
   if (period <= clock::duration::zero()) {
     refuse_period();
   }
-  if (call.weight != 1) {
-    check_weight(call.weight);
+  if (!call.rank.is_usual()) {
+    check_rank(call.rank);
   }
   if (refuse()) {
     return;
@@ -120,7 +120,7 @@ void group_core::start_every(clock::duration period, std::source_location where,
   using kept = repeated<typename std::remove_cvref_t<Call>::callable>;
   clock::time_point const due = after(clock::now(), period);
   note_ptr note = call.name.empty() ? note_ptr(nullptr) : make_note(call.name, where);
-  kept first(*this, due, period, where, std::move(note), call.weight,
+  kept first(*this, due, period, where, std::move(note), call.rank,
              std::forward<decltype(call.f)>(call.f));
   first.start();
 }

@@ -330,7 +330,7 @@ void group_core::start(Label&& label, F&& f) {
   }
   thread_state& self = this_thread();
   if constexpr (is_weighed<K>) {
-    (void)route(self);
+    prepare_queue(self);
     submit_weighed(self, make_node<K>(self, std::forward<Label>(label), std::forward<F>(f)));
   } else {
     start_light<K>(self, std::forward<Label>(label), std::forward<F>(f));
@@ -396,7 +396,7 @@ void group_core::reserve_again(thread_state& self, K& k) {
 
 template <class K, class Label, class F>
 node* group_core::make_node(thread_state& self, Label&& label, F&& f) {
-  static constexpr std::size_t offset = is_weighed<K> ? node::weight_size : 0;
+  static constexpr std::size_t offset = is_weighed<K> ? node::rank_size : 0;
   using stored = stored<unweighed<K>, offset>;
   node* n = take_node(self);
   try {
@@ -411,7 +411,7 @@ node* group_core::make_node(thread_state& self, Label&& label, F&& f) {
     throw;
   }
   if constexpr (is_weighed<K>) {
-    n->keep_weight(label.weight);
+    n->keep_rank({label.rank.weight, {static_cast<int>(label.rank.level)}});
   }
   n->consume = [](node& me, queue_owner* runner) noexcept {
     stored& k = *std::launder(reinterpret_cast<stored*>(me.storage + offset));

@@ -9,27 +9,27 @@
 #include <errgroup/task_options.hpp>
 
 #include <concepts>         // same_as
-#include <cstdint>          // int64_t
 #include <source_location>  // source_location
 #include <string_view>      // string_view
 
 namespace errgroup::inline v1::detail {
 
-/// As `with_kind`, for tasks of the kind `K` or `weighed<K>`: the weight decides.
+/// As `with_kind`, for tasks of the kind `K` or `weighed<K>`: the rank decides.
 template <class K, class Label, class Go>
-auto with_weight(group_core const& g, std::int64_t weight, Label const& label, Go const& go) {
-  if (weight == 1) {
+auto with_rank(group_core const& g, task_rank const& rank, Label const& label, Go const& go) {
+  if (rank.is_usual()) {
     return go.template operator()<K>(label);
   }
-  g.check_weight(weight);
-  auto const both = [&] { return weighed_label<decltype(label())>{weight, label()}; };
+  g.check_rank(rank);
+  auto const both = [&] { return weighed_label<decltype(label())>{rank, label()}; };
   return go.template operator()<weighed<K>>(both);
 }
 
 /// From the options of a task to the kind of the task in the engine: calls `go<K>(label)`, where
 /// `label()` makes the label of the task. `D` is the type of the callable.
 ///
-/// Throws `std::invalid_argument` for a weight that the group does not allow.
+/// Throws `std::invalid_argument` for a weight that the group does not allow, and for an
+/// unknown priority.
 ///
 /// Always inlined, like the functions that call it: where the compiler sees that the options have
 /// no timeout, the program contains nothing of it.
@@ -42,11 +42,11 @@ template <class D, class Options, class Go>
   if constexpr (std::same_as<Options, task_options>) {
     if (opts.timeout) [[unlikely]] {
       auto const timed_note = [&] { return timed_label{note(), *opts.timeout}; };
-      return with_weight<timed<D>>(g, opts.weight, timed_note, go);
+      return with_rank<timed<D>>(g, rank_of(opts), timed_note, go);
     }
-    if (opts.weight != 1) [[unlikely]] {
-      return name.empty() ? with_weight<located<D>>(g, opts.weight, here, go)
-                          : with_weight<named<D>>(g, opts.weight, note, go);
+    if (!rank_of(opts).is_usual()) [[unlikely]] {
+      return name.empty() ? with_rank<located<D>>(g, rank_of(opts), here, go)
+                          : with_rank<named<D>>(g, rank_of(opts), note, go);
     }
   }
   return name.empty() ? go.template operator()<located<D>>(here)

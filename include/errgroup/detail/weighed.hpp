@@ -3,17 +3,18 @@
 #define ERRGROUP_DETAIL_WEIGHED_HPP
 
 #include <errgroup/detail/node.hpp>
+#include <errgroup/task_options.hpp>
 
 #include <cstddef>  // size_t
 #include <cstdint>  // int64_t
 #include <utility>  // forward, move
 
-// Tasks that take several places of a limiter. A node keeps the weight before the callable. A task
-// of weight 1 has no trace of this.
+// Tasks that take several places of a limiter, or have another priority than `normal`. A node keeps
+// the weight and the level before the callable. A usual task has no trace of this.
 
 namespace errgroup::inline v1::detail {
 
-/// A task that takes several places of a limiter, and is otherwise a `K`.
+/// A task with a weight or a level of its own, and otherwise a `K`.
 template <class K>
 struct weighed {
   using inner = K;
@@ -37,12 +38,12 @@ inline constexpr bool is_weighed<weighed<K>> = true;
 
 /// The bit in `node::index` of such a task.
 template <class K>
-inline constexpr std::size_t weight_mark = is_weighed<K> ? node::has_weight : 0;
+inline constexpr std::size_t weight_mark = is_weighed<K> ? node::has_rank : 0;
 
-/// The label of such a task: its weight, and the label that it would have otherwise.
+/// The label of such a task: its weight and level, and the label that it would have otherwise.
 template <class Label>
 struct weighed_label {
-  std::int64_t weight;
+  task_rank rank;
   Label label;
 };
 
@@ -52,7 +53,7 @@ template <class Label>
 }
 template <class Label>
 [[nodiscard]] constexpr std::int64_t weight_in(weighed_label<Label> const& label) noexcept {
-  return label.weight;
+  return label.rank.weight;
 }
 
 template <class Label>
