@@ -7,9 +7,11 @@
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
 #include <errgroup/all.hpp>
+#include <errgroup/dump.hpp>
 #include <errgroup/for_each.hpp>
 #include <errgroup/group.hpp>
 #include <errgroup/limiter.hpp>
+#include <errgroup/observer.hpp>
 #include <errgroup/pipeline.hpp>
 #include <errgroup/reduce.hpp>
 #include <errgroup/spawn.hpp>
@@ -17,6 +19,7 @@
 #include <errgroup/testing.hpp>
 #include <errgroup/transform.hpp>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>  // global_control
 
@@ -27,8 +30,10 @@
 #include <cstdint>     // int64_t
 #include <functional>  // function, plus
 #include <optional>    // nullopt, optional
+#include <sstream>     // ostringstream
 #include <stdexcept>   // invalid_argument
 #include <stop_token>  // stop_source
+#include <string>      // string
 #include <thread>      // thread
 #include <vector>      // vector
 
@@ -188,6 +193,41 @@ TEST(LimiterGiveUp, L3_it_is_accepted_when_the_places_become_free) {
       EXPECT_TRUE(one.ran());
     }
   }
+}
+
+TEST(LimiterGiveUp, L3_it_is_accepted_beside_a_task_that_goes_on) {
+  watchdog const guard("a submitter beside a task that goes on in the same thread");
+  support::with_workers(1, [] {
+    for (bool const is_same_group : {false, true}) {
+      SCOPED_TRACE(is_same_group);
+      limiter p(3);
+      group a{{.limiter = &p}};
+      group b{{.limiter = &p}};
+      gate begun("the heavy task to begin");
+      gate go_on("the heavy task to end");
+      gate end("the light task to end");
+      opens_at_end const opens(end);
+      opens_at_end const opens_too(go_on);
+      a.run({.weight = 3}, [&] {
+        begun.open();
+        go_on.wait();
+      });
+      begun.wait();
+      (is_same_group ? a : b).run([&] { end.wait(); });
+      group g{{.limiter = &p}};
+      submitter one(g, 2);
+      for (int i = 0; i != 1000; ++i) {
+        std::this_thread::yield();
+      }
+      EXPECT_FALSE(one.has_answer());
+      go_on.open();
+      EXPECT_EQ(one.answer(), admission::accepted);
+      end.open();
+      EXPECT_FALSE(a.wait());
+      EXPECT_FALSE(b.wait());
+      EXPECT_FALSE(g.wait());
+    }
+  });
 }
 
 TEST(LimiterGiveUp, L3_it_is_accepted_when_the_tasks_before_it_are_cancelled) {
@@ -452,6 +492,34 @@ TEST(LimiterFailures, C1_counts_tells_of_the_tasks_that_wait_in_the_line) {
   EXPECT_EQ(p.waiting(), 3);
   busy.release();
   EXPECT_FALSE(g.wait());
+}
+
+TEST(LimiterFailures, O6_a_dump_shows_the_places_and_the_limit_of_now_and_no_hidden_group) {
+  watchdog const guard("a dump of groups with a limiter");
+  errgroup::observer nothing;
+  errgroup::observer* const before = errgroup::observe(&nothing);
+  {
+    limiter p(3);
+    group g{{.limit = 1, .name = "few", .limiter = &p}};
+    holder busy(p, 2);
+    for (int i = 0; i != 3; ++i) {
+      g.run([] {});
+    }
+    g.set_limit(2);
+    p.resize(2);
+    std::ostringstream out;
+    errgroup::dump(out);
+    EXPECT_THAT(out.str(), testing::ContainsRegex("few .* of 2 running.*2 of 2 places in use"));
+    std::string const text = out.str();
+    EXPECT_THAT(text, testing::Not(testing::HasSubstr("no limit")));
+    std::ostringstream json;
+    errgroup::dump(json, errgroup::dump_format::json);
+    EXPECT_THAT(json.str(), testing::HasSubstr("\"places\":2"));
+    EXPECT_THAT(json.str(), testing::HasSubstr("\"places_in_use\":2"));
+    busy.release();
+    EXPECT_FALSE(g.wait());
+  }
+  errgroup::observe(before);
 }
 
 // --- functions ---
