@@ -17,8 +17,8 @@ namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 /// was passed over `patience` times comes next; of two, the higher. So of ten starts in a row, each
 /// level that has tasks has one or more.
 ///
-/// Invariant: a level without tasks was not passed over, but for level 0: it may be left with a
-/// count, and then comes earlier the next time.
+/// Invariant: a level without tasks was not passed over, and no level was, if all tasks are of level
+/// 0. So the rule begins anew in the next group that uses the queue.
 ///
 /// Lock order: the queue's lock guards everything. Pushing needs no memory: the nodes are linked.
 class ranked_tasks {
@@ -69,6 +69,9 @@ class ranked_tasks {
   [[nodiscard]] node* pop(int of) noexcept {
     level& l = of == high ? high_ : low_;
     --l.size;
+    if (size() == 0) {
+      passed_usual_ = 0;
+    }
     return std::exchange(l.first, l.first->get_rank().next);  // null behind the last
   }
   /// The i-th task of the level; null if there are not so many.

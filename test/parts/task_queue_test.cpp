@@ -2051,6 +2051,7 @@ TEST(TaskQueue, L9_no_task_with_a_level_is_lost) {
                            w.submit_ranked(0, low);
                            w.submit(1);
                            w.submit_ranked(2, high);
+                           w.wait();
                          },
                          [](world& w) {
                            w.submit_ranked(3, high);
