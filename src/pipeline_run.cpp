@@ -45,8 +45,10 @@ struct lane_frame {
 };
 thread_local lane_frame* lane_frame::top = nullptr;
 
-/// As many lanes as the limit allows, and as the arena has threads for.
-std::size_t lanes_for(options const& opts) { return std::min(limit_for(opts), threads_for(opts)); }
+/// As many lanes as the limit allows, and as there are threads for: in the arena, or in the group.
+std::size_t lanes_for(options const& opts) {
+  return opts.blocking ? limit_for(opts) : std::min(limit_for(opts), threads_for(opts));
+}
 
 std::size_t most_items(options const& opts) {
   std::size_t const limit = limit_for(opts);

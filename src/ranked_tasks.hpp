@@ -17,8 +17,8 @@ namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 /// was passed over `patience` times comes next; of two, the higher. So of ten starts in a row, each
 /// level that has tasks has one or more.
 ///
-/// Invariant: a level without tasks was not passed over, and no level was, if all tasks are of level
-/// 0. So the rule begins anew in the next group that uses the queue.
+/// Invariant: a level without tasks was not passed over, and no level was, if all tasks are of
+/// level 0. So the rule begins anew in the next group that uses the queue.
 ///
 /// Lock order: the queue's lock guards everything. Pushing needs no memory: the nodes are linked.
 class ranked_tasks {

@@ -224,6 +224,30 @@ TEST(GroupBlocking, L8_the_tasks_of_the_functions_for_results_meet) {
   EXPECT_EQ(elements, 8);
 }
 
+TEST(GroupBlocking, L8_as_many_elements_of_for_each_as_the_limit_meet) {
+  // As many elements as the limit: each is a block of its own.
+  rendezvous place(8, "eight elements");
+  std::vector<int> const elements(8);
+  auto const err = errgroup::for_each({.limit = 8, .blocking = true}, elements,
+                                      [&](int) { place.arrive_and_wait(); });
+  EXPECT_FALSE(err) << err;
+}
+
+TEST(GroupBlocking, L8_as_many_items_of_a_pipeline_as_the_limit_meet) {
+  rendezvous place(8, "eight items");
+  int next = 0;
+  auto const err = errgroup::pipeline({.limit = 8, .blocking = true},
+                                      errgroup::stage::source([&]() -> std::optional<int> {
+                                        return next != 8 ? std::optional(next++) : std::nullopt;
+                                      }),
+                                      errgroup::stage::parallel([&](int i) {
+                                        place.arrive_and_wait();
+                                        return i;
+                                      }),
+                                      errgroup::stage::in_order([](int) {}));
+  EXPECT_FALSE(err) << err;
+}
+
 // --- set_limit ---
 
 TEST(GroupBlocking, L8_a_higher_limit_brings_more_threads) {

@@ -117,6 +117,9 @@ struct options {
   /// threads than those of the places. In a task of a limited group, the threads come on top of
   /// that group's.
   ///
+  /// `for_each`, `transform`, `reduce` and `pipeline` treat `limit` elements at once then, however
+  /// many threads oneTBB has. An element may still wait behind another element of its block.
+  ///
   /// Cost: some 20 us and a stack for each thread. Tasks that compute do not want it: they run
   /// beside oneTBB's threads, more at a time than there are CPUs.
   bool blocking = false;

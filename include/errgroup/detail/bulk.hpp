@@ -408,7 +408,12 @@ class bulk {
     return opts;
   }
 
+  // Not more than there are threads: more would take turns. The threads of a group with `blocking`
+  // are as many as its limit.
   static int lanes_for(options const& opts) {
+    if (opts.blocking) {
+      return opts.limit;
+    }
     int const threads =
         std::max(1, opts.arena != nullptr ? opts.arena->max_concurrency()
                                           : tbb::this_task_arena::max_concurrency());

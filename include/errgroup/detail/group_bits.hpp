@@ -30,6 +30,14 @@ struct group_bits {
   static constexpr std::uint32_t heard = 131072;          // `on_failure` was called
   static constexpr std::uint32_t placed = 1U << 18U;      // options::limiter
   static constexpr std::uint32_t over_limit = 1U << 19U;  // the limit was lowered below `running`
+
+  /// The ways of a submitted task: into the queue; to oneTBB; to oneTBB from a task of this group,
+  /// which the group does not count; to oneTBB, in an observed group.
+  enum class path : std::uint8_t { queue, spawn, spawn_inside, spawn_observed };
+  /// What the short way to wait has done. `refused`: nothing. `succeeded`: the whole wait, and
+  /// there is no error. `undecided`: it has waited, but there may be an error; this thread is still
+  /// counted in `waiters_`, so that no other waiter destroys the group.
+  enum class short_wait : std::uint8_t { refused, succeeded, undecided };
 };
 
 }  // namespace errgroup::inline v1::detail

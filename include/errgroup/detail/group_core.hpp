@@ -75,8 +75,7 @@ class group_core final : public cancel_node, public queue_owner, public group_bi
  public:
   /// How a task begins: it does not run; it runs; it runs without a handler for exceptions.
   enum class start_as : std::uint8_t { skipped, usual, unguarded };
-  struct layout;  // for debuggers: layout.cpp
-
+  struct layout;        // for debuggers: layout.cpp
   class shared_places;  // a limiter, as its groups see it
   class limiter_core;
 
@@ -237,14 +236,6 @@ class group_core final : public cancel_node, public queue_owner, public group_bi
   class repeated;
   template <class K, bool Waits = false>
   class spawned;
-
-  /// The ways of a submitted task: into the queue; to oneTBB; to oneTBB from a task of this group,
-  /// which the group does not count; to oneTBB, in an observed group.
-  enum class path : std::uint8_t { queue, spawn, spawn_inside, spawn_observed };
-  /// What the short way to wait has done. `refused`: nothing. `succeeded`: the whole wait, and
-  /// there is no error. `undecided`: it has waited, but there may be an error; this thread is still
-  /// counted in `waiters_`, so that no other waiter destroys the group.
-  enum class short_wait : std::uint8_t { refused, succeeded, undecided };
 
   explicit group_core(bool belongs);             // to the task that makes it
   group_core(shared_places& places, int limit);  // the host of a limiter

@@ -48,8 +48,8 @@ struct timed_label {
 template <class F>
 struct timed : named<timed_call<F>> {
   template <class G>
-  timed(timed_label&& label, G&& callable)
-      : named<timed_call<F>>{std::move(label.note), {std::forward<G>(callable), label.time}} {}
+  timed(timed_label&& label, G&& g)
+      : named<timed_call<F>>{std::move(label.note), {std::forward<G>(g), label.time}} {}
 };
 
 }  // namespace errgroup::inline v1::detail
