@@ -41,6 +41,8 @@ template void use(e::on_error*);
 template void use(e::keep*);
 template void use(e::on_exception*);
 template void use(e::task_options*);
+template void use(e::priority*);
+template void use(e::limiter*);
 template void use(e::admission*);
 template void use(e::failure_callback<decltype(&hear)>*);
 template void use(e::clock*);
