@@ -16,8 +16,8 @@
 //
 // In a group with a limiter, a timed submitter waits for a slot of the group's own limit first, and
 // then, counted in `unfinished`, for places (place_loops.hpp): as a task does. Threads that wait
-// for places get them in their order, when no task waits in the line. A call with a stop token
-// needs room in a bounded queue only, as `run` does.
+// for places get them in the order of their calls, when no task waits in the line. A call with a
+// stop token needs room in a bounded queue only, as `run` does.
 
 namespace errgroup::inline v1::detail {
 

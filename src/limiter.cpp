@@ -21,8 +21,8 @@
 // A limiter: the line for its places (place_line.hpp, place_loops.hpp), and a hidden group, its
 // *host*. The host has no tasks. It lends its arena, its home arena and its requests: threads come
 // to the host's queue as to the queue of any limited group, and find a call for the line there. The
-// frames of the tasks name the host's queue as their pool. So what is made inside such a task finds
-// the host, as it finds a limited group.
+// frames of the tasks name the host's queue as their pool. So a group that is made inside such a
+// task finds the host, as it would find a limited group.
 
 namespace errgroup::inline v1::detail {
 

@@ -38,7 +38,8 @@ class own_threads final : public thread_source {
   void call(queue_life const& life) noexcept override {
     std::scoped_lock const held(lock_);
     request_ = life;
-    // Under the lock: afterwards the thread may run the last task, and this object may be gone.
+    // Notify under the lock: when the lock is free, a thread may run the group's last task, and
+    // this object may be destroyed.
     changed_.notify_one();
   }
   void raise_to(int n) override {
@@ -84,7 +85,8 @@ class own_threads final : public thread_source {
 
 }  // namespace
 
-// The threads start here, not when a task needs them: a group that exists can keep its promise.
+// The threads start here, and not when a task needs them: so a missing thread is an exception of
+// the constructor, and not a hang.
 void group_core::start_threads(int n) {
   extras_->places.use(std::make_unique<own_threads>(n, &group_core::answer).release());
 }

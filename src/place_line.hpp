@@ -31,12 +31,12 @@ namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 /// the line takes a *call* from that queue: a node that is no task. At most one call waits there.
 ///
 /// Invariants:
-/// - `in_use <= capacity`, except after the capacity was lowered, and while a task runs alone that
-///   weighs more than the capacity.
+/// - `in_use <= capacity`, except after the capacity was lowered, and while a task that weighs more
+///   than the capacity runs alone.
 /// - A group has a turn for each of its tasks that waits, and that its own limit has a slot for:
 ///   `turns == wanted()`. A submitter puts the task into the queue first, and asks afterwards. A
-///   task that is taken without a turn leaves a turn too many, which is removed when the thread
-///   settles, or at the head of the line. The oldest turn is removed, as the oldest task was taken.
+///   task that is taken without a turn leaves one turn too many. A thread removes the oldest turn
+///   of the group when it settles, or when that turn is at the head of the line.
 /// - `asked` is the sum of the weights of all turns, and of the reservations of `try_run`.
 /// - If the head of the line may start, a call waits, or a thread is about to look at the line.
 /// - If the first request may have its places, a thread that holds the lock is about to `grant`.
@@ -45,8 +45,8 @@ namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 /// queue of a group, of one group at a time. `running` of a group's queue changes under both.
 ///
 /// No deadlock: a turn needs nothing but places. A task that waits for a slot of its own group's
-/// limit has no turn, and so holds up nobody. A thread that holds places never waits for more: it
-/// runs the tasks of nested groups on the places that it has (`borrow`).
+/// limit has no turn, so it holds up no other task. A thread that holds places never waits for
+/// more: it runs the tasks of nested groups on the places that it has (`borrow`).
 class place_line {
  public:
   explicit place_line(std::int64_t capacity) noexcept : capacity_(capacity) {}
@@ -102,9 +102,10 @@ class place_line {
       push(a, weight);
     }
   }
-  /// A group that was made in a task that holds places sends its request. There are spares. A
-  /// request that is left of a group that is gone becomes the request: otherwise a task that makes
-  /// one short-lived group after the other, while all places are taken, would fill the line.
+  /// A group that was made in a task that holds places sends its request. There are spares. If a
+  /// request at the end of the line belongs to a group that no longer exists, the new request
+  /// replaces it: otherwise a task that makes one short-lived group after the other, while all
+  /// places are taken, would fill the line.
   void ask_request(queue_life const& request) noexcept {
     int looks = 8;
     for (turn* t = last_; t != nullptr && t->of == nullptr && looks != 0; t = t->before, --looks) {
@@ -119,8 +120,8 @@ class place_line {
     asked_ += 1;
   }
 
-  /// Reserves places for a task that will ask for them later, unless it would have to wait: for the
-  /// tasks that wait, or for a request that came earlier.
+  /// Reserves places for a task that will ask for them later. Returns false if the task would have
+  /// to wait: if the places are not free, or waiting tasks or an earlier request need them.
   [[nodiscard]] bool reserve(std::int64_t weight) noexcept {
     if (requests_ != nullptr || !is_free(weight)) {
       return false;
@@ -143,8 +144,8 @@ class place_line {
     }
     *p = &r;
   }
-  /// The thread of `r` waits no longer. True if the places are reserved. If not, the next request
-  /// may be the first one now: the caller calls `grant`.
+  /// The thread of `r` stops waiting. Returns true if the places are reserved. If not, another
+  /// request may be the first now, so the caller calls `grant`.
   [[nodiscard]] bool end_request(place_request& r) noexcept {
     place_request** p = &requests_;
     while (*p != nullptr && *p != &r) {
@@ -171,8 +172,8 @@ class place_line {
   }
 
   /// The tasks that wait, or the slots of the group's own limit, have changed. Returns false if
-  /// there is no spare turn; call it again then. `is_locked`: the caller holds the lock of the
-  /// group's queue.
+  /// there is no spare turn: the caller adds one, and calls again. `is_locked`: the caller holds
+  /// the lock of the group's queue.
   [[nodiscard]] bool settle(place_asker& a, bool is_locked) noexcept {
     while (a.turns > a.wanted()) {
       drop(*a.oldest);
@@ -187,8 +188,8 @@ class place_line {
     return true;
   }
 
-  /// Takes what is at the head of the line, if its places are free. `only`: takes nothing but a
-  /// task of this group. `is_counted`: the thread is in a session of that group, and counted in
+  /// Takes the task or request at the head of the line, if its places are free. `only`: takes only
+  /// a task of this group. `is_counted`: the thread is in a session of that group, and counted in
   /// `running` of its queue; otherwise the task is taken out of turn if no places are in use.
   [[nodiscard]] bool take(started& s, place_asker* only = nullptr,
                           bool is_counted = false) noexcept {
@@ -244,8 +245,8 @@ class place_line {
     return true;
   }
   /// True if the thread should look for another task of the same group before it leaves the group.
-  /// (A group with a limit of its own asks again only when the thread has left the slot.) Without
-  /// the lock.
+  /// (A group with a limit of its own gets its next turn only when the thread has left the slot.)
+  /// Called without the lock.
   [[nodiscard]] bool may_go_on(started const& s) const noexcept {
     return !s.of->is_limited && (s.is_borrowed || next_.load(std::memory_order_relaxed) == s.of);
   }
@@ -276,8 +277,8 @@ class place_line {
     }
     return host_->take_request();
   }
-  /// If the head of the line may start, wakes a waiter that sleeps in the queue of its group, and
-  /// may take the head.
+  /// If the head of the line may start, wakes a waiter that may take it. The waiter sleeps in the
+  /// queue of the group for which it waits.
   void tell(wake_list& awake) noexcept {
     for (place_asker** p = &helpers_; *p != nullptr && is_ready();) {
       place_asker& a = **p;

@@ -17,9 +17,10 @@
 #include <utility>   // exchange
 
 // How threads work for a limiter. A thread that has come takes the head of the line, runs it, gives
-// the places back, and takes the next head (`serve`). It stays in the context of a group as long as
-// the line is that group's. A thread that waits for a group with a limiter serves the line until
-// its group is idle (`wait_in_line`). It serves other groups, too: their tasks come first.
+// the places back, and takes the next head (`serve`). It stays in the context of a group while that
+// group is at the head of the line. A thread that waits for a group with a limiter serves the line
+// until its group is idle (`wait_in_line`). It also serves other groups, whose tasks may be ahead
+// in the line.
 //
 // Lock order: place_line.hpp.
 //
@@ -108,7 +109,8 @@ void settle(place_line& line, place_asker& a, Host& host) noexcept {
   tell_line(line, lock, &a, host);
 }
 
-/// A task of `s` is finished. Takes the next task of the same group, if that is the next in line.
+/// A task of `s` is finished. Takes the next task of the same group, if that group is at the head
+/// of the line.
 template <class Host>
 void go_on(place_line& line, started& s, node* n, Host& host) noexcept {
   place_asker& a = *s.of;
@@ -195,8 +197,8 @@ void run_started(place_line& line, started& s, bool goes_on, Host& host,
   line.tell_holder(a, awake);
 }
 
-/// A thread that is in the arena and the context of the host takes what is at the head of the line,
-/// again and again.
+/// A thread in the arena and the context of the host takes and runs the head of the line, again and
+/// again, while the head may start.
 template <class Host>
 void serve(place_line& line, Host& host) noexcept {
   started s;
@@ -212,8 +214,8 @@ void serve(place_line& line, Host& host) noexcept {
   lock.release();
 }
 
-/// Waits until `g` is reached, and returns true then; returns false at the end time. As `wait_for`,
-/// for a group with a limiter.
+/// As `wait_for` (waiting.hpp), for a group with a limiter. Returns true when `g` is reached, and
+/// false at the end time.
 template <class Owner, class Host>
 bool wait_in_line(place_line& line, place_asker& a, goal const& g, Owner& owner, Host& host) {
   using nap = typename Owner::nap;
@@ -239,7 +241,7 @@ bool wait_in_line(place_line& line, place_asker& a, goal const& g, Owner& owner,
     if (is_reached || is_over) {
       held.release();
       if (takes_part) {
-        // This thread may have been woken in the place of another. After the release of the lock
+        // This thread may have been woken instead of another waiter. After the release of the lock
         // another waiter may destroy the group.
         tell_line(line, lock, &a, host);
       } else {
@@ -315,9 +317,9 @@ bool wait_in_line(place_line& line, place_asker& a, goal const& g, Owner& owner,
   }
 }
 
-/// Reserves places for a task of `a` that will ask for them. Waits until `end` for that; in a
-/// thread that holds places, it does not wait, since the missing places may be its own. Returns
-/// false if the places are not reserved.
+/// Reserves places for a task of `a` that will ask for them. Waits for them until `end`. A thread
+/// that holds places does not wait, since the missing places may be its own. Returns false if the
+/// places are not reserved.
 template <class Owner, class Host>
 bool wait_for_places(place_line& line, place_asker& a, std::int64_t weight, goal const& end,
                      Owner& owner, Host& host) {

@@ -24,12 +24,12 @@ struct place_asker {
   place_asker& operator=(place_asker const&) = delete;
 
   bool const is_limited;        // the group has a limit of its own
-  int limit;                    // that limit; task_queue::many
+  int limit;                    // that limit; without one, task_queue::many
   task_queue* queue = nullptr;  // of the group
   bool has_weights = false;     // it has, or had, a task with another weight than 1
   bool is_isolated = false;     // its waiters run no tasks of other groups
   bool is_helper = false;       // it is in the list of the askers with a sleeping waiter
-  bool has_holder = false;      // a waiter sleeps that holds places, and would run its tasks
+  bool has_holder = false;      // a waiter that holds places sleeps, and would run its tasks
   std::uint32_t turns = 0;      // the number of its tasks in the line
   turn* oldest = nullptr;
   turn* latest = nullptr;

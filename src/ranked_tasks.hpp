@@ -13,12 +13,12 @@ namespace errgroup::inline v1::detail::inline ERRGROUP_PART {
 /// The waiting tasks of one queue with another level than 0 (`task_options::priority`), and the
 /// rule by which levels take turns. The tasks of level 0 are in `task_list`.
 ///
-/// A level is passed over when a task of a higher level starts although it has a task. A level that
-/// was passed over `patience` times comes next; of two, the higher. So of ten starts in a row, each
-/// level that has tasks has one or more.
+/// A level is passed over when it has a task, and a task of a higher level starts. A level that was
+/// passed over `patience` times comes next; of two such levels, the higher. So of ten starts in a
+/// row, each level that has tasks has one or more.
 ///
-/// Invariant: a level without tasks was not passed over, and no level was, if all tasks are of
-/// level 0. So the rule begins anew in the next group that uses the queue.
+/// Invariant: `passed_usual_` and `passed_low_` are 0 for a level without tasks, and both are 0 if
+/// all tasks are of level 0. So the rule begins anew in the next group that uses the queue.
 ///
 /// Lock order: the queue's lock guards everything. Pushing needs no memory: the nodes are linked.
 class ranked_tasks {

@@ -197,8 +197,8 @@ bool group_core::reserve_slot() noexcept {
   return true;
 }
 
-// True if a group with a limiter accepts a task only with its places, where it does not take every
-// task. A bounded queue takes tasks that wait for places.
+// True if `try_run` and `try_run_for` need free places: the group has a limiter, and no bounded
+// queue. (A bounded queue accepts tasks that wait for their places.)
 bool group_core::needs_places() const noexcept {
   return is_placed() && !extras_->places.is_bounded();
 }

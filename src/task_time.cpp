@@ -17,7 +17,7 @@
 
 namespace errgroup::inline v1::detail {
 
-// True if the deadline has stopped the group, and nothing before it.
+// True if the deadline was the first event that stopped the group.
 bool group_core::has_expired() const noexcept {
   return is_stopped() && first_.get() == errc::deadline_exceeded;
 }

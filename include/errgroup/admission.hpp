@@ -31,9 +31,10 @@ namespace detail {
 
 /// What ends the wait of a submitter for room.
 struct patience {
-  /// Without `stop`: waits while `try_run` would refuse the task, until this time.
+  /// If `stop` is null: the submitter waits while `try_run` would refuse the task, until this time.
   clock::time_point until;
-  /// If not null: waits while `run` would have to make room, until the token is stopped.
+  /// If not null: the submitter waits while `run` would have to make room, until the token is
+  /// stopped.
   std::stop_token const* stop = nullptr;
 };
 

@@ -39,7 +39,7 @@ class failure_listener {
   call call_;
   void* f_;
   std::size_t serial_ = 0;
-  std::size_t calls_ = 0;                // that run now
+  std::size_t calls_ = 0;                // the number of calls that run now
   std::atomic<int>* awaited_ = nullptr;  // the destructor waits for the end of the calls
   failure_listener* next_ = nullptr;
 };

@@ -100,8 +100,9 @@ class group {
   /// of a limited group start in the order of their submission if they come from one thread. If
   /// there is no room in a bounded queue, a caller inside a task of this group runs the next
   /// waiting task (or `f`, if none waits) itself, so that `run` never waits for a slot there; a
-  /// caller outside helps the group until there is room, or the group is cancelled. So do not hold
-  /// a lock that tasks of the group take.
+  /// caller outside helps the group until there is room, or the group is cancelled (with
+  /// `options::blocking`, it waits and does not help). So do not hold a lock that tasks of the
+  /// group take.
   ///
   /// Throws: `std::invalid_argument` for an empty `std::function` or a null pointer; what moving or
   ///     copying `f` throws; `std::bad_alloc`. The group is then as it was before.
@@ -135,11 +136,12 @@ class group {
   ///
   /// Returns false if the group is cancelled. With `options::limit` alone, it returns false if as
   /// many tasks as the limit are unfinished. With `options::queue`, it returns false if `run` would
-  /// have to make room. If it returns false, `f` was not touched, and nothing is counted. Without a
-  /// limit and a queue, a group is never full. If a task calls `try_run` on its own group, that
-  /// task is one of the unfinished ones. So `while (g.try_run(worker)) {}` starts as many workers
-  /// as there are slots. With `options::limiter` and without a queue, it also returns false if the
-  /// task would have to wait for its places.
+  /// have to make room. If it returns false, `f` was not touched, and nothing is counted. A group
+  /// without a limit, a queue and a limiter is never full. If a task calls `try_run` on its own
+  /// group, that task is one of the unfinished ones. So `while (g.try_run(worker)) {}` starts as
+  /// many workers as there are slots. With `options::limiter` and without a queue, it also returns
+  /// false if the task would have to wait for its places. With a queue, the task waits for them in
+  /// the queue.
   ///
   /// Throws what `run` throws.
   template <class F>
@@ -158,9 +160,8 @@ class group {
     });
   }
 
-  /// As `try_run`, but waits until `time` if there is no room, and returns why the task was
-  /// refused.
-  /// (`try_run_for(0s, f)` is a `try_run` that returns the reason.)
+  /// As `try_run`, but waits until `time` if there is no room, and returns the reason if the task
+  /// is refused. (`try_run_for(0s, f)` is a `try_run` that returns the reason.)
   ///
   /// Returns `admission::accepted` if the group has the task; `full` if `try_run` would have
   /// refused the task until `time`; `canceled` once the group is cancelled, which ends the wait.
@@ -168,10 +169,10 @@ class group {
   ///
   /// While it waits, this thread leaves the tasks to others, and helps only where `wait_until`
   /// would: a task might take longer than the caller has time. In a task of the group the call does
-  /// not wait: the slot that is missing may be the caller's own. Nor does it in a task that holds
-  /// places of the group's limiter. `time` is as in `wait_until`. From the first wait on, a group
-  /// with a limit and without `options::queue` hands out its tasks singly, which costs a little for
-  /// tasks below a microsecond.
+  /// not wait: the slot that is missing may be the caller's own. In a task that holds places of the
+  /// group's limiter, it does not wait for places. `time` is as in `wait_until`. From the first
+  /// wait on, a group with a limit and without `options::queue` hands out its tasks singly, which
+  /// costs a little for tasks below a microsecond.
   ///
   /// Throws what `run` and `wait_until` throw.
   template <class Clock, class Duration, class F>
@@ -228,8 +229,8 @@ class group {
     return offer({clock::time_point::max(), &stop}, label, std::forward<F>(f), where);
   }
 
-  /// Runs `f`, and waits. In this thread, unless the group has a limit, a queue or an arena: then
-  /// `f` queues like any other task.
+  /// Runs `f`, and waits. In this thread, unless the group has a limit, a queue, an arena or a
+  /// limiter, or the task has a priority: then `f` queues like any other task.
   ///
   /// From inside the group it is answered `errc::would_deadlock`, and `f` is not run. Throws what
   /// `run` throws.
@@ -268,9 +269,9 @@ class group {
   /// Unlike in `wait`, this thread leaves the tasks to other threads: a task that it took might
   /// take longer than it has time, or wait for this thread. It helps only where no other thread may
   /// come to run the tasks: without workers, after a submission from an arena of one thread, and
-  /// inside a task. Then it looks at the clock before each task, and may be late by the length of
-  /// a task. It may notice the end of spawned tasks up to 0.25 ms late: oneTBB offers no
-  /// notification, so they are polled.
+  /// inside a task. (A group with `options::blocking` needs no help.) Then it looks at the clock
+  /// before each task, and may be late by the length of a task. It may notice the end of spawned
+  /// tasks up to 0.25 ms late: oneTBB offers no notification, so they are polled.
   ///
   /// `until` is of the steady clock, `errgroup::clock`, or the system's clock. From inside one of
   /// the group's own tasks the answer is false, at once.
@@ -482,12 +483,12 @@ class group {
   }
 
   /// Changes the limit of a group that was made with `options::limit`, from 1 on. A higher limit
-  /// has more tasks started at once. A lower one takes effect as tasks end: nothing is interrupted,
-  /// and no task starts until fewer than `limit` tasks are unfinished. (A thread that has taken
-  /// several short tasks at once finishes those, at most six, on its own slot.) With
-  /// `options::queue`, the bound moves with the limit. A group that was made without a limit cannot
-  /// get one, and a limit cannot be removed. With `options::blocking`, a higher limit starts more
-  /// threads, up to 10000; they end with the group.
+  /// starts waiting tasks at once, as far as there are threads. A lower limit takes effect as tasks
+  /// end: no task is interrupted, and no task starts until fewer than `limit` tasks run. (A thread
+  /// that has taken several short tasks at once finishes those, at most six, on its own slot.) With
+  /// `options::queue`, the group then accepts `limit + queue` tasks. A group that was made without
+  /// a limit cannot get one, and a limit cannot be removed. With `options::blocking`, a higher
+  /// limit starts more threads, up to 10000; they end with the group.
   ///
   /// Throws `std::invalid_argument` for a limit below 1, and above 10000 with `blocking`;
   ///     `std::logic_error` if the group was made without a limit; `std::bad_alloc`;

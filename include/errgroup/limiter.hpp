@@ -19,15 +19,16 @@ namespace errgroup::inline v1 {
 ///
 /// A task of a group with `options::limiter` takes its places when it starts, and gives them back
 /// when it is finished: one place, or as many as `task_options::weight` says. The weights of the
-/// tasks that run are never more than the capacity. A place may stand for anything that is scarce:
-/// a thread, a connection, a megabyte.
+/// tasks that run add up to the capacity at most. A place may stand for anything that is scarce: a
+/// thread, a connection, a megabyte.
 ///
 /// Order: places are given in the order in which the tasks were submitted, over all groups. If the
-/// task at the head needs more places than are free, all tasks behind it wait: so light tasks do
-/// not overtake a heavy one for ever. Three cases differ:
+/// task at the head needs more places than are free, all tasks behind it wait: so a heavy task
+/// starts although light tasks keep coming. There are three exceptions:
 ///
 /// - Within a group the group's own order decides. For example, a task that is due
-///   (`group::run_at`) starts before older tasks of its group, at the turn of the first of them.
+///   (`group::run_at`) starts before older tasks of its group, when the oldest of them would have
+///   started.
 /// - A group with a limit of its own enters a task into the order when the group has a slot for the
 ///   task. So a task that waits for a slot of its group holds up no other group.
 /// - A waiter of a group with `options::isolated` runs no task of another group. If no places are
@@ -40,27 +41,28 @@ namespace errgroup::inline v1 {
 /// takes one place.
 ///
 /// A task that holds places must not wait for a task that needs places of the same limiter and
-/// belongs to a group that was made elsewhere: it might wait for its own places.
+/// belongs to a group that was made elsewhere: the places that are missing might be its own, and it
+/// would wait for ever.
 ///
 /// Threads: the tasks run in an arena of the limiter, on threads that come from the arena of the
 /// first submission. What the tasks start inside (algorithms, nested groups) uses no more threads
-/// than the limiter has places. In a task of a limited group, too, a group with a limiter takes the
-/// threads of the limiter, and not those of the limited group.
+/// than the limiter has places. A group with a limiter that is made in a task of a limited group
+/// uses the threads of the limiter, too, and not those of the limited group.
 ///
 /// A thread that waits for a group with a limiter runs tasks of every group of the limiter, in
 /// their order, until its own group is done. So do not hold a lock that tasks of these groups take.
 /// While the thread holds places, it runs no tasks of other groups.
 ///
-/// Tasks that wait for each other, or block for long, do not belong into a limiter: its threads are
-/// oneTBB's, which may be fewer than its places. A group with `options::blocking` has threads of
-/// its own, and cannot have a limiter. To limit such tasks by a number that several groups share,
-/// use a `std::counting_semaphore` in them.
+/// Tasks that wait for each other, or block for long, do not belong in a group with a limiter: its
+/// threads are oneTBB's, which may be fewer than its places. A group with `options::blocking` has
+/// threads of its own, and cannot have a limiter. To share a limit among several groups of such
+/// tasks, use a `std::counting_semaphore` in the tasks.
 ///
 /// Giving up: `group::try_run` accepts a task if its places are free and no task waits for places.
-/// `group::try_run_for` and `try_run_until` wait until that is so, and threads that wait get their
-/// places in their order, before any `try_run`. In a task that holds places of the limiter they do
-/// not wait: the missing places might be the task's own. With `options::queue` these calls need
-/// room in the queue, and no places.
+/// `group::try_run_for` and `try_run_until` wait until that is so. Threads that wait get places in
+/// the order of their calls, and before any `try_run`. In a task that holds places of the limiter,
+/// these calls do not wait for places: the missing places might be the task's own. In a group with
+/// `options::queue`, these calls need room in the queue, and no places.
 ///
 /// A limiter outlives its groups. Its destructor terminates the process with a message if a group
 /// still uses it. All member functions may be called from any thread, also in tasks, but not at the
@@ -71,7 +73,7 @@ namespace errgroup::inline v1 {
 /// limiter costs nothing for it.
 class limiter {
  public:
-  /// A limiter with so many places.
+  /// A limiter with `capacity` places.
   ///
   /// Throws `std::invalid_argument` for a capacity below 1; `std::bad_alloc`.
   ERRGROUP_API explicit limiter(std::int64_t capacity);
@@ -94,7 +96,8 @@ class limiter {
   /// `resize` has lowered the capacity, and while a task runs alone that weighs more. Nested tasks
   /// that their waiter runs on its own places are not counted.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::int64_t in_use() const noexcept;
-  /// The number of tasks that wait for places, or have places and wait for a thread.
+  /// The number of tasks that wait for their places, or whose places are free and that wait for a
+  /// thread. A task that waits for a slot of its group's own limit is not counted.
   [[ERRGROUP_NODISCARD_ANSWER]] ERRGROUP_API std::int64_t waiting() const noexcept;
 
  private:

@@ -99,33 +99,34 @@ struct options {
   /// option: call `progress::add` in its tasks.
   errgroup::progress* progress = nullptr;
   /// With `on_error::keep_going`: the number of failures that cancels the group, from 1. `npos`: no
-  /// number of failures cancels it. The first failure is the error of the group; with
-  /// `keep::all` the other failures are `error::others`, with `keep::first` they are only counted
-  /// here. `group::cause` is the failure that cancelled the group. Tasks that run at that moment
-  /// may fail, too, so there may be more failures. `reset` begins to count anew.
+  /// number of failures cancels it. The first failure is the error of the group; with `keep::all`
+  /// the other failures are `error::others`, with `keep::first` they are counted, and not kept.
+  /// `group::cause` is the failure that cancelled the group. Tasks that run at that moment may
+  /// fail, too, so there may be more failures. `reset` begins to count anew.
   std::size_t max_failures = npos;
   /// The group has threads of its own, one for each place of `limit`: up to `limit` tasks run at
   /// once, however many CPUs and oneTBB threads there are. For tasks that wait for each other, for
-  /// files or for sockets. Needs a `limit` from 1 to 10000, and neither an `arena` nor a `limiter`.
-  /// If more tasks than `limit` wait for each other, they wait for ever.
+  /// files or for sockets. It needs a `limit` from 1 to 10000, and excludes an `arena` and a
+  /// `limiter`. If more tasks than `limit` wait for each other, they wait for ever.
   ///
   /// The threads start when the group is made, sleep while they have no task, and end with the
   /// group. If the system starts no more threads, making the group throws `std::system_error`. The
   /// threads are none of oneTBB's: a `tbb::global_control` does not count them. A thread in `wait`
-  /// runs tasks, too, on one of the places. A `wait_for`, a `wait_until`, and a `run` from outside
-  /// at a full queue leave all tasks to the group's threads. What a task starts inside has no other
-  /// threads than those of the places. In a task of a limited group, the threads come on top of
-  /// that group's.
+  /// runs tasks, too, on one of the places. A thread in `wait_for`, in `wait_until`, in
+  /// `try_run_for`, or from outside in `run` at a full queue leaves all tasks to the group's
+  /// threads. What the tasks start inside, such as algorithms, uses these threads only. In a task
+  /// of a limited group, the threads come on top of the threads of that group.
   ///
-  /// `for_each`, `transform`, `reduce` and `pipeline` treat `limit` elements at once then, however
-  /// many threads oneTBB has. An element may still wait behind another element of its block.
+  /// With this option, `for_each`, `transform`, `reduce` and `pipeline` treat `limit` elements at
+  /// once, however many threads oneTBB has. An element may still wait behind another element of its
+  /// block.
   ///
   /// Cost: some 20 us and a stack for each thread. Tasks that compute do not want it: they run
   /// beside oneTBB's threads, more at a time than there are CPUs.
   bool blocking = false;
   /// The limiter whose places the tasks take. With a `limit` as well, a task starts when it has a
   /// slot of the group and its places. The limiter has to outlive the group. It decides on the
-  /// threads, so the group can have no `arena`. See limiter.hpp.
+  /// threads, so the group can have neither an `arena` nor `blocking`. See limiter.hpp.
   errgroup::limiter* limiter = nullptr;
 };
 

@@ -104,12 +104,12 @@ error run_pipeline(options const& opts, pipeline_stats* stats, S&... stages) {
 /// The first stage is a `stage::source`. Each stage gets what the stage before it returns.
 /// stage.hpp lists the kinds of stages; docs/pipelines.md has recipes.
 ///
-/// Lanes are tasks that carry items through the stages. There are at most `options::limit`, and at
-/// most as many as the arena has threads. Without a limit, the limit is the concurrency of the
-/// arena. `options::queue` is the number of items that may be read in addition, three times the
-/// limit if it is not given: at most `limit + queue` items exist at once. The other options are
-/// those of a group. The stages run as tasks of that group: they may use groups, algorithms and
-/// other pipelines, and the pipeline may be called in a task.
+/// Lanes are tasks that carry items through the stages. There are at most `options::limit`, and,
+/// without `options::blocking`, at most as many as the arena has threads. Without a limit, the
+/// limit is the concurrency of the arena. `options::queue` is the number of items that may be read
+/// in addition, three times the limit if it is not given: at most `limit + queue` items exist at
+/// once. The other options are those of a group. The stages run as tasks of that group: they may
+/// use groups, algorithms and other pipelines, and the pipeline may be called in a task.
 ///
 /// The first failure of a stage, returned or thrown, is the error, and cancels the pipeline: no
 /// stage is called with another item. `error::origin` tells the number of the item, counted from 0

@@ -39,15 +39,16 @@ struct task_options {
   /// The time that the task has, from its start: the time that it waits does not count. When the
   /// time has passed, the `std::stop_token` that the task takes is stopped, and the groups and
   /// algorithms that the task has started are cancelled, as when the group is cancelled. The task
-  /// fails with `errc::deadline_exceeded`, even if it returns success afterwards, or another
-  /// failure. A failure from before that moment stays the task's failure. The group reacts as to
-  /// any other failure: `options::policy`. Nothing ends a task that does not look: it has failed
-  /// when it returns.
+  /// fails with `errc::deadline_exceeded`, even if it returns success or another failure
+  /// afterwards. A failure from before that moment stays the task's failure. The group reacts as to
+  /// any other failure: `options::policy`. A task that does not look at its stop token is not
+  /// interrupted: it fails when it returns.
   ///
-  /// A task that waits for a group that it has made is not over before that group is. Tasks that
-  /// the task submits to its own group are siblings: they are not cancelled with it, and their time
-  /// is their own. If the time is not positive, the task is not called, and fails at once. With
-  /// `run_every`, each run has this time. A task that is skipped has no time.
+  /// If the task has made a group, and returns while that group is busy, the task ends when that
+  /// group ends, and its time goes on until then. Tasks that the task submits to its own group are
+  /// siblings: they are not cancelled with it, and this time does not apply to them. If the time is
+  /// not positive, the task fails when it would start, and its callable is not called. With
+  /// `run_every`, each run has this time.
   ///
   /// Cost: a task without a timeout pays nothing. Otherwise, two allocations or three, and an alarm
   /// in the library's timer, whose thread the first timeout starts. If no thread can be started,
@@ -55,18 +56,18 @@ struct task_options {
   std::optional<std::chrono::nanoseconds> timeout = {};
   /// Among the waiting tasks of a group, a task of a higher level starts before those of a lower
   /// level. Within a level, tasks that one thread submits to a limited group start in the order of
-  /// their submission. No level starves: a level that was passed over eight times comes
-  /// next (of two such levels, the higher). So of ten starts in a row, each level that has waiting
-  /// tasks has one or more. A task that is due (`run_after`, `run_every`) goes before all others,
-  /// whatever its level.
+  /// their submission. No level starves: if tasks of higher levels have started eight times while a
+  /// level had waiting tasks, that level comes next (of two such levels, the higher). So of ten
+  /// starts in a row, each level that has waiting tasks has one or more. A task that is due
+  /// (`run_after`, `run_every`) goes before all others, whatever its level.
   ///
   /// The level counts among tasks that wait in the group: in a group with a limit, a bounded queue,
-  /// a limiter or an arena, these are all that have not started. In a group without any of them,
-  /// tasks that a task submits go to oneTBB directly, and have no order; those of another level
-  /// than `normal` wait in the group. Without a limit, a thread that has taken several tasks at
-  /// once, at most six, starts the rest of them first. No running task is interrupted, and nothing
-  /// else of a task depends on its level. A level that is none of the three is refused with
-  /// `std::invalid_argument`.
+  /// a limiter or an arena, these are all tasks that have not started. In a group without any of
+  /// them, tasks of the level `normal` that a task submits go to oneTBB directly, and have no
+  /// order; tasks of the other levels wait in the group. Without a limit, a thread that has taken
+  /// several tasks at once, at most six, starts the rest of them first. No running task is
+  /// interrupted, and nothing else of a task depends on its level. For a value that is none of the
+  /// three levels, the function throws `std::invalid_argument`.
   ///
   /// Cost: none for `normal`, in a group that has no task of another level. A task of another level
   /// has 16 bytes less for its callable, and while such a task waits, threads take one task at a
