@@ -10,6 +10,7 @@
 #include <errgroup/extend.hpp>
 #include <errgroup/for_each.hpp>
 #include <errgroup/group.hpp>
+#include <errgroup/pipeline.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -190,6 +191,22 @@ TEST(GroupBudget, E5_for_each_ends_at_the_kth_failure) {
   EXPECT_EQ(e.all().size(), 3U);
   EXPECT_EQ(calls, 3U);
   EXPECT_EQ(e.skipped(), 9'997U);
+}
+
+TEST(GroupBudget, E5_a_pipeline_ends_at_the_kth_failure) {
+  options const opts{.limit = 1,
+                     .policy = on_error::keep_going,
+                     .errors = keep::all,
+                     .max_errors = 20'000,
+                     .max_failures = 3};
+  std::size_t items = 0;
+  error const e =
+      errgroup::pipeline(opts, errgroup::stage::source([&]() -> std::optional<int> {
+                           return items != 10'000 ? std::optional(int(items++)) : std::nullopt;
+                         }),
+                         errgroup::stage::serial([](int i) { return numbered(i); }));
+  EXPECT_EQ(e.all().size(), 3U);
+  EXPECT_LT(items, 10'000U);
 }
 
 TEST(GroupBudget, E5_all_ends_at_the_kth_failure) {

@@ -116,7 +116,7 @@ error run_pipeline(options const& opts, pipeline_stats* stats, S&... stages) {
 /// in the order of the source, the pipeline and the stage, and the place of the stage.
 /// `error::skipped` is the number of items that were read and did not reach the end, without those
 /// that failed or were dropped. With `on_error::keep_going`, a failed item is left out, and the
-/// others go on; a failed source ends the input.
+/// others go on until `max_failures` items have failed; a failed source ends the input.
 ///
 /// A stage that returns or throws `errgroup::no_more` ends the input, as a success: the items
 /// before its item go on. The item, and the items behind it that were read already, are destroyed
