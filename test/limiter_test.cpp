@@ -507,7 +507,6 @@ TEST(Limiter, L2_what_tasks_start_inside_uses_no_more_threads_than_there_are_pla
   support::with_workers(4, [] {
     limiter p(2);
     group g{{.limiter = &p}};
-    support::thread_census census;
     scale threads;
     for (int i = 0; i != 20; ++i) {
       g.run([&] {
