@@ -12,7 +12,7 @@ namespace {
 
 /// What a `std::source_location` of GCC and Clang points to: the standard offers no way to make a
 /// location of given texts.
-struct contents {
+struct pointed_to {
   char const* file;
   char const* function;
   unsigned line;
@@ -22,7 +22,7 @@ struct contents {
 struct place {
   std::string file;
   std::string function;
-  contents is{};
+  pointed_to is{};
 
   auto operator<=>(place const& other) const noexcept {
     if (auto const order = is.line <=> other.is.line; order != 0) {
@@ -39,9 +39,9 @@ struct place {
 };
 
 bool has_known_layout() noexcept {
-  if constexpr (sizeof(std::source_location) == sizeof(contents const*)) {
+  if constexpr (sizeof(std::source_location) == sizeof(pointed_to const*)) {
     auto const here = std::source_location::current();
-    auto const* const seen = std::bit_cast<contents const*>(here);
+    auto const* const seen = std::bit_cast<pointed_to const*>(here);
     return seen->file == here.file_name() && seen->function == here.function_name() &&
            seen->line == here.line() && seen->column == here.column();
   }
@@ -63,7 +63,8 @@ std::source_location place_of(std::string_view file, std::string_view function,
   auto const [found, is_new] =
       places.insert({std::string(file), std::string(function), {nullptr, nullptr, line, column}});
   if (is_new) {
-    auto& is = const_cast<contents&>(found->is);  // the texts' addresses play no part in the order
+    auto& is =
+        const_cast<pointed_to&>(found->is);  // the texts' addresses play no part in the order
     is.file = found->file.c_str();
     is.function = found->function.c_str();
   }

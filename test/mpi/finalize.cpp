@@ -16,7 +16,9 @@ int main(int argc, char** argv) {
   errgroup::mpi::environment mpi(argc, argv);
   std::string_view const kind = argc > 1 ? argv[1] : "throw";
   // The channel is there before the rank goes.
-  { errgroup::mpi::group first(MPI_COMM_WORLD); }
+  {
+    errgroup::mpi::group first(MPI_COMM_WORLD);
+  }
   int rank = 0;
   int ranks = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
