@@ -66,6 +66,21 @@ if(TARGET errgroup_trace)
   )
 endif()
 
+# As the libraries above.
+if(TARGET errgroup_mpi)
+  install(
+    TARGETS errgroup_mpi
+    EXPORT errgroupMpiTargets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  )
+  install(
+    EXPORT errgroupMpiTargets
+    NAMESPACE errgroup::
+    DESTINATION ${errgroup_cmake_dir}
+  )
+endif()
+
 configure_package_config_file(
   cmake/errgroupConfig.cmake.in errgroupConfig.cmake
   INSTALL_DESTINATION ${errgroup_cmake_dir}
@@ -116,6 +131,14 @@ if(TARGET errgroup_trace)
   configure_file(cmake/errgroup-trace.pc.in errgroup-trace.pc @ONLY)
   install(
     FILES ${CMAKE_CURRENT_BINARY_DIR}/errgroup-trace.pc
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+  )
+endif()
+
+if(TARGET errgroup_mpi)
+  configure_file(cmake/errgroup-mpi.pc.in errgroup-mpi.pc @ONLY)
+  install(
+    FILES ${CMAKE_CURRENT_BINARY_DIR}/errgroup-mpi.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
   )
 endif()

@@ -77,6 +77,7 @@ class ErrgroupRecipe(ConanFile):
         toolchain = CMakeToolchain(self)
         for name, value in {
             "ERRGROUP_BUILD_EXAMPLES": False,
+            "ERRGROUP_BUILD_MPI": False,
             "ERRGROUP_BUILD_PERF": False,
             "ERRGROUP_BUILD_STACKTRACE": bool(self.options.with_stacktrace),
             "ERRGROUP_BUILD_TESTS": False,

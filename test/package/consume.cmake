@@ -200,6 +200,7 @@ elseif(KIND STREQUAL "warnings")
   if(NOT TRACE)
     list(REMOVE_ITEM headers errgroup/trace.hpp)
   endif()
+  list(REMOVE_ITEM headers errgroup/mpi.hpp)  # wants the headers of an MPI
   list(TRANSFORM headers REPLACE "(.+)" "#include <\\1>\n")
   string(JOIN "" text ${headers})
   file(WRITE "${scratch}/every_header.hpp" "${text}")
@@ -566,6 +567,38 @@ elseif(KIND STREQUAL "trace_pkg_config")
 elseif(KIND STREQUAL "trace_add_subdirectory")
   build_quickly("${here}/trace" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
   trace_consumers_must_work("${scratch}")
+
+elseif(KIND STREQUAL "mpi_find_package")
+  build("${here}/mpi" "${scratch}/consumer" "-Derrgroup_DIR=${prefix}/${LIBDIR}/cmake/errgroup")
+  must("${scratch}/consumer/consumer")
+
+  # An errgroup that was built without it says so.
+  file(REMOVE_RECURSE "${scratch}/prefix")
+  file(COPY "${prefix}" DESTINATION "${scratch}" PATTERN "errgroupMpi*" EXCLUDE)
+  must_not(
+    "this errgroup was built with ERRGROUP_BUILD_MPI=OFF"
+    ${CMAKE_COMMAND} --fresh -S "${here}/mpi" -B "${scratch}/fails" -G "${GENERATOR}"
+    "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DTBB_DIR=${TBB_DIR}"
+    "-DERRGROUP_EXPECTED_VERSION=${VERSION}"
+    "-Derrgroup_DIR=${scratch}/prefix/${LIBDIR}/cmake/errgroup"
+  )
+
+elseif(KIND STREQUAL "mpi_pkg_config")
+  set_pkg_config_path()
+  must(${pkg_config} --cflags --libs errgroup-mpi)
+  separate_arguments(link_line UNIX_COMMAND "${output}")
+  separate_arguments(flags UNIX_COMMAND "${FLAGS}")
+  find_program(mpicxx NAMES mpicxx REQUIRED)
+  file(MAKE_DIRECTORY "${scratch}")
+  set(ENV{OMPI_CXX} "${COMPILER}")
+  must(
+    ${mpicxx} -std=c++20 ${flags} -Wno-error "${here}/mpi/main.cpp" -o "${scratch}/consumer"
+    ${link_line}
+  )
+  must("${scratch}/consumer")
+
+elseif(KIND STREQUAL "mpi_add_subdirectory")
+  build_quickly("${here}/mpi" "${scratch}" "-DERRGROUP_ROOT=${ROOT}")
 
 elseif(KIND STREQUAL "without_libdw")
   hide_pkg_config_packages()

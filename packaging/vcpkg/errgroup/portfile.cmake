@@ -28,6 +28,7 @@ vcpkg_cmake_configure(
     ${feature_options}
     ${pkg_config}
     -DERRGROUP_BUILD_EXAMPLES=OFF
+    -DERRGROUP_BUILD_MPI=OFF
     -DERRGROUP_BUILD_PERF=OFF
     -DERRGROUP_BUILD_TESTS=OFF
 )
