@@ -91,7 +91,7 @@ void reserved_arena::end_user() noexcept {
   }
   int const threads = std::max(
       1, given_ != nullptr ? given_->max_concurrency() : tbb::this_task_arena::max_concurrency());
-  if (limit_ != unlimited) {
+  if (is_limited_) {
     bool const has_workers = given_ == nullptr && threads_ == nullptr;
     most_slots_ = has_workers ? std::max(64, 4 * threads) : task_queue::many - 1;
     q.limits.slots = slots_for(limit_);
@@ -104,8 +104,7 @@ void reserved_arena::end_user() noexcept {
     q.limits.slots = threads;
   }
   if (queue_ != npos) {
-    q.limits.room =
-        room_beside(static_cast<std::size_t>(limit_ != unlimited ? limit_ : q.limits.slots));
+    q.limits.room = room_beside(static_cast<std::size_t>(is_limited_ ? limit_ : q.limits.slots));
   }
 }
 

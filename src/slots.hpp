@@ -94,7 +94,10 @@ class slots {
   struct layout;  // for debuggers: layout.cpp
 
   explicit slots(options const& opts) noexcept
-      : limit_(opts.limit), queue_(opts.queue), given_(opts.arena) {}
+      : is_limited_(opts.limit != unlimited),
+        limit_(opts.limit),
+        queue_(opts.queue),
+        given_(opts.arena) {}
   slots(slots const&) = delete;
   slots& operator=(slots const&) = delete;
   ~slots();
@@ -112,7 +115,7 @@ class slots {
   /// The number of unfinished tasks at which `try_run` refuses a task. Under the queue's lock.
   [[nodiscard]] std::size_t most_unfinished(task_queue const& q) const noexcept {
     // If the queue is unbounded, `try_run` needs a free slot, not room in the queue.
-    bool const needs_slot = queue_ == npos && limit_ != unlimited;
+    bool const needs_slot = queue_ == npos && is_limited_;
     return needs_slot ? static_cast<std::size_t>(limit_) + q.batches.finished() : q.limits.room;
   }
 
@@ -128,7 +131,7 @@ class slots {
   ///
   /// Threads that come later enter the new arena, while tasks go on in the old one. So the threads
   /// of one arena are never more than its slots.
-  [[nodiscard]] bool is_limited() const noexcept { return limit_ != unlimited; }
+  [[nodiscard]] bool is_limited() const noexcept { return is_limited_; }
   void set_limit(int limit) noexcept { limit_ = limit; }
   [[nodiscard]] reserved_arena* larger_arena(int limit) const;
   [[nodiscard]] reserved_arena* set_limit(task_queue& q, int limit,
@@ -171,7 +174,8 @@ class slots {
   reserved_arena& arena();
   [[nodiscard]] int slots_for(int limit) const noexcept;
 
-  int limit_;
+  bool const is_limited_;
+  int limit_;  // under the queue's lock, once there is a queue
   std::size_t queue_;
   tbb::task_arena* given_;
   queue_life pool_;
