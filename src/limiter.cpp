@@ -221,7 +221,24 @@ class group_core::limiter_core final : public shared_places {
     }
     // A thread that waits in the arena for a group that was made there works for a task that holds
     // places.
-    return h != nullptr || self.top->pool == *host_.pool_;
+    return h != nullptr || self.top->pool == *host_.pool_ || is_below_holder(self);
+  }
+  // True if this thread runs a task that was started inside a task that holds places, on a thread
+  // without places: in a group with `options::blocking` or `options::arena`. The task that holds
+  // the places may wait for that group, so the places would never become free.
+  [[nodiscard]] bool is_below_holder(thread_state const& self) const noexcept {
+    for (task_frame const* f = self.top; f != &self.base; f = f->below) {
+      // As in `is_inside`: the groups above end after the caller. The frame's own group does not
+      // count: the frame may be that of a task that is skipped, which has no places.
+      cancel_node const* n = f->owner.load(std::memory_order_relaxed);
+      while (n != nullptr && (n = n->above()) != nullptr) {
+        extras const* const e = static_cast<group_core const*>(n)->extras_;
+        if (e != nullptr && e->shared == this) {
+          return true;
+        }
+      }
+    }
+    return false;
   }
   [[nodiscard]] static turn* make_turn() noexcept {
     turn* made = nullptr;

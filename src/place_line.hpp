@@ -117,7 +117,7 @@ class place_line {
     turn& t = append();
     t.request = request;
     t.weight = 1;
-    asked_ += 1;
+    asked_.add(1);
   }
 
   /// Reserves places for a task that will ask for them later. Returns false if the task would have
@@ -126,10 +126,10 @@ class place_line {
     if (requests_ != nullptr || !is_free(weight)) {
       return false;
     }
-    asked_ += weight;
+    asked_.add(weight);
     return true;
   }
-  void unreserve(std::int64_t weight) noexcept { asked_ -= weight; }
+  void unreserve(std::int64_t weight) noexcept { asked_.subtract(weight); }
 
   /// As `reserve`, but `r` waits behind the requests that came earlier. The caller calls
   /// `end_request` before `r` is destroyed.
@@ -163,7 +163,7 @@ class place_line {
       place_request& r = *requests_;
       spin_mutex::scoped_lock const held(r.of->queue->lock);
       requests_ = r.next;
-      asked_ += r.weight;
+      asked_.add(r.weight);
       r.is_granted.store(true, std::memory_order_release);  // with the acquire in `is_reached`
       // Another thread may wait for places in the same queue.
       while (r.of->queue->sleepers.wake_one(awake, sleeper::places)) {
@@ -327,8 +327,10 @@ class place_line {
   }
   // True if a task of this weight would start at once: no other task waits for places.
   [[nodiscard]] bool is_free(std::int64_t weight) const noexcept {
-    std::int64_t const taken = in_use() + asked_;
-    return weight <= capacity() - taken || taken == 0;
+    // After `resize`, `capacity() - in_use()` may be negative.
+    std::int64_t const left = capacity() - in_use();
+    return (weight <= left && asked_.is_at_most(left - weight)) ||
+           (in_use() == 0 && asked_.is_at_most(0));
   }
   void hold(started& s, std::int64_t places) noexcept {
     s.places = places;
@@ -376,7 +378,7 @@ class place_line {
 
   void push(place_asker& a, std::int64_t weight) noexcept {
     ++a.turns;
-    asked_ += weight;
+    asked_.add(weight);
     waiting_.store(waiting() + 1, std::memory_order_relaxed);
     if (last_ != nullptr && last_->of == &a && last_->weight == weight) {
       ++last_->tasks;
@@ -392,7 +394,7 @@ class place_line {
   }
   // Drops one task of a turn, which is the oldest of its group; or a request.
   void drop(turn& t) noexcept {
-    asked_ -= t.weight;
+    asked_.subtract(t.weight);
     if (place_asker* const a = t.of) {
       --a->turns;
       waiting_.store(waiting() - 1, std::memory_order_relaxed);
@@ -435,7 +437,7 @@ class place_line {
   atomic<std::int64_t> capacity_;
   atomic<std::int64_t> in_use_{0};
   atomic<std::int64_t> waiting_{0};  // the number of tasks in the line
-  std::int64_t asked_ = 0;           // the weights of the turns and reservations
+  weight_sum asked_;                 // the weights of the turns and reservations
   task_queue* host_ = nullptr;
   void (*call_)(node&, queue_owner*) noexcept = nullptr;
   turn* first_ = nullptr;

@@ -55,6 +55,30 @@ struct turn {
   turn* next = nullptr;  // the next turn of the same group; or in the list of spare turns
 };
 
+/// A sum of weights. It may exceed every number: each weight may be the greatest number.
+class weight_sum {
+ public:
+  void add(std::int64_t weight) noexcept { change(weight >> bits, weight & mask); }
+  void subtract(std::int64_t weight) noexcept { change(-(weight >> bits), -(weight & mask)); }
+  /// True if the sum is `n` or less. `n` is not negative.
+  [[nodiscard]] bool is_at_most(std::int64_t n) const noexcept {
+    return high_ < n >> bits || (high_ == n >> bits && low_ <= (n & mask));
+  }
+
+ private:
+  static constexpr int bits = 32;
+  static constexpr std::int64_t mask = (std::int64_t{1} << bits) - 1;
+
+  void change(std::int64_t high, std::int64_t low) noexcept {
+    low_ += low;
+    high_ += high + (low_ >> bits);  // rounded down, so the carry may be -1
+    low_ &= mask;
+  }
+
+  std::int64_t high_ = 0;  // the sum is high_ * 2^32 + low_
+  std::int64_t low_ = 0;
+};
+
 /// A thread that waits for places before it submits its task (`try_run_for`).
 struct place_request {
   place_asker* of;

@@ -19,6 +19,7 @@
 #include <cstddef>     // size_t
 #include <cstdint>     // int64_t
 #include <functional>  // function
+#include <limits>      // numeric_limits
 #include <optional>    // optional
 #include <stdexcept>   // invalid_argument, logic_error
 #include <string>      // string
@@ -258,6 +259,32 @@ TEST(Limiter, L1_try_run_takes_places_that_are_free_and_no_others) {
   EXPECT_FALSE(h.wait());
 }
 
+TEST(Limiter, L1_the_sum_of_the_weights_may_exceed_every_number) {
+  watchdog const guard("tasks that weigh as much as a number can say");
+  std::int64_t const most = std::numeric_limits<std::int64_t>::max();
+  limiter p(most);
+  group g{{.limiter = &p}};
+  gate go_on("the test to go on");
+  {
+    opens_at_end const opens(go_on);
+    gate begun("the first task to begin");
+    g.run({.weight = most}, [&] {
+      begun.open();
+      go_on.wait();
+    });
+    begun.wait();
+    // Summed up in 64 bits, the weights of the next tasks give 0, -2, and so on.
+    for (int i = 0; i != 6; ++i) {
+      EXPECT_FALSE(g.try_run({.weight = 1}, [] {})) << i;
+      g.run({.weight = most}, [] {});
+    }
+    EXPECT_EQ(p.waiting(), 6);
+  }
+  EXPECT_FALSE(g.wait());
+  EXPECT_TRUE(g.try_run({.weight = most}, [] {}));
+  EXPECT_FALSE(g.wait());
+}
+
 // --- resize, set_limit ---
 
 TEST(Limiter, L3_more_places_start_tasks_at_once) {
@@ -463,6 +490,32 @@ INSTANTIATE_TEST_SUITE_P(Each, LimiterNesting,
                                          kind{"limit", 1, false, false},
                                          kind{"none", errgroup::unlimited, false, false}),
                          [](auto const& each) { return std::string(each.param.name); });
+
+TEST(Limiter, L4_a_thread_of_a_blocking_group_uses_the_places_of_the_task_above) {
+  watchdog const guard("a blocking group between two groups of a limiter");
+  limiter p(1);
+  group g{{.limiter = &p}};
+  std::atomic<int> ran{0};
+  g.run([&] {
+    gate begun("a thread of the blocking group to take the task");
+    group h{{.limit = 1, .blocking = true}};
+    h.run([&] {
+      begun.open();
+      group k{{.queue = 0, .limiter = &p}};
+      k.run([&] { ++ran; });
+      k.run([&] { ++ran; });  // makes room
+      EXPECT_FALSE(k.wait());
+      group all{{.limiter = &p}};
+      // The place that is missing is held by the task that waits for this task.
+      EXPECT_EQ(all.try_run_for(24h, [] {}), errgroup::admission::full);
+    });
+    begun.wait();
+    EXPECT_FALSE(h.wait());
+  });
+  EXPECT_FALSE(g.wait());
+  EXPECT_EQ(ran, 2);
+  EXPECT_EQ(p.in_use() + p.waiting(), 0);
+}
 
 TEST(Limiter, L4_a_nested_task_that_is_heavier_than_its_waiter_runs_on_the_waiter_s_places) {
   watchdog const guard("a heavy nested task");

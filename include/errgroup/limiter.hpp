@@ -39,6 +39,9 @@ namespace errgroup::inline v1 {
 /// weigh: a wait for more places could deadlock. Other threads run them when they get places. If
 /// the task makes a limited group without the limiter, each other thread that comes to that group
 /// takes one place.
+/// The threads of a group with `options::blocking` or `options::arena` take no places. If such a
+/// group was made in a task that holds places, its tasks use the places of that task: they run the
+/// tasks of their own nested groups with this limiter as a waiter does that holds places.
 ///
 /// A task that holds places must not wait for a task that needs places of the same limiter and
 /// belongs to a group that was made elsewhere: the places that are missing might be its own, and it
