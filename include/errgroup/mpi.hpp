@@ -7,8 +7,11 @@
 
 #include <errgroup/mpi/environment.hpp>  // IWYU pragma: export
 #include <errgroup/mpi/error.hpp>        // IWYU pragma: export
+#include <errgroup/mpi/for_each.hpp>     // IWYU pragma: export
 #include <errgroup/mpi/group.hpp>        // IWYU pragma: export
 #include <errgroup/mpi/operation.hpp>    // IWYU pragma: export
 #include <errgroup/mpi/options.hpp>      // IWYU pragma: export
+#include <errgroup/mpi/reduce.hpp>       // IWYU pragma: export
+#include <errgroup/mpi/split.hpp>        // IWYU pragma: export
 
 #endif  // ERRGROUP_MPI_HPP

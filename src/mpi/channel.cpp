@@ -71,6 +71,7 @@ std::shared_ptr<channel> channel::of(MPI_Comm parent,
 
 std::uint64_t channel::next_generation() {
   std::scoped_lock const held(lock_);
+  in_the_making_.insert(generations_ + 1);
   return ++generations_;
 }
 
@@ -79,6 +80,7 @@ void channel::join(std::uint64_t generation, std::shared_ptr<listener> const& l)
   {
     std::scoped_lock const held(lock_);
     listeners_.emplace(generation, l);
+    in_the_making_.erase(generation);
     std::erase_if(early_, [&](letter& e) {
       if (e.generation != generation) {
         return false;
@@ -97,6 +99,8 @@ void channel::join(std::uint64_t generation, std::shared_ptr<listener> const& l)
 void channel::part(std::uint64_t generation) noexcept {
   std::scoped_lock const held(lock_);
   listeners_.erase(generation);
+  in_the_making_.erase(generation);
+  std::erase_if(early_, [&](letter const& l) { return l.generation == generation; });
   std::erase_if(come_, [&](auto const& c) { return c.first == generation; });
   update_busy();
 }
@@ -232,7 +236,7 @@ void channel::sort_letter(letter&& l, deliveries& found) {
   auto const mine = listeners_.find(l.generation);
   if (mine != listeners_.end()) {
     found.emplace_back(mine->second, std::move(l));
-  } else if (l.generation > generations_) {
+  } else if (l.generation > generations_ || in_the_making_.contains(l.generation)) {
     early_.push_back(std::move(l));
   }
 }

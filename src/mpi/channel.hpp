@@ -69,6 +69,7 @@ class channel : public std::enable_shared_from_this<channel> {
   [[nodiscard]] int ranks() const noexcept { return ranks_; }
 
   /// Takes the next generation for a group on this channel. All ranks number their groups alike.
+  /// Letters of the generation are kept until `join` or `part`.
   std::uint64_t next_generation();
   /// Gives letters of a generation to `l` from now on; first those that came before the call.
   void join(std::uint64_t generation, std::shared_ptr<listener> const& l);
@@ -128,7 +129,8 @@ class channel : public std::enable_shared_from_this<channel> {
   bool is_problem_told_ = false;
   std::uint64_t generations_ = 0;
   std::map<std::uint64_t, std::shared_ptr<listener>> listeners_;
-  std::vector<letter> early_;  // of generations that this rank has not made yet
+  std::set<std::uint64_t> in_the_making_;  // generations that were taken, without a listener yet
+  std::vector<letter> early_;  // of these, and of generations that this rank has not taken yet
   std::set<std::pair<std::uint64_t, std::uint32_t>>
       come_;  // the waits of the groups that are there
   std::deque<std::shared_ptr<agreement>> agreements_;

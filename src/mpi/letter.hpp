@@ -17,6 +17,9 @@ enum class kind : std::uint32_t {
   asks,           ///< has the receiver come to `wait`?
   has_come,       ///< the answer: it has
   has_not_come,   ///< the answer: it has not
+  takes,          ///< which chunk of the work is next? To rank 0; the body is the size of the work
+  gives,          ///< the answer: the number of the chunk
+  parcel,         ///< a part of the result of the work; see `work`
 };
 
 /// A message from one rank to another, of one group and one round.

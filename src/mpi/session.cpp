@@ -7,6 +7,7 @@
 #include <errgroup/mpi/error.hpp>
 
 #include <algorithm>  // max
+#include <cstring>    // memcpy
 #include <new>        // bad_alloc
 #include <sstream>    // istringstream
 #include <string>     // string, to_string
@@ -82,10 +83,13 @@ void session::begin(errgroup::group& local) {
   }
   if (channel_->ranks() > 1) {
     channel_->join(generation_, shared_from_this());
+  } else {
+    channel_->part(generation_);  // there are no letters
   }
 }
 
 void session::fail_to_begin(error const& why) noexcept {
+  channel_->part(generation_);
   if (channel_->ranks() == 1) {
     return;
   }
@@ -173,6 +177,9 @@ void session::receive(letter const& l) noexcept {
       }
       return;
     }
+    if (receive_work(l)) {
+      return;
+    }
     error e = unpack(l.body, l.from);
     bool const is_quiet = l.what == kind::quiet_failure;
     bool const is_now = inbox_.take(l.from, l.round, e, l.what != kind::failure, is_quiet);
@@ -206,6 +213,91 @@ void session::cancel_from_afar(error const& cause) noexcept {
   if (--visitors_ == 0) {
     changed_.notify_all();
   }
+}
+
+// --- work that the ranks divide
+// ----------------------------------------------------------------------
+
+namespace {
+
+std::string bytes_of(std::uint64_t number) {
+  return {reinterpret_cast<char const*>(&number), sizeof number};
+}
+
+std::uint64_t number_in(std::string_view bytes) noexcept {
+  std::uint64_t number = session::differs;
+  if (bytes.size() == sizeof number) {
+    std::memcpy(&number, bytes.data(), sizeof number);
+  }
+  return number;
+}
+
+}  // namespace
+
+// Under the lock. Rank 0 may be asked before its own thread has come to the work: the first size
+// that it hears of is the size.
+std::uint64_t session::hand_out_chunk(std::uint64_t size) noexcept {
+  if (!size_of_work_) {
+    size_of_work_ = size;
+  }
+  return *size_of_work_ == size ? chunks_given_++ : differs;
+}
+
+// Under the lock. True if the letter is about work. Rank 0 answers in any thread that advances the
+// channel: its own tasks may be long.
+bool session::receive_work(letter const& l) {
+  switch (l.what) {
+    case kind::takes:
+      channel_->tell(kind::gives, generation_, l.round, bytes_of(hand_out_chunk(number_in(l.body))),
+                     l.from);
+      return true;
+    case kind::gives:
+      chunks_.push_back(number_in(l.body));
+      return true;
+    case kind::parcel:
+      parcels_.push_back(l.body);
+      return true;
+    default:
+      return false;
+  }
+}
+
+void session::take_chunk(std::uint64_t size) {
+  std::scoped_lock const held(lock_);
+  if (channel_->rank() == 0) {
+    chunks_.push_back(hand_out_chunk(size));
+  } else {
+    channel_->tell(kind::takes, generation_, inbox_.round(), bytes_of(size), 0);
+  }
+}
+
+std::optional<std::uint64_t> session::next_chunk() {
+  std::scoped_lock const held(lock_);
+  if (chunks_.empty()) {
+    return {};
+  }
+  std::uint64_t const number = chunks_.front();
+  chunks_.pop_front();
+  return number;
+}
+
+void session::send_parcel(std::string_view body, int to) {
+  std::scoped_lock const held(lock_);
+  if (to == channel_->rank()) {
+    parcels_.emplace_back(body);
+  } else if (channel_->ranks() > 1) {
+    channel_->tell(kind::parcel, generation_, inbox_.round(), body, to);
+  }
+}
+
+std::optional<std::string> session::next_parcel() {
+  std::scoped_lock const held(lock_);
+  if (parcels_.empty()) {
+    return {};
+  }
+  std::string bytes = std::move(parcels_.front());
+  parcels_.pop_front();
+  return bytes;
 }
 
 // --- the end

@@ -14,10 +14,13 @@
 #include <condition_variable>  // condition_variable
 #include <cstddef>             // size_t
 #include <cstdint>             // uint64_t
+#include <deque>               // deque
 #include <memory>              // enable_shared_from_this, shared_ptr
 #include <mutex>               // mutex
 #include <optional>            // optional
 #include <set>                 // set
+#include <string>              // string
+#include <string_view>         // string_view
 
 namespace errgroup::inline v1::mpi::detail {
 
@@ -47,6 +50,17 @@ class session final : public listener, public std::enable_shared_from_this<sessi
   void receive(letter const& l) noexcept override;
   void lose(std::error_code problem) noexcept override;
 
+  /// Work that the ranks divide: see `work`. Rank 0 counts the chunks. `take_chunk` asks rank 0 for
+  /// the next chunk of a work of `size` elements. The number comes later (`next_chunk`).
+  void take_chunk(std::uint64_t size);
+  [[nodiscard]] std::optional<std::uint64_t> next_chunk();
+  /// The number of a chunk on a rank whose size is not that of rank 0.
+  static constexpr std::uint64_t differs = ~std::uint64_t{0};
+  /// Sends a part of the result to `to`, or to all other ranks if `to` is -1.
+  void send_parcel(std::string_view body, int to);
+  [[nodiscard]] std::optional<std::string> next_parcel();
+  void advance() noexcept { channel_->advance(); }
+
   [[nodiscard]] channel const& over() const noexcept { return *channel_; }
 
  private:
@@ -58,6 +72,8 @@ class session final : public listener, public std::enable_shared_from_this<sessi
   error lost(std::set<int> const& missing);
   [[nodiscard]] std::set<int> ask_who_is_missing(agreement const& a);
   void cancel_from_afar(error const& cause) noexcept;
+  bool receive_work(letter const& l);
+  std::uint64_t hand_out_chunk(std::uint64_t size) noexcept;
   [[nodiscard]] bool is_own(error const& mine) const noexcept;
   [[nodiscard]] bool came_from_afar(error const& e) const noexcept;
 
@@ -82,6 +98,10 @@ class session final : public listener, public std::enable_shared_from_this<sessi
   error outcome_;
   std::set<int> answered_;  // ranks that have answered `asks`, and of these, those that have come
   std::set<int> has_come_;
+  std::optional<std::uint64_t> size_of_work_;  // on rank 0
+  std::uint64_t chunks_given_ = 0;             // on rank 0
+  std::deque<std::uint64_t> chunks_;           // numbers that rank 0 has given to this rank
+  std::deque<std::string> parcels_;
 };
 
 }  // namespace errgroup::inline v1::mpi::detail

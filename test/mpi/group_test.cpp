@@ -127,6 +127,35 @@ TEST_F(MpiGroup, M1_C1_C2_cancelling_on_one_rank_reaches_nested_groups_on_all) {
   EXPECT_THAT(texts_of_all(err.message()), SizeIs(1));
 }
 
+/// Keeps the constructor of a group until another group is cancelled.
+class slow_making : public errgroup::observer {
+ public:
+  explicit slow_making(errgroup::mpi::group const& other) : other_(other) {}
+
+  void group_begin(errgroup::group_view /*unused*/) noexcept override {
+    support::await([&] { return other_.is_canceling(); }, "the other group to be cancelled");
+  }
+
+ private:
+  errgroup::mpi::group const& other_;
+};
+
+TEST_F(MpiGroup, M1_a_failure_that_comes_while_a_rank_makes_the_group_is_not_lost) {
+  errgroup::mpi::group earlier(MPI_COMM_WORLD);
+  slow_making slow(earlier);
+  if (rank_ == 0 && size_ > 1) {
+    errgroup::observe(&slow);
+  }
+  errgroup::mpi::group g(MPI_COMM_WORLD);
+  errgroup::observe(nullptr);
+  if (rank_ == size_ - 1) {
+    g.cancel(std::make_error_code(std::errc::io_error));
+    earlier.cancel(std::make_error_code(std::errc::timed_out));  // a later message
+  }
+  EXPECT_EQ(g.wait(), std::errc::io_error);
+  EXPECT_EQ(earlier.wait(), std::errc::timed_out);
+}
+
 TEST_F(MpiGroup, M1_a_deadline_and_a_stop_token_on_one_rank_cancel_all) {
   {
     errgroup::mpi::options opts;

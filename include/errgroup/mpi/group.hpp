@@ -21,6 +21,7 @@ namespace errgroup::inline v1::mpi {
 namespace detail {
 
 class session;
+class work;
 
 /// Tells a session of the cancellation of its local group.
 struct tell_cancellation {
@@ -159,6 +160,8 @@ class group {
   [[ERRGROUP_NODISCARD_ANSWER]] int size() const noexcept;
 
  private:
+  friend class detail::work;
+
   void use() noexcept {
     if (is_waited_for_.load(std::memory_order_relaxed)) [[unlikely]] {
       is_waited_for_.store(false, std::memory_order_relaxed);
