@@ -11,7 +11,11 @@
 namespace errgroup::inline v1 {
 
 /// The level of a task among the waiting tasks of its group: `task_options::priority`.
-enum class priority : std::int8_t { low = -1, normal = 0, high = 1 };
+enum class priority : std::int8_t {
+  low = -1,    ///< Starts after the others; but see `task_options::priority`: no level starves.
+  normal = 0,  ///< The level of a task without this option.
+  high = 1     ///< Starts before the others.
+};
 
 /// The settings of a single task. Functions that run a task, such as `group::run`, take the
 /// settings before the callable. Write them with designated initializers:

@@ -19,7 +19,6 @@
 #include <bit>              // bit_cast
 #include <concepts>         // invocable
 #include <cstddef>          // byte, size_t
-#include <cstring>          // memcpy
 #include <functional>       // invoke
 #include <optional>         // optional
 #include <source_location>  // source_location
@@ -52,7 +51,7 @@ std::string pack_cells(part const& cells, std::vector<std::optional<U>> const& v
 template <class U>
 U unpack_value(std::string_view bytes) {
   std::array<std::byte, sizeof(U)> raw;
-  std::memcpy(raw.data(), bytes.data(), sizeof(U));
+  bytes.copy(reinterpret_cast<char*>(raw.data()), sizeof(U));
   return std::bit_cast<U>(raw);
 }
 
@@ -60,7 +59,7 @@ U unpack_value(std::string_view bytes) {
 template <class U>
 std::size_t unpack_cells(std::string_view bytes, std::vector<std::optional<U>>& values) {
   part cells{0, 0};
-  std::memcpy(&cells, bytes.data(), sizeof cells);
+  bytes.copy(reinterpret_cast<char*>(&cells), sizeof cells);
   bytes.remove_prefix(sizeof cells);
   if (!bytes.empty()) {
     for (std::size_t i = cells.first; i != cells.last; ++i) {
