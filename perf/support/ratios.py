@@ -142,7 +142,7 @@ def table(context, samples, middle):
     for limit in (1, 2, 4):
         pair(f"limit {limit}, empty tasks, to task_arena({limit}).execute", f"limited/empty_{limit}")
     pair("limit 2, tasks of 1 us, to task_arena(2).execute", "limited/spin_1us_2", "<= 0.85")
-    for case, words, target in (("places", "one group over a limiter", None),
+    for case, words, target in (("places", "one group over a limiter", ""),
                                 ("shared", "two groups over a limiter", "<= 1.2"),
                                 ("weighed", "tasks with a weight over a limiter", "<= 1.1")):
         ratio(f"limit 2, tasks of 1 us, {words}, to a limit of the group",
