@@ -89,13 +89,7 @@ admission group_core::reserve_within(thread_state& self, patience const& p, std:
         runs_here = true;
         return admission::accepted;
       }
-      lock.release();
-      run_inline(*oldest);
-      if (is_placed()) {
-        extras_->shared->settle(*this);
-      }
-      lock.acquire(q.lock);
-      finish_here(q, lock, oldest);
+      worker::run_here(*this, q, lock, *oldest);
       continue;
     }
     if (g.what == goal::slot) {

@@ -317,21 +317,13 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       node* const oldest = q.pop();
       if (oldest == nullptr) {
         number(q, *n);
-      }
-      lock.release();
-      if (oldest == nullptr) {
+        lock.release();
         number_observed(*n);
-      }
-      run_inline(oldest != nullptr ? *oldest : *n);
-      if (oldest == nullptr) {
+        run_inline(*n);
         put_node(self, n);
         return false;
       }
-      if (is_placed()) {
-        extras_->shared->settle(*this);
-      }
-      lock.acquire(q.lock);
-      finish_here(q, lock, oldest);
+      worker::run_here(*this, q, lock, *oldest);
     } else {
       lock.release();
       {

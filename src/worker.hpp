@@ -48,6 +48,18 @@ class group_core::worker {
     return g.extras_ != nullptr && g.extras_->places.threads() != nullptr;
   }
 
+  /// Runs `n`, which was taken from the queue, on the slot that the caller holds. The queue's lock
+  /// is held before and afterwards.
+  static void run_here(group_core& g, task_queue& q, lock_type& lock, node& n) noexcept {
+    lock.release();
+    g.run_inline(n);
+    if (g.is_placed()) {
+      g.extras_->shared->settle(g);
+    }
+    lock.acquire(q.lock);
+    g.finish_here(q, lock, &n);
+  }
+
   // --- runner.hpp ---
 
   template <class Work>
