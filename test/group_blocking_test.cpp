@@ -15,7 +15,7 @@
 #include <tbb/parallel_for.h>    // parallel_for
 #include <tbb/task_arena.h>      // task_arena
 
-#include <algorithm>           // max
+#include <algorithm>           // is_sorted
 #include <atomic>              // atomic
 #include <cerrno>              // EAGAIN
 #include <chrono>              // milliseconds
@@ -289,22 +289,20 @@ TEST(GroupBlocking, L1_a_lower_limit_takes_effect_as_tasks_end) {
     EXPECT_FALSE(g.wait());
   }
   g.set_limit(2);
-  std::atomic<int> now{0};
-  std::atomic<int> most{0};
+  support::highest running;
   rendezvous place(2);
   for (int i = 0; i != 20; ++i) {
     g.run([&, i] {
-      int const n = ++now;
-      most = std::max<int>(most, n);
+      running.up();
       if (i < 2) {
         place.arrive_and_wait();
       }
       std::this_thread::yield();
-      --now;
+      running.down();
     });
   }
   EXPECT_FALSE(g.wait());
-  EXPECT_EQ(most, 2);
+  EXPECT_EQ(running.most(), 2);
   g.set_limit(3);  // of the four threads
   rendezvous again(3);
   submit_meeting(g, again, 3);
@@ -322,18 +320,16 @@ TEST(GroupBlocking, E6_a_limit_that_the_group_cannot_have_leaves_it_as_it_was) {
   threads_left = 3;
   EXPECT_THROW(g.set_limit(8), std::system_error);
   threads_left = INT_MAX;
-  std::atomic<int> now{0};
-  std::atomic<int> most{0};
+  support::highest running;
   for (int i = 0; i != 40; ++i) {
     g.run([&] {
-      int const n = ++now;
-      most = std::max<int>(most, n);
+      running.up();
       std::this_thread::yield();
-      --now;
+      running.down();
     });
   }
   EXPECT_FALSE(g.wait());
-  EXPECT_LE(most, 2);
+  EXPECT_LE(running.most(), 2);
   rendezvous place(2);
   submit_meeting(g, place, 2);
   EXPECT_FALSE(g.wait());
