@@ -209,8 +209,11 @@ TEST_F(MpiWork, M8_a_stop_request_on_one_rank_ends_the_work_of_all) {
   if (rank_ == size_ - 1) {
     opts.stop = source.get_token();
   }
+  // Each element waits for the cancellation: otherwise the other ranks may do all of the work
+  // before the last rank gets an element.
   auto const err = each(opts, 1000000, [&](std::size_t) {
     source.request_stop();
+    support::await([] { return static_cast<bool>(errgroup::check()); }, "the work to be cancelled");
     return errgroup::check();
   });
   EXPECT_EQ(err, errgroup::errc::canceled);
