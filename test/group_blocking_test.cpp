@@ -62,7 +62,10 @@ using support::task_census;
 /// The number of the threads of the process. ThreadSanitizer starts a thread of its own beside the
 /// first thread of the program, which is here.
 std::size_t number_of_threads() {
-  std::thread([] {}).join();
+  support::thread_number joined = 0;
+  std::thread([&] { joined = support::this_thread_number(); }).join();
+  support::await([&] { return !all_threads().contains(joined); },
+                 "the system to show a joined thread no longer");
   return all_threads().size();
 }
 
