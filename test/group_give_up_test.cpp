@@ -13,7 +13,6 @@
 #include <errgroup/testing.hpp>
 
 #include <gtest/gtest.h>
-#include <tbb/global_control.h>  // global_control
 
 #include <atomic>      // atomic
 #include <chrono>      // hours, seconds, system_clock
@@ -40,6 +39,7 @@ using std::chrono::seconds;
 using support::await;
 using support::dawdle;
 using support::gate;
+using support::no_workers;
 using support::on_every_way;
 using support::task_census;
 using support::watchdog;
@@ -179,10 +179,10 @@ TEST_F(GroupGiveUp, C1_a_cancellation_ends_the_wait) {
 
 TEST_F(GroupGiveUp, W2_without_workers_the_submitter_runs_the_tasks_itself) {
   watchdog const guard("a submitter without workers");
-  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  no_workers const alone;
   for (options const& opts : {full_queue, full_slots, options{.limit = 2, .queue = 3}}) {
     group g{opts};
-    std::atomic<int> ran{0};  // oneTBB may start a worker for an enqueued task in spite of `one`
+    int ran = 0;  // in this thread
     for (int i = 0; i != 100; ++i) {
       ASSERT_EQ(g.try_run_for(hours(1), [&] { ++ran; }), admission::accepted);
     }
@@ -193,7 +193,7 @@ TEST_F(GroupGiveUp, W2_without_workers_the_submitter_runs_the_tasks_itself) {
 
 TEST_F(GroupGiveUp, W2_without_workers_run_with_a_token_helps_too) {
   watchdog const guard("a submitter with a token, without workers");
-  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  no_workers const alone;
   group g{full_queue};
   std::stop_source const never;
   int ran = 0;
@@ -254,7 +254,7 @@ TEST_F(GroupGiveUp, L3_a_slot_is_found_although_the_last_task_of_a_batch_frees_i
   watchdog const guard("a submitter beside a batch");
   // Without `queue`, a thread takes a page of tasks at once, and tells of their end when all of
   // them are finished. Without workers, no thread takes a task before the page is full.
-  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  no_workers const alone;
   group g{{.limit = 2}};
   gate first("the first task");
   gate last("the last task");
@@ -368,7 +368,7 @@ TEST_F(GroupGiveUp, L4_a_stop_ends_the_wait_for_room) {
 
 TEST_F(GroupGiveUp, L4_a_submitter_that_helps_looks_at_the_token_between_two_tasks) {
   watchdog const guard("a submitter that helps and is stopped");
-  tbb::global_control const one(tbb::global_control::max_allowed_parallelism, 1);
+  no_workers const alone;
   group g{{.limit = 1, .queue = 2}};
   std::stop_source source;
   int ran = 0;

@@ -28,6 +28,7 @@ using errgroup::errc;
 using errgroup::error;
 using errgroup::group;
 using support::gate;
+using support::no_workers;
 using support::rendezvous;
 using support::watchdog;
 
@@ -288,32 +289,6 @@ TEST(GroupWait, W2_T10_a_thread_that_waits_for_something_else_strands_nothing) {
     EXPECT_EQ(ran, 50);
   }
 }
-
-/// While it lives, oneTBB runs things in no thread but those that wait: it may have none of its
-/// own, and the one that it makes nevertheless, for what is enqueued, is kept busy.
-class no_workers {
- public:
-  no_workers() {
-    elsewhere_.enqueue([g = gates_] {
-      g->held.open();
-      g->end.wait();
-    });
-    gates_->held.wait();
-  }
-  no_workers(no_workers const&) = delete;
-  no_workers& operator=(no_workers const&) = delete;
-  ~no_workers() { gates_->end.open(); }
-
- private:
-  struct gates {
-    support::gate held{"oneTBB's only thread to be held"};
-    support::gate end;
-  };
-
-  tbb::global_control one_{tbb::global_control::max_allowed_parallelism, 1};
-  std::shared_ptr<gates> gates_ = std::make_shared<gates>();
-  tbb::task_arena elsewhere_{1};
-};
 
 TEST(GroupWait, W2_T9_a_wait_in_a_task_runs_what_waits_for_a_thread_from_elsewhere) {
   // What a limited group asks oneTBB for is enqueued, and a wait in a task takes nothing of that.

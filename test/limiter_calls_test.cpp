@@ -21,7 +21,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <tbb/global_control.h>  // global_control
 
 #include <algorithm>   // is_sorted
 #include <atomic>      // atomic
@@ -286,7 +285,7 @@ TEST(LimiterGiveUp, L3_a_thread_that_gives_up_lets_the_next_one_go_on) {
 
 TEST(LimiterGiveUp, W2_without_workers_the_submitter_runs_the_tasks_itself) {
   watchdog const guard("a submitter without workers");
-  tbb::global_control const one_thread(tbb::global_control::max_allowed_parallelism, 1);
+  support::no_workers const alone;
   limiter p(1);
   group g{{.limiter = &p}};
   group h{{.limit = 1, .limiter = &p}};

@@ -584,19 +584,18 @@ TEST(Limiter, L2_what_tasks_start_inside_uses_no_more_threads_than_there_are_pla
 
 TEST(Limiter, W2_a_waiter_runs_tasks_of_other_groups_that_come_first) {
   watchdog const guard("two groups on one thread without workers");
-  support::with_workers(0, [] {
-    limiter p(1);
-    group a{{.limiter = &p}};
-    group b{{.limiter = &p}};
-    int ran = 0;
-    for (int i = 0; i != 10; ++i) {
-      a.run([&] { ++ran; });
-      b.run([&] { ++ran; });
-    }
-    EXPECT_FALSE(b.wait());
-    EXPECT_EQ(ran, 20);
-    EXPECT_FALSE(a.wait());
-  });
+  support::no_workers const alone;
+  limiter p(1);
+  group a{{.limiter = &p}};
+  group b{{.limiter = &p}};
+  int ran = 0;
+  for (int i = 0; i != 10; ++i) {
+    a.run([&] { ++ran; });
+    b.run([&] { ++ran; });
+  }
+  EXPECT_FALSE(b.wait());
+  EXPECT_EQ(ran, 20);
+  EXPECT_FALSE(a.wait());
 }
 
 TEST(Limiter, W1_groups_and_limiters_are_destroyed_right_after_the_wait) {

@@ -644,34 +644,20 @@ TEST_F(Stream, S4_each_result_handed_over_makes_room_for_one) {
 
 TEST_F(Stream, S4_run_from_outside_helps_where_no_worker_comes) {
   watchdog const guard("run of a full stream that no worker empties");
-  global_control const one(global_control::max_allowed_parallelism, 1);
-  gate held("the only worker to be held");
-  gate end("the end of the test");
-  gate released("the worker to be done with the gates of this test");
-  tbb::task_arena elsewhere(1);
-  elsewhere.enqueue([&] {
-    held.open();
-    end.wait();
-    released.open();
-  });
-  held.wait();
-  {
-    opens_at_end const in_any_case(end);
-    for (int const limit : {1, 2, 3}) {
-      for (std::size_t const queue : {0U, 1U, 5U}) {
-        SCOPED_TRACE(words({.limit = limit, .queue = queue}));
-        int got = 0;
-        stream<int> out{{.limit = limit, .queue = queue}, [&](int n) { EXPECT_EQ(n, got++); }};
-        for (int i = 0; i != 100; ++i) {
-          out.run([i] { return i; });
-        }
-        EXPECT_GE(got, 100 - limit - static_cast<int>(queue));
-        EXPECT_FALSE(out.wait());
-        EXPECT_EQ(got, 100);
+  support::no_workers const alone;
+  for (int const limit : {1, 2, 3}) {
+    for (std::size_t const queue : {0U, 1U, 5U}) {
+      SCOPED_TRACE(words({.limit = limit, .queue = queue}));
+      int got = 0;
+      stream<int> out{{.limit = limit, .queue = queue}, [&](int n) { EXPECT_EQ(n, got++); }};
+      for (int i = 0; i != 100; ++i) {
+        out.run([i] { return i; });
       }
+      EXPECT_GE(got, 100 - limit - static_cast<int>(queue));
+      EXPECT_FALSE(out.wait());
+      EXPECT_EQ(got, 100);
     }
   }
-  released.wait();
 }
 
 /// `cancels` cancels the stream in some way, which this expects to wake `run` while the first task

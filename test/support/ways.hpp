@@ -8,8 +8,12 @@
 #include <errgroup/error.hpp>
 #include <errgroup/group.hpp>
 
+#include <tbb/global_control.h>  // global_control
+#include <tbb/task_arena.h>      // task_arena
+
 #include <cstddef>     // size_t
 #include <functional>  // function
+#include <memory>      // make_shared, shared_ptr
 #include <thread>      // thread
 #include <vector>      // vector
 
@@ -28,6 +32,33 @@ void on_every_way(std::function<void(errgroup::group&)> const& body,
 ///
 /// A thread that `body` starts has an arena of its own, whose size follows the machine's CPUs.
 void with_workers(int n, std::function<void()> const& body);
+
+/// While it lives, no worker of oneTBB runs a task: oneTBB may have no workers, and the worker that
+/// it starts nevertheless for enqueued tasks is kept busy. Best written before the groups of a
+/// test.
+class no_workers {
+ public:
+  no_workers() {
+    elsewhere_.enqueue([g = gates_] {
+      g->held.open();
+      g->end.wait();
+    });
+    gates_->held.wait();
+  }
+  no_workers(no_workers const&) = delete;
+  no_workers& operator=(no_workers const&) = delete;
+  ~no_workers() { gates_->end.open(); }
+
+ private:
+  struct gates {
+    gate held{"the worker for enqueued tasks to be kept busy"};
+    gate end;
+  };
+
+  tbb::global_control one_{tbb::global_control::max_allowed_parallelism, 1};
+  std::shared_ptr<gates> gates_ = std::make_shared<gates>();  // the worker may leave it later
+  tbb::task_arena elsewhere_{1};
+};
 
 /// Threads that wait for a group: as many of its tasks run at once, on any machine and with any
 /// number of oneTBB's workers. The tasks have to be submitted first.
