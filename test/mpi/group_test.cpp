@@ -525,6 +525,33 @@ TEST_F(MpiGroup, M7_ranks_that_wait_for_their_groups_in_different_orders_are_tol
   EXPECT_FALSE(next.wait());
 }
 
+TEST_F(MpiGroup, M7_an_order_that_was_lost_stays_lost_on_its_communicator_only) {
+  if (size_ == 1) {
+    GTEST_SKIP() << "needs two ranks";
+  }
+  MPI_Comm own = MPI_COMM_NULL;
+  MPI_Comm_dup(MPI_COMM_WORLD, &own);
+  {
+    errgroup::mpi::group first(own);
+    EXPECT_FALSE(first.wait());
+    if (rank_ == 0) {
+      EXPECT_EQ(first.wait(), errgroup::mpi::errc::out_of_order);  // one wait too many
+    }
+    for (int i = rank_ == 0 ? 1 : 0; i != 5; ++i) {
+      errgroup::mpi::group later(own);
+      EXPECT_EQ(later.wait(), errgroup::mpi::errc::out_of_order);
+    }
+  }
+  MPI_Comm fresh = MPI_COMM_NULL;
+  MPI_Comm_dup(own, &fresh);
+  {
+    errgroup::mpi::group in_order(fresh);
+    EXPECT_FALSE(in_order.wait());
+  }
+  MPI_Comm_free(&fresh);
+  MPI_Comm_free(&own);
+}
+
 TEST_F(MpiGroup, M7_a_failure_of_MPI_cancels_the_group_and_is_the_error) {
   if (size_ == 1) {
     GTEST_SKIP() << "needs two ranks";
