@@ -39,7 +39,8 @@ def load(paths):
             assert run["time_unit"] == "ns", run
             rounds[name]["ns"].append(run["real_time"] / run["tasks"])
             for counter, scale in (("p50", 1e9), ("p99", 1e9), ("max", 1e9), ("cpu", 1e9),
-                                   ("peak_bytes", 1e-6), ("file_bytes", 1e-3), ("bytes_each", 1)):
+                                   ("peak_bytes", 1e-6), ("file_bytes", 1e-3), ("bytes_each", 1),
+                                   ("units", 1)):
                 if counter in run:
                     rounds[name][counter].append(run[counter] * scale)
         for name, quantities in rounds.items():
@@ -86,7 +87,8 @@ def table(context, samples, middle):
         except Missing:
             return
         quotient = b / a if inverted else a / b
-        rows.append((what, time(a.whole), f"{time(b.whole)} {label(theirs)}", quotient, "", target))
+        show = number if quantity == "units" else time
+        rows.append((what, show(a.whole), f"{show(b.whole)} {label(theirs)}", quotient, "", target))
 
     def efficiency(what, case, target=""):
         try:
@@ -240,6 +242,25 @@ def table(context, samples, middle):
               f"pipeline/{case}/errgroup", f"pipeline/{case}/group", "<= 1.3")
         ratio("the same, processor time", f"pipeline/{case}/errgroup", f"pipeline/{case}/group", "", "cpu")
         ratio("the same, to an unbounded group", f"pipeline/{case}/errgroup", "pipeline/stream/unbounded")
+
+    for ranks in (2, 4):
+        # With more ranks than CPUs, times tell of the kernel's turns.
+        def aim(target, ranks=ranks):
+            return target if ranks == 2 else ""
+
+        def beside(what, case, theirs, target="", quantity="ns", ours="errgroup", ranks=ranks):
+            ratio(f"{what}, {ranks} ranks", f"mpi/{case}_{ranks}/{ours}", f"mpi/{case}_{ranks}/{theirs}",
+                  target, quantity)
+
+        beside("wait of an idle group, to an MPI_Allreduce", "idle_wait", "allreduce", aim("<= 2.0"))
+        for pause in ("5ms", "1ms"):
+            beside(f"a failure, to the last wait, to a look ({pause}) and 5 (ping-pong + Allreduce)",
+                   f"failure_{pause}", "bound", aim("<= 1.0"))
+        beside("empty tasks, to a local group", "tasks", "local", aim("<= 1.02"))
+        target = "<= 0.35" if ranks == 4 else ""
+        beside("uneven elements, mpi::for_each, to a fixed split", "uneven", "fixed", target)
+        beside("the same, the work of the busiest rank", "uneven", "fixed", target, "units")
+        beside("the same, if all ranks had the same work", "uneven", "fixed", "", "units", "ideal")
     return rows
 
 

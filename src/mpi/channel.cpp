@@ -196,14 +196,20 @@ void channel::advance_sends() {
 }
 
 void channel::receive_letters(deliveries& found) {
-  for (;;) {
+  // Two looks: Open MPI looks first and fetches afterwards, so the first look does not find what
+  // has just come.
+  for (int in_vain = 0; in_vain != 2;) {
     int is_there = 0;
     MPI_Message message = MPI_MESSAGE_NULL;
     MPI_Status status;
     note_problem(
         check(MPI_Improbe(MPI_ANY_SOURCE, letter_tag, comm_, &is_there, &message, &status)));
-    if (is_there == 0 || problem_) {
+    if (problem_) {
       break;
+    }
+    if (is_there == 0) {
+      ++in_vain;
+      continue;
     }
     int size = 0;
     MPI_Get_count(&status, MPI_BYTE, &size);

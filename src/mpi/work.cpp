@@ -79,7 +79,11 @@ error work::run(std::function<error(part)> const& each, std::function<error()> c
   ask();
   ask();
   group_.run([&] { return take_chunks(each, last); }, where_);
-  return group_.wait();
+  error e = group_.wait();
+  if (e) {
+    errgroup::detail::error_access::set_skipped(e, skipped_);
+  }
+  return e;
 }
 
 error work::take_chunks(std::function<error(part)> const& each,
@@ -104,6 +108,7 @@ error work::take_chunks(std::function<error(part)> const& each,
       // far.
       group_.session_->advance();
       if (e) {
+        skipped_ += e.skipped();
         if (keeps_going_ && !group_.is_canceling()) {
           // Each failure is the error of a task of its own.
           group_.run([this, &each, &last] { return take_chunks(each, last); }, where_);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mpi/ranks.hpp"
+#include "mpi/requests.hpp"
 #include "support/gate.hpp"
 #include "support/watchdog.hpp"
 #include <errgroup/errgroup.hpp>
@@ -196,6 +197,26 @@ TEST_F(MpiGroup, M2_of_ranks_that_fail_at_once_the_lowest_is_told) {
   EXPECT_THAT(texts_of_all(err.message()), SizeIs(1));
 }
 
+TEST_F(MpiGroup, M2_of_ranks_that_cancel_at_once_with_causes_the_lowest_is_told) {
+  for (int i = 0; i != 100; ++i) {
+    errgroup::mpi::group g(MPI_COMM_WORLD);
+    std::string const cause = "cause of rank " + std::to_string(rank_);
+    bool const cancels = rank_ == 0 || rank_ == size_ - 1;
+    support::meet();
+    if (cancels) {
+      g.cancel(errgroup::make_error(cause));
+    }
+    // A rank that has heard of the other cause first has not failed by itself.
+    bool const is_own = cancels && g.local().cause().what() == cause;
+    int lowest = is_own ? rank_ : size_;
+    MPI_Allreduce(MPI_IN_PLACE, &lowest, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+    auto const err = g.wait();
+    ASSERT_EQ(err.what(), "cause of rank " + std::to_string(lowest));
+    ASSERT_EQ(errgroup::mpi::rank_of(err), lowest);
+    ASSERT_THAT(texts_of_all(err.message()), SizeIs(1));
+  }
+}
+
 TEST_F(MpiGroup, M2_E5_with_keep_all_the_other_ranks_are_the_others_in_their_order) {
   errgroup::mpi::group g(MPI_COMM_WORLD, {.policy = on_error::keep_going, .errors = keep::all});
   for (int i = 0; i != 3; ++i) {
@@ -237,19 +258,23 @@ TEST_F(MpiGroup, M2_E1_an_echo_is_never_told) {
 TEST_F(MpiGroup, M1_E5_with_keep_going_every_task_of_every_rank_runs) {
   std::atomic<int> ran{0};
   errgroup::mpi::group g(MPI_COMM_WORLD, {.policy = on_error::keep_going});
+  errgroup::mpi::group later(MPI_COMM_WORLD);
   if (rank_ == 0) {
     g.run([] { return std::make_error_code(std::errc::io_error); });
-  } else {
-    // So long that the error of rank 0 comes meanwhile.
-    g.run([] { std::this_thread::sleep_for(milliseconds(50)); });
   }
   EXPECT_EQ(static_cast<bool>(g.local().wait()), rank_ == 0);
+  // A message of rank 0 behind the failure: a message with the failure would be there before.
+  if (rank_ == 0) {
+    later.cancel();
+  }
+  support::await([&] { return later.is_canceling(); }, "a message of rank 0");
   for (int i = 0; i != 50; ++i) {
     g.run([&] { ++ran; });
   }
   EXPECT_EQ(g.wait(), std::errc::io_error);
   EXPECT_EQ(ran, 50);
   EXPECT_FALSE(g.is_canceling());
+  EXPECT_EQ(later.wait(), errgroup::errc::canceled);
 }
 
 TEST_F(MpiGroup, M1_E4_every_waiter_of_a_rank_gets_the_same_error) {
@@ -342,12 +367,10 @@ TEST_F(MpiGroup, M3_a_rank_fails_after_the_others_have_joined_their_tasks) {
   int const culprit = 0;
   errgroup::mpi::group g(MPI_COMM_WORLD);
   g.run([] {});
+  EXPECT_FALSE(g.local().wait());
+  support::meet();
   if (rank_ == culprit) {
-    // The others are in `wait`, or come to it.
-    g.run([] {
-      std::this_thread::sleep_for(milliseconds(30));
-      return errgroup::make_error("late");
-    });
+    g.run([] { return errgroup::make_error("late"); });
   }
   auto const err = g.wait();
   EXPECT_EQ(err.what(), "late");
@@ -441,10 +464,17 @@ TEST_F(MpiGroup, M6_a_rank_that_does_not_come_in_time_is_named) {
 
 TEST_F(MpiGroup, M6_with_patience_a_slow_task_of_a_rank_is_waited_for_if_it_comes_in_time) {
   errgroup::mpi::group g(MPI_COMM_WORLD, {.patience = hours(1)});
+  std::atomic<bool> ran{false};
   if (rank_ == 0) {
-    g.run([] { std::this_thread::sleep_for(milliseconds(30)); });
+    g.run([&] {
+      support::meet();  // the other ranks have no task, and come to `wait`
+      ran = true;
+    });
+  } else {
+    support::meet();
   }
   EXPECT_FALSE(g.wait());
+  EXPECT_EQ(ran, rank_ == 0);
 }
 
 TEST_F(MpiGroup, M7_a_wait_in_a_task_is_answered_at_once) {
@@ -491,6 +521,54 @@ TEST_F(MpiGroup, M7_ranks_that_wait_for_their_groups_in_different_orders_are_tol
   EXPECT_TRUE(second);
   EXPECT_THAT(first.what(), HasSubstr("in the same order"));
   // Later groups are in order again.
+  errgroup::mpi::group next(MPI_COMM_WORLD);
+  EXPECT_FALSE(next.wait());
+}
+
+TEST_F(MpiGroup, M7_an_order_that_was_lost_stays_lost_on_its_communicator_only) {
+  if (size_ == 1) {
+    GTEST_SKIP() << "needs two ranks";
+  }
+  MPI_Comm own = MPI_COMM_NULL;
+  MPI_Comm_dup(MPI_COMM_WORLD, &own);
+  {
+    errgroup::mpi::group first(own);
+    EXPECT_FALSE(first.wait());
+    if (rank_ == 0) {
+      EXPECT_EQ(first.wait(), errgroup::mpi::errc::out_of_order);  // one wait too many
+    }
+    for (int i = rank_ == 0 ? 1 : 0; i != 5; ++i) {
+      errgroup::mpi::group later(own);
+      EXPECT_EQ(later.wait(), errgroup::mpi::errc::out_of_order);
+    }
+  }
+  MPI_Comm fresh = MPI_COMM_NULL;
+  MPI_Comm_dup(own, &fresh);
+  {
+    errgroup::mpi::group in_order(fresh);
+    EXPECT_FALSE(in_order.wait());
+  }
+  MPI_Comm_free(&fresh);
+  MPI_Comm_free(&own);
+}
+
+TEST_F(MpiGroup, M7_a_failure_of_MPI_cancels_the_group_and_is_the_error) {
+  if (size_ == 1) {
+    GTEST_SKIP() << "needs two ranks";
+  }
+  MPI_Comm own = MPI_COMM_NULL;  // the ranks in another order, by which the probe knows it
+  MPI_Comm_split(MPI_COMM_WORLD, 0, -rank_, &own);
+  {
+    errgroup::mpi::group g(own);
+    g.run(until_stopped);
+    support::meet();
+    support::failing_probe const broken(own);
+    auto const err = g.wait();  // also where the watcher has seen the failure before
+    EXPECT_EQ(err, errgroup::mpi::check(MPI_ERR_OTHER));
+    EXPECT_EQ(g.local().cause(), errgroup::mpi::check(MPI_ERR_OTHER));
+    support::meet();
+  }
+  MPI_Comm_free(&own);
   errgroup::mpi::group next(MPI_COMM_WORLD);
   EXPECT_FALSE(next.wait());
 }

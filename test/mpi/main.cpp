@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `main` of the tests that run on several ranks. Rank 0 prints as usual; another rank prints
-// its failures only.
+// its failures only. After MPI_Finalize, no nonblocking operation may be left.
 
+#include "mpi/requests.hpp"
 #include "support/ways.hpp"
 #include <errgroup/mpi.hpp>
 
@@ -31,17 +32,24 @@ class only_failures : public testing::EmptyTestEventListener {
 }  // namespace
 
 int main(int argc, char** argv) {
-  errgroup::mpi::environment mpi(argc, argv);
-  testing::InitGoogleTest(&argc, argv);
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  if (rank != 0) {
-    auto& listeners = testing::UnitTest::GetInstance()->listeners();
-    delete listeners.Release(listeners.default_result_printer());
-    listeners.Append(new only_failures(rank));
-  }
   int failures = 0;
-  // MPI may bind each rank to one CPU, where oneTBB has no workers.
-  support::with_workers(3, [&] { failures = RUN_ALL_TESTS(); });
+  int rank = 0;
+  {
+    errgroup::mpi::environment const mpi(argc, argv);
+    testing::InitGoogleTest(&argc, argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (rank != 0) {
+      auto& listeners = testing::UnitTest::GetInstance()->listeners();
+      delete listeners.Release(listeners.default_result_printer());
+      listeners.Append(new only_failures(rank));
+    }
+    // MPI may bind each rank to one CPU, where oneTBB has no workers.
+    support::with_workers(3, [&] { failures = RUN_ALL_TESTS(); });
+  }
+  if (long const open = support::open_requests(); open != 0) {
+    std::fprintf(stderr, "rank %d: %ld of %ld requests are open after MPI_Finalize\n", rank, open,
+                 support::begun_requests());
+    failures = 1;
+  }
   return failures;
 }

@@ -189,6 +189,36 @@ TEST_F(MpiWork, M8_E5_with_keep_going_every_element_is_called_and_every_error_is
   EXPECT_THAT(texts_of_all(err.message()), SizeIs(1));
 }
 
+TEST_F(MpiWork, M8_E3_skipped_counts_the_elements_of_chunks_that_this_rank_had_begun) {
+  // Ten elements in each chunk; the fourth of a chunk fails.
+  auto const count = static_cast<std::size_t>(160 * size_);
+  int called = 0;
+  auto const err = each({.limit = 1}, count, [&](std::size_t i) -> errgroup::error {
+    ++called;
+    return i == 3 ? errgroup::error(std::make_error_code(std::errc::io_error)) : errgroup::error();
+  });
+  EXPECT_EQ(err, std::errc::io_error);
+  // Chunks that were not finished are the only ones with elements left.
+  EXPECT_EQ((static_cast<std::size_t>(called) + err.skipped()) % 10, 0U);
+  EXPECT_EQ(over_ranks(errgroup::mpi::rank_of(err) == rank_ ? static_cast<int>(err.skipped()) : 0),
+            6);
+}
+
+TEST_F(MpiWork, M8_E5_max_failures_counts_the_failures_of_each_chunk) {
+  auto const count = static_cast<std::size_t>(160 * size_);
+  for (std::size_t const most : {1U, 3U}) {
+    int called = 0;
+    auto const err = each({.limit = 1, .policy = on_error::keep_going, .max_failures = most}, count,
+                          [&](std::size_t) -> errgroup::error {
+                            ++called;
+                            return std::make_error_code(std::errc::io_error);
+                          });
+    EXPECT_EQ(err, std::errc::io_error);
+    EXPECT_EQ(over_ranks(called), 16 * size_ * static_cast<int>(most));
+    EXPECT_EQ(over_ranks(called + static_cast<int>(err.skipped())), 160 * size_);
+  }
+}
+
 TEST_F(MpiWork, M8_an_exception_arrives_and_a_later_call_succeeds) {
   for (int round = 0; round != 50; ++round) {
     auto const culprit = static_cast<std::size_t>(round * 7 % 100);

@@ -31,7 +31,9 @@ namespace errgroup::inline v1::mpi {
 /// The first failure of any rank cancels all ranks; which failure is the first, and what the error
 /// is on the other ranks, is as for `mpi::group`. `error::origin().index` is the number of the
 /// element, on every rank. With `on_error::keep_going`, `f` is called for all elements. A call in a
-/// task is cancelled with the task.
+/// task is cancelled with the task. `error::skipped` is the number of elements without a call in
+/// the chunks that this rank had begun; no rank counts the elements of a chunk that no rank has
+/// begun.
 ///
 /// `limit`, `queue`, `arena`, `isolated`, `exceptions`, `progress`, `blocking` and `limiter` are
 /// for the calls of `f` on this rank; `max_failures` is for each chunk of this rank. A rank with

@@ -73,8 +73,9 @@ class work {
   std::size_t count_;
   std::size_t units_;
   std::size_t chunks_;
-  int awaited_ = 0;       // questions without an answer so far
-  bool is_over_ = false;  // an answer has said that there is no chunk left
+  std::size_t skipped_ = 0;  // elements without a call, in chunks that this rank had begun
+  int awaited_ = 0;          // questions without an answer so far
+  bool is_over_ = false;     // an answer has said that there is no chunk left
   bool keeps_going_;
   std::source_location where_;
   group group_;
