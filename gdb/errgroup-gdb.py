@@ -228,10 +228,11 @@ def layouts():
 
 
 class Task:
-    """A task that runs, or is destroyed without a run."""
+    """A task that runs; or a frame without a task, of a thread that works for a group."""
 
     def __init__(self, layout, frame, group):
         self.layout, self.frame, self.group = layout, frame, group
+        self.inner = 0  # the frame of its callable, in a task with a timeout
         self.label = layout.pointer(frame, "frame.label")
         index = layout.size(frame, "frame.index")
         self.index = None if index == (1 << 8 * layout["size"]) - 1 else index
@@ -250,6 +251,16 @@ class Task:
 
     def is_run(self):
         return self.runs
+
+    def frames(self):
+        return [self.frame, self.inner] if self.inner else [self.frame]
+
+    def is_callable_of(self, outer):
+        """True if `outer` has a timeout, and this is the frame of its callable, in a hidden group."""
+        if self.runs or self.label == 0 or self.label != outer.label:
+            return False
+        node = self.group + self.layout["group.node"]
+        return self.layout.pointer(node, "node.parent") == outer.frame
 
     def begun(self):
         """In ns; None if the task's group is not observed."""
@@ -280,7 +291,11 @@ class Thread:
             owner = layout.pointer(frame, "frame.owner")
             if owner == 0:
                 break
-            self.tasks.append(Task(layout, frame, owner - layout["group.node"]))
+            task = Task(layout, frame, owner - layout["group.node"])
+            if self.tasks and task.is_callable_of(self.tasks[-1]):
+                self.tasks[-1].inner = frame
+            else:
+                self.tasks.append(task)
 
     def awaited(self):
         """The id of the observed group that a thread without a task waits for, and the kind."""
@@ -392,6 +407,7 @@ class Picture:
         self.try_to(self.add_threads)
         self.threads.sort(key=lambda thread: thread.number)
         self.frames = {}  # the thread and the task of a frame
+        self.parents = set()  # the frames in which groups are made
         for thread in self.threads:
             for task in thread.tasks:
                 self.frames[task.frame] = (thread, task)
@@ -426,9 +442,13 @@ class Picture:
             self.complain(f"group {address:#x}: {trouble}")
 
     def add_children(self, task):
-        first = self.layout.pointer(task.frame, "frame.children")
-        for node in self.layout.list(first, "node.next", "a task's groups"):
-            self.add(node - self.layout["group.node"])
+        hidden = self.layout.pointer(task.inner, "frame.owner") if task.inner else 0
+        for frame in task.frames():
+            self.parents.add(frame)
+            first = self.layout.pointer(frame, "frame.children")
+            for node in self.layout.list(first, "node.next", "a task's groups"):
+                if node != hidden:
+                    self.add(node - self.layout["group.node"])
 
     def add_observed(self):
         first = self.layout.pointer(self.layout.observed)
@@ -620,7 +640,7 @@ it runs, and which observed group it waits for. Threads without a task are left 
                 title = group.title() if group else f"group {task.group:#x}"
                 parts = [f"{task.title()} of {title}"]
                 if not task.is_run():
-                    parts = [f"destroys a task of {title} that will not run"]
+                    parts = [f"inside {title}, but in no task of it"]
                 if task.where:
                     parts.append(f"run at {task.where}")
                 if task.frame in age:
@@ -659,14 +679,14 @@ Found are the groups of tasks that run, the groups that were made in such tasks,
             print(f"{'  ' * depth}{group.title()}: {', '.join(p for p in parts if p)}")
             for thread in picture.threads:
                 for task in thread.tasks:
-                    children = [g for g in picture.groups.values() if g.parent == task.frame]
+                    children = [g for g in picture.groups.values() if g.parent in task.frames()]
                     if task.group == group.address and children:
                         print(f"{'  ' * (depth + 1)}in {task.title()}, {thread.title()}:")
                         for child in children:
                             write_group(child, depth + 2)
 
         for group in picture.groups.values():
-            if group.parent not in picture.frames:
+            if group.parent not in picture.parents:
                 write_group(group, 0)
         for group in list(picture.groups.values()):
             write_group(group, 0)  # damaged memory may have groups that are their own parents

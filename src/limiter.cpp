@@ -50,7 +50,7 @@ group_core::group_core(shared_places& places, int limit) : group_core(false) {
   if (task_queue* q = queue_.exchange(nullptr, std::memory_order_relaxed)) {
     put_queue(*origin_.maker, *q);
   }
-  extras_ = new extras({.limit = limit, .detached = true});
+  extras_ = new extras({.limit = limit, .name = "limiter", .detached = true});
   extras_->shared = &places;
   note_event();
   attach_to_task();

@@ -1,6 +1,8 @@
 """What gdb/errgroup-gdb.py promises, on a program that hangs and on its core. Run by ctest, or by hand:
 
     GDB_PROGRAM=build/gcc-debug/test/errgroup_gdb_program python3 test/gdb_test.py
+
+A second program, of the name with `_limiter` behind it, hangs in tasks of a limiter.
 """
 
 import os
@@ -35,6 +37,16 @@ group "parse" A: 1 running, 0 waiting, 0 failed, made at gdb_program.cpp:58
 group "broken" A: 0 running, 0 waiting, 1 failed, made at gdb_program.cpp:57, cancelled, """ \
     r"""first error: std::runtime_error: "bad header" \(task 0, "broken/header", run at """ \
     r"""gdb_program.cpp:61\)"""
+
+LIMITER_TASKS = r"""Thread \d+ \(LWP \d+\).*
+  #0  task 0 "link 3" of group "links" A, run at gdb_limiter_program.cpp:22
+  #1  inside group "limiter" A, but in no task of it
+Thread \d+ \(LWP \d+\).*
+  #0  task 0 "fetch" of group "crawl" A, run at gdb_limiter_program.cpp:36"""
+LIMITER_GROUPS = r"""group "crawl" A: 1 running, 3 waiting, 0 failed
+  in task 0 "fetch", Thread \d+ \(LWP \d+\).*:
+    group "links" A: 1 of 2 running, 0 waiting, 0 failed
+group "limiter" A: 0 of 3 running, \d waiting, 0 failed"""
 
 
 def pattern(text, age):
@@ -109,6 +121,14 @@ class GdbTest(unittest.TestCase):
         self.assert_shows(output, TASKS, "begun last")
         no_names = GROUPS.replace("std::runtime_error", r"(?:std::runtime_error|.*)")
         self.assert_shows(output, no_names)
+
+    def test_Z1_Z2_tasks_of_a_limiter_are_shown_with_its_threads_and_without_hidden_groups(self):
+        output = self.gdb(f"{PROGRAM}_limiter", "run", "errgroup tasks", "echo G\\n", "errgroup groups")
+        tasks, _, groups = output.partition("G\n")
+        self.assert_shows(tasks, LIMITER_TASKS)
+        self.assertEqual(len(re.findall("^  #", tasks, re.M)), 3, output)
+        self.assert_shows(groups, LIMITER_GROUPS)
+        self.assertEqual(len(re.findall(r"^\s*group", groups, re.M)), 3, output)
 
     def test_Z3_values_are_printed(self):
         names = "the_error the_code no_error the_value no_value success *the_crawl".split()
