@@ -185,7 +185,7 @@ TEST_F(GroupDeadline, W1_of_a_hundred_thousand_tasks_none_is_left_when_wait_retu
 
 TEST_F(GroupDeadline, L4_run_at_a_full_queue_wakes_when_it_passes) {
   for (bool const has_token : {false, true}) {
-    for (int round = 0; round != 50; ++round) {
+    for (int round = 0; round != 50; round += 10) {
       test_clock c;
       group g{{.limit = 1, .queue = 0, .timeout = hours(1)}};
       std::optional<std::stop_token> token;

@@ -501,11 +501,11 @@ TEST(LimiterFailures, O6_a_dump_shows_the_places_and_the_limit_of_now_and_no_hid
     limiter p(3);
     group g{{.limit = 1, .name = "few", .limiter = &p}};
     holder busy(p, 2);
+    p.resize(2);  // first: no task of `few` may take the third place
     for (int i = 0; i != 3; ++i) {
       g.run([] {});
     }
     g.set_limit(2);
-    p.resize(2);
     std::ostringstream out;
     errgroup::dump(out);
     EXPECT_THAT(out.str(), testing::ContainsRegex("few .* of 2 running.*2 of 2 places in use"));

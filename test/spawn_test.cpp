@@ -991,7 +991,7 @@ TEST_F(Spawn, W2_without_workers_from_another_thread) {
 
 TEST_F(Spawn, W2_without_workers_all_that_works_with_them) {
   watchdog const guard("handles without workers");
-  global_control const one(global_control::max_allowed_parallelism, 1);
+  support::no_workers const alone;
   on_every_way([](group& g) {
     auto h = spawn(g, [&g] { return fib(g, 8); });
     auto outer = spawn(g, [&h] { return h.get().value() + 1; });

@@ -471,9 +471,13 @@ TEST(TaskTimeoutRule, C5_an_observer_and_a_dump_see_one_task_and_no_group_of_its
       EXPECT_EQ(seen.groups, 1);
       group below{{.name = "below"}};
       below.run([&] {
-        std::ostringstream out;
-        errgroup::dump(out);
-        picture = out.str();
+        auto const is_shown = [&] {
+          std::ostringstream out;
+          errgroup::dump(out);
+          picture = out.str();
+          return picture.find("waits for the group \"below\"") != std::string::npos;
+        };
+        support::await(is_shown, "the task to wait for the group that it has made");
       });
       return below.wait();
     });
