@@ -4,6 +4,7 @@
 // functions for results, pipelines and streams.
 
 #include "support/gate.hpp"
+#include "support/held_task.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
 #include <errgroup/all.hpp>
@@ -48,6 +49,7 @@ using errgroup::on_error;
 using errgroup::testing::test_clock;
 using support::await;
 using support::gate;
+using support::held_task;
 using support::opens_at_end;
 using support::watchdog;
 using namespace std::chrono_literals;
@@ -203,16 +205,9 @@ TEST(LimiterGiveUp, L3_it_is_accepted_beside_a_task_that_goes_on) {
       limiter p(3);
       group a{{.limiter = &p}};
       group b{{.limiter = &p}};
-      gate begun("the heavy task to begin");
-      gate go_on("the heavy task to end");
       gate end("the light task to end");
       opens_at_end const opens(end);
-      opens_at_end const opens_too(go_on);
-      a.run({.weight = 3}, [&] {
-        begun.open();
-        go_on.wait();
-      });
-      begun.wait();
+      held_task heavy(a, {.weight = 3});
       (is_same_group ? a : b).run([&] { end.wait(); });
       group g{{.limiter = &p}};
       submitter one(g, 2);
@@ -220,7 +215,7 @@ TEST(LimiterGiveUp, L3_it_is_accepted_beside_a_task_that_goes_on) {
         std::this_thread::yield();
       }
       EXPECT_FALSE(one.has_answer());
-      go_on.open();
+      heavy.end();
       EXPECT_EQ(one.answer(), admission::accepted);
       end.open();
       EXPECT_FALSE(a.wait());
@@ -376,14 +371,7 @@ TEST(GroupSetLimit, L3_a_higher_limit_wakes_the_threads_that_wait_for_a_slot) {
     for (limiter* const of : {static_cast<limiter*>(nullptr), &p}) {
       for (std::size_t const queue : {errgroup::npos, std::size_t{0}}) {
         group g{{.limit = 1, .queue = queue, .limiter = of}};
-        gate begun("the first task to begin");
-        gate go_on("the test to go on");
-        opens_at_end const opens(go_on);
-        g.run([&] {
-          begun.open();
-          go_on.wait();
-        });
-        begun.wait();
+        held_task first(g);
         submitter one(g, 1);
         for (int i = 0; i != 1000; ++i) {
           std::this_thread::yield();
@@ -391,7 +379,7 @@ TEST(GroupSetLimit, L3_a_higher_limit_wakes_the_threads_that_wait_for_a_slot) {
         EXPECT_FALSE(one.has_answer());
         g.set_limit(2);
         EXPECT_EQ(one.answer(), admission::accepted);
-        go_on.open();
+        first.end();
         EXPECT_FALSE(g.wait());
       }
     }
@@ -404,14 +392,7 @@ TEST(GroupSetLimit, L4_a_higher_limit_wakes_a_submitter_that_sleeps_at_a_full_qu
     limiter p(8);
     for (limiter* const of : {static_cast<limiter*>(nullptr), &p}) {
       group g{{.limit = 1, .queue = 0, .limiter = of}};
-      gate begun("the first task to begin");
-      gate go_on("the test to go on");
-      opens_at_end const opens(go_on);
-      g.run([&] {
-        begun.open();
-        go_on.wait();
-      });
-      begun.wait();
+      held_task first(g);
       std::atomic<bool> is_in{false};
       std::thread submits([&] {
         g.run([] {});
@@ -423,7 +404,7 @@ TEST(GroupSetLimit, L4_a_higher_limit_wakes_a_submitter_that_sleeps_at_a_full_qu
       EXPECT_FALSE(is_in);
       g.set_limit(2);
       submits.join();
-      go_on.open();
+      first.end();
       EXPECT_FALSE(g.wait());
     }
   });
