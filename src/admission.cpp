@@ -145,18 +145,6 @@ admission group_core::reserve_within(thread_state& self, patience const& p, std:
   return is_stopped() ? admission::canceled : admission::full;
 }
 
-// Runs a task for which `reserve_within` has found no place.
-void group_core::run_unreserved(thread_state& self, node* n) noexcept {
-  task_queue& q = *queue_.load(std::memory_order_acquire);
-  {
-    lock_type const lock(q.lock);
-    number(q, *n);
-  }
-  number_observed(*n);
-  run_inline(*n);
-  put_node(self, n);
-}
-
 bool group_core::wait_until_at(clock::time_point until, std::stop_token const& stop) {
   (void)use_timer();
   thread_state& self = this_thread();

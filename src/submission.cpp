@@ -316,11 +316,8 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
       // run. So the caller runs a task on the slot that it holds.
       node* const oldest = q.pop();
       if (oldest == nullptr) {
-        number(q, *n);
         lock.release();
-        number_observed(*n);
-        run_inline(*n);
-        put_node(self, n);
+        run_unreserved(self, n);
         return false;
       }
       worker::run_here(*this, q, lock, *oldest);
@@ -342,6 +339,18 @@ bool group_core::make_room(thread_state& self, task_queue& q, lock_type& lock, n
     }
   }
   return true;
+}
+
+// Runs a task for which the queue has no room, on the slot of the caller.
+void group_core::run_unreserved(thread_state& self, node* n) noexcept {
+  task_queue& q = *queue_.load(std::memory_order_acquire);
+  {
+    lock_type const lock(q.lock);
+    number(q, *n);
+  }
+  number_observed(*n);
+  run_inline(*n);
+  put_node(self, n);
 }
 
 // A task is finished that this thread has taken without a session. The caller holds the lock before

@@ -3,7 +3,6 @@
 #include <errgroup/clock.hpp>
 #include <errgroup/detail/submit.hpp>
 
-#include <tbb/task.h>        // current_context
 #include <tbb/task_group.h>  // task_group_context
 
 #include <atomic>  // memory_order
@@ -29,10 +28,7 @@ error group_core::run_in_time(std::chrono::nanoseconds time, timed_function call
   bool const is_guarded = task_of.exceptions() == on_exception::as_error;
   group_core own(true);
   own.attach_to_task();
-  own.set_deadline_at(after(clock::now(), time));
-  if (own.is_unbound()) {
-    own.bind(self, tbb::task::current_context());
-  }
+  own.set_deadline_at(after(clock::now(), time));  // binds the context, too, if it has to be bound
   error failure;
   bool is_late = true;
   auto const run_with = [&](tbb::task_group_context* context) noexcept {

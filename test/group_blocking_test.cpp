@@ -185,6 +185,38 @@ TEST(GroupBlocking, L8_more_tasks_meet_again_and_again_in_the_same_threads) {
   EXPECT_LT(all_threads().size(), with + std::thread::hardware_concurrency() + 1);
 }
 
+/// An object of a thread, which takes its time to end.
+struct leaves {
+  explicit leaves(std::atomic<int>& count) : left(count) {}
+  leaves(leaves const&) = delete;
+  leaves& operator=(leaves const&) = delete;
+  ~leaves() {
+    for (int i = 0; i != 1000; ++i) {
+      std::this_thread::yield();
+    }
+    ++left;
+  }
+
+  std::atomic<int>& left;
+};
+
+TEST(GroupBlocking, L8_the_destructor_returns_when_the_threads_have_ended) {
+  std::atomic<int> left{0};
+  {
+    group g{{.limit = 4, .blocking = true}};
+    rendezvous place(5, "four tasks and the test");
+    for (int i = 0; i != 4; ++i) {
+      g.run([&] {
+        thread_local leaves const mine(left);
+        place.arrive_and_wait();
+      });
+    }
+    place.arrive_and_wait();  // so the tasks run in the threads of the group
+    EXPECT_FALSE(g.wait());
+  }
+  EXPECT_EQ(left, 4);
+}
+
 TEST(GroupBlocking, L8_tasks_meet_in_a_task_of_a_limited_group) {
   for (bool const blocks : {false, true}) {
     SCOPED_TRACE(blocks);

@@ -4,6 +4,7 @@
 // functions for results, pipelines and streams.
 
 #include "support/gate.hpp"
+#include "support/held_task.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
 #include <errgroup/all.hpp>
@@ -30,7 +31,7 @@
 #include <functional>  // function, plus
 #include <optional>    // nullopt, optional
 #include <sstream>     // ostringstream
-#include <stdexcept>   // invalid_argument
+#include <stdexcept>   // invalid_argument, logic_error
 #include <stop_token>  // stop_source
 #include <string>      // string
 #include <thread>      // thread
@@ -47,6 +48,7 @@ using errgroup::on_error;
 using errgroup::testing::test_clock;
 using support::await;
 using support::gate;
+using support::held_task;
 using support::opens_at_end;
 using support::watchdog;
 using namespace std::chrono_literals;
@@ -202,16 +204,9 @@ TEST(LimiterGiveUp, L3_it_is_accepted_beside_a_task_that_goes_on) {
       limiter p(3);
       group a{{.limiter = &p}};
       group b{{.limiter = &p}};
-      gate begun("the heavy task to begin");
-      gate go_on("the heavy task to end");
       gate end("the light task to end");
       opens_at_end const opens(end);
-      opens_at_end const opens_too(go_on);
-      a.run({.weight = 3}, [&] {
-        begun.open();
-        go_on.wait();
-      });
-      begun.wait();
+      held_task heavy(a, {.weight = 3});
       (is_same_group ? a : b).run([&] { end.wait(); });
       group g{{.limiter = &p}};
       submitter one(g, 2);
@@ -219,7 +214,7 @@ TEST(LimiterGiveUp, L3_it_is_accepted_beside_a_task_that_goes_on) {
         std::this_thread::yield();
       }
       EXPECT_FALSE(one.has_answer());
-      go_on.open();
+      heavy.end();
       EXPECT_EQ(one.answer(), admission::accepted);
       end.open();
       EXPECT_FALSE(a.wait());
@@ -242,6 +237,122 @@ TEST(LimiterGiveUp, L3_it_is_accepted_when_the_tasks_before_it_are_cancelled) {
   EXPECT_EQ(one.answer(), admission::accepted);
   EXPECT_FALSE(g.wait());
   EXPECT_EQ(heavy.wait(), errc::canceled);
+}
+
+TEST(LimiterGiveUp, L3_the_request_of_a_nested_group_that_has_ended_needs_no_place) {
+  watchdog const guard("a submitter behind the request of a group that has ended");
+  support::with_workers(1, [] {
+    limiter p(1);
+    group a{{.limiter = &p}};
+    gate ended("a nested group to end");
+    gate go_on("the test to go on");
+    opens_at_end const opens(go_on);
+    a.run([&] {
+      {
+        group nested{{.limit = 2}};
+        nested.run([] {});  // asks for a place for another thread
+        EXPECT_FALSE(nested.wait());
+      }
+      ended.open();
+      go_on.wait();
+    });
+    ended.wait();
+    group g{{.limiter = &p}};
+    submitter one(g, 1);
+    for (int i = 0; i != 1000; ++i) {
+      std::this_thread::yield();
+    }
+    EXPECT_FALSE(one.has_answer());
+    go_on.open();
+    EXPECT_EQ(one.answer(), admission::accepted);
+    EXPECT_FALSE(a.wait());
+    EXPECT_FALSE(g.wait());
+  });
+}
+
+TEST(LimiterGiveUp, L3_it_is_accepted_beside_a_task_that_the_thread_of_a_request_goes_on_with) {
+  watchdog const guard("a submitter beside a task that the thread of a request goes on with");
+  support::with_workers(2, [] {
+    limiter p(3);
+    group a{{.limiter = &p}};
+    group b{{.limiter = &p}};
+    group g{{.limiter = &p}};
+    gate nested_begun("the nested task to begin");
+    gate go_on("the nested task to end");
+    gate end("the other tasks to end");
+    std::atomic<std::thread::id> submits{};
+    opens_at_end const opens(end);
+    opens_at_end const opens_too(go_on);
+    // A worker runs this task, and the other worker the nested task, with a place of its own.
+    a.run([&] {
+      group nested{{.limit = 2}};
+      nested.run([&] {
+        nested_begun.open();
+        go_on.wait();
+      });
+      end.wait();
+      EXPECT_FALSE(nested.wait());
+    });
+    nested_begun.wait();
+    // No thread comes for this task, although a place is free, before the nested task ends. (The
+    // submitter may take the task after a while.)
+    b.run([&] {
+      if (std::this_thread::get_id() != submits.load()) {
+        end.wait();
+      }
+    });
+    std::thread submitter_of_g([&] {
+      submits = std::this_thread::get_id();
+      EXPECT_EQ(g.try_run_for(1h, [] {}), admission::accepted);
+    });
+    for (int i = 0; i != 1000; ++i) {
+      std::this_thread::yield();
+    }
+    go_on.open();
+    submitter_of_g.join();
+    end.open();
+    EXPECT_FALSE(a.wait());
+    EXPECT_FALSE(b.wait());
+    EXPECT_FALSE(g.wait());
+  });
+}
+
+/// A callable whose copy waits for the test, and then throws.
+struct throws_late {
+  throws_late(gate& copied, gate& go) : begun(&copied), go_on(&go) {}
+  throws_late(throws_late const& from) {
+    from.begun->open();
+    from.go_on->wait();
+    throw std::logic_error("no copy");
+  }
+  throws_late& operator=(throws_late const&) = delete;
+  ~throws_late() = default;
+  void operator()() const {}
+
+  gate* begun = nullptr;
+  gate* go_on = nullptr;
+};
+
+TEST(LimiterGiveUp, L3_it_is_accepted_when_a_reserved_place_is_given_up) {
+  watchdog const guard("a submitter behind a call that throws");
+  limiter p(1);
+  group g{{.limiter = &p}};
+  group h{{.limiter = &p}};
+  gate copied("a callable to be copied");
+  gate go_on("the test to go on");
+  throws_late const task(copied, go_on);
+  std::thread other([&] { EXPECT_THROW((void)g.try_run(task), std::logic_error); });
+  copied.wait();
+  submitter one(h, 1);
+  for (int i = 0; i != 1000; ++i) {
+    std::this_thread::yield();
+  }
+  EXPECT_FALSE(one.has_answer());
+  go_on.open();
+  other.join();
+  EXPECT_EQ(one.answer(), admission::accepted);
+  EXPECT_FALSE(g.wait());
+  EXPECT_FALSE(h.wait());
 }
 
 TEST(LimiterGiveUp, L5_threads_that_wait_get_places_in_their_order) {
@@ -375,14 +486,7 @@ TEST(GroupSetLimit, L3_a_higher_limit_wakes_the_threads_that_wait_for_a_slot) {
     for (limiter* const of : {static_cast<limiter*>(nullptr), &p}) {
       for (std::size_t const queue : {errgroup::npos, std::size_t{0}}) {
         group g{{.limit = 1, .queue = queue, .limiter = of}};
-        gate begun("the first task to begin");
-        gate go_on("the test to go on");
-        opens_at_end const opens(go_on);
-        g.run([&] {
-          begun.open();
-          go_on.wait();
-        });
-        begun.wait();
+        held_task first(g);
         submitter one(g, 1);
         for (int i = 0; i != 1000; ++i) {
           std::this_thread::yield();
@@ -390,7 +494,7 @@ TEST(GroupSetLimit, L3_a_higher_limit_wakes_the_threads_that_wait_for_a_slot) {
         EXPECT_FALSE(one.has_answer());
         g.set_limit(2);
         EXPECT_EQ(one.answer(), admission::accepted);
-        go_on.open();
+        first.end();
         EXPECT_FALSE(g.wait());
       }
     }
@@ -403,14 +507,7 @@ TEST(GroupSetLimit, L4_a_higher_limit_wakes_a_submitter_that_sleeps_at_a_full_qu
     limiter p(8);
     for (limiter* const of : {static_cast<limiter*>(nullptr), &p}) {
       group g{{.limit = 1, .queue = 0, .limiter = of}};
-      gate begun("the first task to begin");
-      gate go_on("the test to go on");
-      opens_at_end const opens(go_on);
-      g.run([&] {
-        begun.open();
-        go_on.wait();
-      });
-      begun.wait();
+      held_task first(g);
       std::atomic<bool> is_in{false};
       std::thread submits([&] {
         g.run([] {});
@@ -422,7 +519,7 @@ TEST(GroupSetLimit, L4_a_higher_limit_wakes_a_submitter_that_sleeps_at_a_full_qu
       EXPECT_FALSE(is_in);
       g.set_limit(2);
       submits.join();
-      go_on.open();
+      first.end();
       EXPECT_FALSE(g.wait());
     }
   });

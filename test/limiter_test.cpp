@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/gate.hpp"
+#include "support/held_task.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
 #include <errgroup/all.hpp>
@@ -33,6 +34,7 @@ using errgroup::group;
 using errgroup::limiter;
 using support::await;
 using support::gate;
+using support::held_task;
 using support::opens_at_end;
 using support::watchdog;
 using testing::HasSubstr;
@@ -175,23 +177,16 @@ TEST(Limiter, L5_a_heavy_task_is_not_overtaken_by_light_ones) {
     limiter p(2);
     group g{{.limiter = &p}};
     group h{{.limiter = &p}};
-    gate first_runs("the first task to run");
-    gate go_on("the test to go on");
-    opens_at_end const opens(go_on);
     std::atomic<bool> heavy_ran{false};
     std::atomic<bool> overtaken{false};
-    g.run([&] {
-      first_runs.open();
-      go_on.wait();
-    });
-    first_runs.wait();
+    held_task first(g);
     h.run({.name = "heavy", .weight = 2}, [&] { heavy_ran = true; });
     for (int i = 0; i != 3; ++i) {
       g.run([&] { overtaken = overtaken || !heavy_ran; });
     }
     EXPECT_EQ(p.in_use(), 1);
     EXPECT_EQ(p.waiting(), 4);
-    go_on.open();
+    first.end();
     EXPECT_FALSE(g.wait());
     EXPECT_FALSE(h.wait());
     EXPECT_TRUE(heavy_ran);
@@ -264,15 +259,8 @@ TEST(Limiter, L1_the_sum_of_the_weights_may_exceed_every_number) {
   std::int64_t const most = std::numeric_limits<std::int64_t>::max();
   limiter p(most);
   group g{{.limiter = &p}};
-  gate go_on("the test to go on");
   {
-    opens_at_end const opens(go_on);
-    gate begun("the first task to begin");
-    g.run({.weight = most}, [&] {
-      begun.open();
-      go_on.wait();
-    });
-    begun.wait();
+    held_task const first(g, {.weight = most});
     // Summed up in 64 bits, the weights of the next tasks give 0, -2, and so on.
     for (int i = 0; i != 6; ++i) {
       EXPECT_FALSE(g.try_run({.weight = 1}, [] {})) << i;
@@ -344,18 +332,11 @@ TEST(Limiter, L1_a_task_that_has_become_too_heavy_runs_alone) {
   support::with_workers(2, [] {
     limiter p(4);
     group g{{.limiter = &p}};
-    gate first_runs("the first task to run");
-    gate go_on("the test to go on");
-    opens_at_end const opens(go_on);
     std::int64_t seen = 0;
-    g.run([&] {
-      first_runs.open();
-      go_on.wait();
-    });
-    first_runs.wait();
+    held_task first(g);
     g.run({.weight = 4}, [&] { seen = p.in_use(); });
     p.resize(2);
-    go_on.open();
+    first.end();
     EXPECT_FALSE(g.wait());
     EXPECT_EQ(seen, 4);
   });
@@ -643,15 +624,8 @@ TEST(Limiter, C1_a_cancelled_group_gives_its_turns_back) {
   limiter p(1);
   group holds{{.limiter = &p}};
   group stopped{{.limiter = &p}};
-  gate go_on("the test to go on");
-  gate runs("the first task to run");
   support::with_workers(1, [&] {
-    opens_at_end const opens(go_on);
-    holds.run([&] {
-      runs.open();
-      go_on.wait();
-    });
-    runs.wait();
+    held_task const first(holds);
     for (int i = 0; i != 10; ++i) {
       stopped.run([] { ADD_FAILURE() << "a task was run that is cancelled"; });
     }

@@ -127,6 +127,21 @@ TEST(TaskPriority, L9_no_level_starves) {
       "hhhhhhhhnlhhhhhhhhnlhhhhn");
 }
 
+TEST(TaskPriority, L9_starts_before_a_level_had_a_task_do_not_count_for_it) {
+  with_one_slot(
+      [](group& g, notes& n) {
+        for (int i = 0; i != 12; ++i) {
+          g.run({.priority = priority::high}, [&, i] {
+            if (i == 8) {
+              g.run(n.task("n"));
+            }
+            n.task("h")();
+          });
+        }
+      },
+      "hhhhhhhhhhhhn");
+}
+
 TEST(TaskPriority, L9_every_function_that_submits_a_task_heeds_its_level) {
   with_one_slot(
       [](group& g, notes& n) {
@@ -150,22 +165,44 @@ TEST(TaskPriority, L9_a_task_that_is_due_goes_before_all_levels) {
       "ab");
 }
 
-TEST(TaskPriority, L9_a_high_task_does_not_wait_for_the_page_that_a_thread_has_taken) {
+/// A group runs 20 tasks, one at a time, in pages that its thread takes. The ninth task submits
+/// `count` tasks of a high level. Returns what the tasks have written down.
+std::string in_pages(int count) {
   group g{{.limit = 1}};
   notes n;
   gate go;
   g.run([&] { go.wait(); });
   for (int i = 0; i != 20; ++i) {
     g.run([&, i] {
-      if (i == 8) {
-        g.run({.priority = priority::high}, n.task("high"));
+      for (int k = 0; i == 8 && k != count; ++k) {
+        g.run({.priority = priority::high}, n.task("h"));
       }
       n.task(".")();
     });
   }
   go.open();
   EXPECT_FALSE(g.wait());
-  EXPECT_EQ(n.take(), ".........high...........");
+  return n.take();
+}
+
+TEST(TaskPriority, L9_a_high_task_does_not_wait_for_the_page_that_a_thread_has_taken) {
+  EXPECT_EQ(in_pages(1), ".........h...........");
+}
+
+TEST(TaskPriority, L9_high_tasks_do_not_starve_the_page_that_a_thread_has_taken) {
+  EXPECT_EQ(in_pages(18), ".........hhhhhhhh.hhhhhhhh.hh.........");
+}
+
+TEST(TaskPriority, L9_no_page_of_usual_tasks_is_taken_while_tasks_of_other_levels_wait) {
+  with_one_slot(
+      [](group& g, notes& n) {
+        g.run({.priority = priority::low}, n.task("l"));
+        for (int i = 0; i != 30; ++i) {
+          g.run(n.task("."));
+        }
+        g.run({.priority = priority::high}, n.task("h"));
+      },
+      "h.......l.......................");
 }
 
 TEST(TaskPriority, L9_a_place_goes_to_the_task_that_starts_with_its_own_weight) {

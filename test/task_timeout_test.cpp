@@ -12,8 +12,10 @@
 #include <errgroup/group.hpp>
 #include <errgroup/lost_error.hpp>
 #include <errgroup/observer.hpp>
+#include <errgroup/pipeline.hpp>
 #include <errgroup/retry.hpp>
 #include <errgroup/spawn.hpp>
+#include <errgroup/stage.hpp>
 #include <errgroup/stream.hpp>
 #include <errgroup/task_options.hpp>
 #include <errgroup/testing.hpp>
@@ -26,6 +28,7 @@
 #include <cstddef>          // size_t
 #include <functional>       // function
 #include <memory>           // make_unique, unique_ptr
+#include <optional>         // optional
 #include <ostream>          // ostream
 #include <source_location>  // source_location
 #include <sstream>          // ostringstream
@@ -369,6 +372,39 @@ TEST(TaskTimeoutRule, C5_what_the_task_has_started_is_cancelled_with_it) {
   });
 }
 
+TEST(TaskTimeoutRule, C5_a_pipeline_in_the_task_is_cancelled_with_it) {
+  test_clock time;
+  group g;
+  hour h(time);
+  error told;
+  g.run({.name = "slow", .timeout = 1h}, [&](std::stop_token const& stop) {
+    int next = 0;
+    // It never ends by itself.
+    told = errgroup::pipeline({.limit = 2},
+                              errgroup::stage::source([&] { return std::optional(next++); }),
+                              errgroup::stage::in_order([&](int) { h.pass(stop); }));
+    return told;
+  });
+  error const e = g.wait();
+  EXPECT_EQ(e, errc::deadline_exceeded);
+  EXPECT_EQ(e.origin().name, "slow");
+  EXPECT_EQ(told, errc::canceled);
+}
+
+TEST(TaskTimeoutRule, C5_a_handle_tells_of_the_timeout_where_its_waiter_runs_the_task) {
+  test_clock time;
+  group g{{.limit = 1, .policy = on_error::keep_going}};
+  hour h(time);
+  error told;
+  g.run([&] {
+    told = errgroup::spawn(g, {.timeout = 1h}, [&](std::stop_token const& stop) { h.pass(stop); })
+               .get()
+               .error();
+  });
+  EXPECT_EQ(g.wait(), errc::deadline_exceeded);
+  EXPECT_EQ(told, errc::deadline_exceeded);
+}
+
 TEST(TaskTimeoutRule, C5_tasks_that_it_submits_to_its_own_group_are_not_cancelled_with_it) {
   test_clock time;
   on_every_way(
@@ -403,6 +439,42 @@ TEST(TaskTimeoutRule, C5_attempts_of_a_retry_share_the_time_of_their_task) {
   g.run({.timeout = 2h},
         [] { return errgroup::retry({.attempts = 1000, .delay = 1h}, disk_is_full).error(); });
   EXPECT_EQ(g.wait(), errc::deadline_exceeded);
+}
+
+TEST(TaskTimeoutRule, C5_a_task_that_has_ended_leaves_no_alarm) {
+  test_clock time;
+  on_every_way([](group& g) {
+    g.run({.timeout = 1h}, [] {});
+    EXPECT_FALSE(g.wait());
+  });
+  EXPECT_FALSE(time.advance_to_next()) << "something waits for a time";
+}
+
+/// Cancels a group when a task of it begins, before the task's callable is called.
+struct cancels_at_begin : errgroup::observer {
+  void task_begin(errgroup::task_view) noexcept override { g->cancel(); }
+  group* g = nullptr;
+};
+
+TEST(TaskTimeoutRule, C5_a_task_of_a_group_that_is_cancelled_as_it_begins_is_called_and_sees_it) {
+  cancels_at_begin seen;
+  auto* const before = errgroup::observe(&seen);
+  {
+    group g{{.errors = keep::all}};
+    seen.g = &g;
+    bool is_stopped = false;
+    g.run({.timeout = 1h}, [&](std::stop_token const& stop) {
+      is_stopped = stop.stop_requested();
+      return disk_is_full();
+    });
+    error const e = g.wait();
+    EXPECT_EQ(e, errc::canceled);
+    EXPECT_EQ(e.skipped(), 0U);
+    EXPECT_TRUE(is_stopped);
+    ASSERT_EQ(e.others().size(), 1U);
+    EXPECT_EQ(e.others()[0], std::errc::no_space_on_device);
+  }
+  errgroup::observe(before);
 }
 
 TEST(TaskTimeoutRule, C5_a_skipped_task_has_no_time) {

@@ -343,10 +343,12 @@ elseif(KIND STREQUAL "parts")
   set(function_of_pipeline "detail::pipeline_run::run\\(")
   set(function_of_pipeline_stats "detail::write_stats\\(")
   set(function_of_stream "detail::stream_core::begin_turn\\(")
+  set(function_of_limiter "detail::(group_core::limiter_core|place_line)::")
+  set(function_of_task_time "detail::group_core::run_in_time\\(")
   set(
     all_parts
     timer timetable cleanup error_text error_context stacks exception_group dump progress retry spawn
-    pipeline pipeline_stats stream
+    pipeline pipeline_stats stream limiter task_time
   )
   set_pkg_config_path()
   must(${pkg_config} --cflags --libs errgroup)

@@ -39,6 +39,7 @@ using errgroup::detail::place_asker;
 using errgroup::detail::place_line;
 using errgroup::detail::queue_life;
 using errgroup::detail::queue_owner;
+using errgroup::detail::ranked_tasks;
 using errgroup::detail::session;
 using errgroup::detail::sleep_mode;
 using errgroup::detail::sleeper;
@@ -51,7 +52,7 @@ using explored::limits;
 using explored::scenario;
 using lock_type = errgroup::detail::spin_mutex::scoped_lock;
 
-constexpr int most_tasks = 6;
+constexpr int most_tasks = 10;
 
 class world;
 
@@ -175,10 +176,11 @@ class world : public queue_owner {
 
   // --- submission.cpp ---
 
-  void submit(member& m, int id, std::int64_t weight = 1, bool is_reserved = false) {
+  void submit(member& m, int id, std::int64_t weight = 1, bool is_reserved = false,
+              int level = ranked_tasks::usual) {
     node* const n = fresh_node();
     n->index = static_cast<std::size_t>(id) | node::has_rank;
-    n->keep_rank({weight, {0}});
+    n->keep_rank({weight, {level}});
     n->consume = consume;
     std::construct_at(reinterpret_cast<task*>(n->storage + node::rank_size), task{this, id});
     {
@@ -189,7 +191,11 @@ class world : public queue_owner {
       } else {
         ++m.q->unfinished;
         m.q->pushed.store(m.q->pushed.load() + 1);
-        m.q->tasks.push(n);
+        if (level == ranked_tasks::usual) {
+          m.q->tasks.push(n);
+        } else {
+          m.q->due.push(n);
+        }
       }
       m.q->tell_sleepers(awake);
       lock.release();
@@ -206,10 +212,14 @@ class world : public queue_owner {
       rest = m.q->empty();
     }
     std::size_t n = 0;
-    rest.tasks.for_each([&n](node& w) {
+    auto const drop = [&n](node& w) {
       ++n;
       w.consume(w, nullptr);
-    });
+    };
+    rest.tasks.for_each(drop);
+    for (node* w = rest.ranked; w != nullptr; w = w->get_rank().next) {
+      drop(*w);
+    }
     host_side here(*this, false);
     settle(line, m.asker, here);
     wake_list awake;
@@ -733,6 +743,96 @@ TEST(PlaceLine, L3_a_group_with_a_limit_asks_for_its_next_task) {
         w.leave();
       },
       work);
+}
+
+// --- levels ---
+
+/// A task with a level.
+void submit_ranked(world& w, std::size_t m, int id, int level, std::int64_t weight) {
+  w.submit(w.members[m], id, weight, false, level);
+}
+
+TEST(PlaceLine, L9_the_places_of_a_group_go_to_its_task_of_the_highest_level) {
+  expect_within(
+      one, 2,
+      [](world& w) {
+        one_group(w);
+        submit_ranked(w, 0, 0, ranked_tasks::low, 1);
+        submit_ranked(w, 0, 1, ranked_tasks::usual, 2);
+        submit_ranked(w, 0, 2, ranked_tasks::high, 2);
+        submit_ranked(w, 0, 3, ranked_tasks::high, 1);
+      },
+      [](world& w) {
+        w.check_all_ran(4);
+        w.check_order({2, 3, 1, 0});
+      },
+      [](world& w) {
+        w.wait(w.members[0]);
+        w.leave();
+      },
+      work);
+}
+
+TEST(PlaceLine, L9_L1_the_level_whose_turn_it_is_gets_the_places_of_its_own_task) {
+  // Task 0 weighs more than the others. It comes after eight tasks of the high level.
+  expect_within(
+      one, 2,
+      [](world& w) {
+        one_group(w);
+        submit_ranked(w, 0, 0, ranked_tasks::usual, 2);
+        for (int i = 1; i != 10; ++i) {
+          submit_ranked(w, 0, i, ranked_tasks::high, 1);
+        }
+      },
+      [](world& w) {
+        w.check_all_ran(10);
+        check(w.order[8] == 0, "a task has not come in its turn");
+      },
+      [](world& w) {
+        w.wait(w.members[0]);
+        w.leave();
+      },
+      work);
+}
+
+TEST(PlaceLine, L9_L3_a_heavy_task_that_comes_first_in_its_group_holds_up_none_for_ever) {
+  expect_within(
+      one, 2,
+      [](world& w) {
+        two_groups(w);
+        submit_ranked(w, 1, 2, ranked_tasks::low, 2);
+        submit_ranked(w, 1, 3, ranked_tasks::usual, 1);
+      },
+      all_ran<4>,
+      [](world& w) {
+        submit_ranked(w, 0, 0, ranked_tasks::low, 1);
+        submit_ranked(w, 0, 1, ranked_tasks::high, 2);
+        w.wait_for_others(w.members[0]);
+        w.wait_for_others(w.members[1]);
+        w.leave();
+      },
+      work);
+}
+
+TEST(PlaceLine, L9_C1_the_turns_of_tasks_of_each_level_end_with_a_cancellation) {
+  expect_within(
+      one, 1,
+      [](world& w) {
+        two_groups(w);
+        submit_ranked(w, 0, 0, ranked_tasks::low, 1);
+        submit_ranked(w, 0, 1, ranked_tasks::high, 3);
+        submit_ranked(w, 1, 2, ranked_tasks::low, 1);
+      },
+      [](world& w) {
+        w.check_all(3);
+        check(w.ran[2] == 1, "a task of another group was dropped");
+      },
+      [](world& w) {
+        w.wait_for_others(w.members[1]);
+        w.wait_for_others(w.members[0]);
+        w.leave();
+      },
+      [](world& w) { w.cancel(w.members[0]); }, work);
 }
 
 // --- waiting ---

@@ -42,7 +42,7 @@ template <class D, class Options, class Go>
   if constexpr (std::same_as<Options, task_options>) {
     if (opts.timeout) [[unlikely]] {
       auto const timed_note = [&] { return timed_label{note(), *opts.timeout}; };
-      return with_rank<timed<D>>(g, rank_of(opts), timed_note, go);
+      return with_rank<in_time<D>>(g, rank_of(opts), timed_note, go);
     }
     if (!rank_of(opts).is_usual()) [[unlikely]] {
       return name.empty() ? with_rank<located<D>>(g, rank_of(opts), here, go)

@@ -46,9 +46,9 @@ struct timed_label {
 
 /// A task with a time.
 template <class F>
-struct timed : named<timed_call<F>> {
+struct in_time : named<timed_call<F>> {
   template <class G>
-  timed(timed_label&& label, G&& g)
+  in_time(timed_label&& label, G&& g)
       : named<timed_call<F>>{std::move(label.note), {std::forward<G>(g), label.time}} {}
 };
 

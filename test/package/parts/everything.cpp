@@ -35,6 +35,11 @@ int main() {
   shown.add(1);
   shown.finish();
 
+  errgroup::limiter places(2);
+  errgroup::group limited{{.limiter = &places}};
+  limited.run({.weight = 2, .timeout = std::chrono::hours(1)}, [] {});
+  right = right && !limited.wait();
+
   int left = 3;
   errgroup::pipeline_stats stats;
   auto const some = [&] { return left-- > 0 ? std::optional(left) : std::nullopt; };

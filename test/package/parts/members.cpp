@@ -1,6 +1,6 @@
 // Every member of a group, every option, and what `wait` returns. The only header is group.hpp: it
 // includes all that its functions take and return.
-// parts: timer timetable cleanup error_text error_context stacks exception_group
+// parts: timer timetable cleanup error_text error_context stacks exception_group task_time
 
 #include <errgroup/group.hpp>
 

@@ -1,5 +1,5 @@
 // A task with a timeout. It has to stop the task: the timer is there, and is used.
-// parts: timer timetable cleanup
+// parts: timer timetable cleanup task_time
 
 #include <errgroup/group.hpp>
 
