@@ -17,6 +17,7 @@
 #include <errgroup/reduce.hpp>
 #include <errgroup/spawn.hpp>
 #include <errgroup/stream.hpp>
+#include <errgroup/task_options.hpp>
 #include <errgroup/testing.hpp>
 #include <errgroup/transform.hpp>
 
@@ -599,16 +600,20 @@ TEST(LimiterFailures, O6_a_dump_shows_the_places_and_the_limit_of_now_and_no_hid
     limiter p(3);
     group g{{.limit = 1, .name = "few", .limiter = &p}};
     holder busy(p, 2);
+    g.run({.weight = 2, .priority = errgroup::priority::high}, [] {});  // before all others
     for (int i = 0; i != 3; ++i) {
       g.run([] {});
     }
+    g.run({.priority = errgroup::priority::low}, [] {});
     g.set_limit(2);
     p.resize(2);
     std::ostringstream out;
     errgroup::dump(out);
-    EXPECT_THAT(out.str(), testing::ContainsRegex("few .* of 2 running.*2 of 2 places in use"));
+    EXPECT_THAT(out.str(),
+                testing::ContainsRegex("few +0 of 2 running, 5 waiting.*2 of 2 places in use"));
     std::string const text = out.str();
     EXPECT_THAT(text, testing::Not(testing::HasSubstr("no limit")));
+    EXPECT_THAT(text, testing::Not(testing::HasSubstr("limiter ")));
     std::ostringstream json;
     errgroup::dump(json, errgroup::dump_format::json);
     EXPECT_THAT(json.str(), testing::HasSubstr("\"places\":2"));
