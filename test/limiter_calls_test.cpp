@@ -5,6 +5,7 @@
 
 #include "support/gate.hpp"
 #include "support/held_task.hpp"
+#include "support/places.hpp"
 #include "support/watchdog.hpp"
 #include "support/ways.hpp"
 #include <errgroup/all.hpp>
@@ -17,6 +18,7 @@
 #include <errgroup/reduce.hpp>
 #include <errgroup/spawn.hpp>
 #include <errgroup/stream.hpp>
+#include <errgroup/task_options.hpp>
 #include <errgroup/testing.hpp>
 #include <errgroup/transform.hpp>
 
@@ -433,7 +435,7 @@ TEST(LimiterGiveUp, L4_in_a_task_that_holds_places_a_call_never_waits) {
     });
     EXPECT_FALSE(a.wait());
     EXPECT_EQ(ran, 6);
-    EXPECT_EQ(p.in_use(), 0);
+    support::await_free(p);
     EXPECT_TRUE(a.try_run([] {})) << "places are reserved";
     EXPECT_FALSE(a.wait());
   }
@@ -599,15 +601,19 @@ TEST(LimiterFailures, O6_a_dump_shows_the_places_and_the_limit_of_now_and_no_hid
     group g{{.limit = 1, .name = "few", .limiter = &p}};
     holder busy(p, 2);
     p.resize(2);  // first: no task of `few` may take the third place
+    g.run({.weight = 2, .priority = errgroup::priority::high}, [] {});  // before all others
     for (int i = 0; i != 3; ++i) {
       g.run([] {});
     }
+    g.run({.priority = errgroup::priority::low}, [] {});
     g.set_limit(2);
     std::ostringstream out;
     errgroup::dump(out);
-    EXPECT_THAT(out.str(), testing::ContainsRegex("few .* of 2 running.*2 of 2 places in use"));
+    EXPECT_THAT(out.str(),
+                testing::ContainsRegex("few +0 of 2 running, 5 waiting.*2 of 2 places in use"));
     std::string const text = out.str();
     EXPECT_THAT(text, testing::Not(testing::HasSubstr("no limit")));
+    EXPECT_THAT(text, testing::Not(testing::HasSubstr("limiter ")));
     std::ostringstream json;
     errgroup::dump(json, errgroup::dump_format::json);
     EXPECT_THAT(json.str(), testing::HasSubstr("\"places\":2"));
@@ -671,7 +677,7 @@ TEST(LimiterFunctions, P3_every_function_takes_the_option_and_keeps_the_places) 
   for (std::int64_t const capacity : {1, 2}) {
     limiter p(capacity);
     use_every_function(p);
-    EXPECT_EQ(p.in_use(), 0);
+    support::await_free(p);
     EXPECT_EQ(p.waiting(), 0);
   }
 }
@@ -684,7 +690,7 @@ TEST(LimiterFunctions, L4_every_function_runs_in_a_task_that_holds_the_only_plac
     g.run([&] { use_every_function(p); });
   }
   EXPECT_FALSE(g.wait());
-  EXPECT_EQ(p.in_use(), 0);
+  support::await_free(p);
 }
 
 }  // namespace
