@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 INSPECT = os.path.abspath(os.environ.get("INSPECT", "inspect"))
@@ -57,12 +58,32 @@ class InspectTest(unittest.TestCase):
 
     def test_a_signal_writes_what_runs_and_what_it_waits_for(self):
         process = self.hung()
-        process.send_signal(signal.SIGUSR1)
-        text = "\n".join(self.lines_until(process, r"^thread \d+ .* waits for the group \"import\""))
-        self.assertRegex(text, r"import +[12] of 2 running, [12] waiting, 0 failed +made at main\.cpp:")
-        self.assertRegex(text, r'\n  task 0 "cities" .* waits for the group "parse"')
-        self.assertRegex(text, r"\n    parse +1 running, ")
-        self.assertRegex(text, r'\n      task \d "row" ')
+        wanted = (
+            r"import +[12] of 2 running, [12] waiting, 0 failed +made at main\.cpp:",
+            r'\n  task 0 "cities" .* waits for the group "parse"',
+            r"\n    parse +1 running, ",
+            r'\n      task \d "row" ',
+            r'\nthread \d+ .* waits for the group "import"',
+        )
+        # The other tasks and `main` may not wait yet when the first row does: asks until they do.
+        is_over = threading.Event()
+
+        def ask():
+            process.send_signal(signal.SIGUSR1)
+            while not is_over.wait(0.2):
+                process.send_signal(signal.SIGUSR1)
+
+        asks = threading.Thread(target=ask)
+        asks.start()
+        text = "\n"
+        try:
+            for line in process.stderr:
+                text += line
+                if all(re.search(pattern, text) for pattern in wanted):
+                    break
+        finally:
+            is_over.set()
+            asks.join()
         self.assertNotIn('"dictionary"', text)
 
     def test_counts_stay_as_they_are(self):
