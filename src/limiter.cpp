@@ -14,6 +14,7 @@
 #include <cstdint>    // int64_t
 #include <memory>     // make_unique, unique_ptr
 #include <mutex>      // mutex, scoped_lock
+#include <optional>   // optional
 #include <stdexcept>  // invalid_argument
 #include <string>     // string, to_string
 #include <utility>    // move
@@ -201,17 +202,18 @@ class group_core::limiter_core final : public shared_places {
                  static_cast<group_core&>(*a.queue->current.owner));
     f(owner);
   }
-  /// `is_passing`: the thread runs a task of another group than that for which it waits.
   template <class F>
-  void enter(bool is_passing, F const& f) noexcept {
+  void enter(F const& f) noexcept {
     auto run = [&]() noexcept { run_in(host_.engine_.context, [&]() noexcept { hold_while(f); }); };
-    auto in_arena = [&]() noexcept { host_.extras_->places.enter(run); };
-    if (is_passing) {
-      passing_by const guest(this_worker(), false);
-      in_arena();
-    } else {
-      in_arena();
+    host_.extras_->places.enter(run);
+  }
+  template <class F>
+  static void pass(bool is_other, F const& f) noexcept {
+    std::optional<passing_by> guest;
+    if (is_other) {
+      guest.emplace(this_worker(), false);
     }
+    f();
   }
   [[nodiscard]] bool is_holding() const noexcept {
     thread_state const& self = this_worker();
@@ -240,9 +242,9 @@ class group_core::limiter_core final : public shared_places {
     }
     return false;
   }
-  [[nodiscard]] static turn* make_turn() noexcept {
-    turn* made = nullptr;
-    insist([&] { made = new turn; });
+  [[nodiscard]] static turn_block* make_turns() noexcept {
+    turn_block* made = nullptr;
+    insist([&] { made = new turn_block; });
     return made;
   }
   [[nodiscard]] static node* make_node() noexcept {

@@ -31,6 +31,8 @@ class call_here final : public tbb::detail::d1::task {
   call_here(void (*call)(void const*) noexcept, void const* body) noexcept
       : call_(call), body_(body) {}
 
+  // The count is needed although oneTBB runs the task here first: before that, oneTBB may run a
+  // task of a flow graph with priorities, and then spawns this task.
   void execute_in(tbb::task_group_context& context) {
     tbb::detail::d1::execute_and_wait(*this, context, unfinished_, context);
   }

@@ -53,11 +53,8 @@ class place_line {
   place_line(place_line const&) = delete;
   place_line& operator=(place_line const&) = delete;
   ~place_line() {
-    while (first_ != nullptr) {
-      remove(*first_);
-    }
-    while (spare_ != nullptr) {
-      delete std::exchange(spare_, spare_->next);
+    while (blocks_ != nullptr) {
+      delete std::exchange(blocks_, blocks_->next);
     }
   }
 
@@ -87,8 +84,11 @@ class place_line {
   [[nodiscard]] bool has_spares() const noexcept {
     return spare_ != nullptr && !host_->tasks.spare.is_empty();
   }
-  void add_spares(turn* t, node* n) noexcept {
-    add_spare(t);
+  void add_spares(turn_block* b, node* n) noexcept {
+    b->next = std::exchange(blocks_, b);
+    for (turn& t : b->turns) {
+      add_spare(t);
+    }
     host_->tasks.spare.push(n);
   }
 
@@ -260,6 +260,9 @@ class place_line {
 
   /// True if the head of the line may start.
   [[nodiscard]] bool is_ready() noexcept {
+    if (!fits(1)) {
+      return false;  // without a look at the head, whose memory another thread is using
+    }
     turn const* const t = head();
     return t != nullptr && fits(t->of != nullptr ? weight_of(*t->of, 0, false) : 1);
   }
@@ -415,7 +418,7 @@ class place_line {
     last_ = &t;
     return t;
   }
-  void add_spare(turn* t) noexcept { t->next = std::exchange(spare_, t); }
+  void add_spare(turn& t) noexcept { t.next = std::exchange(spare_, &t); }
   void note_next() noexcept {
     next_.store(first_ != nullptr ? first_->of : nullptr, std::memory_order_relaxed);
   }
@@ -423,7 +426,7 @@ class place_line {
     (t.before != nullptr ? t.before->behind : first_) = t.behind;
     (t.behind != nullptr ? t.behind->before : last_) = t.before;
     note_next();
-    add_spare(&t);
+    add_spare(t);
   }
   void forget(place_asker& a) noexcept {
     place_asker** p = &helpers_;
@@ -443,6 +446,7 @@ class place_line {
   turn* first_ = nullptr;
   turn* last_ = nullptr;
   turn* spare_ = nullptr;
+  turn_block* blocks_ = nullptr;        // the memory of all turns
   atomic<place_asker*> next_{nullptr};  // the group at the head, as seen without the lock
   place_asker* helpers_ = nullptr;      // groups with a waiter that sleeps, and would run tasks
   place_request* requests_ = nullptr;   // of threads that wait, the oldest first

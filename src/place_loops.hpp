@@ -29,9 +29,11 @@
 //   send_request()          sends the request of the host's queue
 //   answer(request)         answers the request of another group
 //   with(asker, f)          calls `f(owner)` with the group's side of these loops
-//   enter(is_passing, f)    calls `f` in the arena and context of the host
+//   enter(f)                calls `f` in the arena and context of the host
+//   pass(is_other, f)       calls `f`; `is_other`: to run tasks of a group that the caller waits
+//                           not for
 //   is_holding()            true if the thread holds places of this limiter
-//   make_turn(), make_node() allocate
+//   make_turns(), make_node() allocate
 //
 // `owner` is the group's side of runner.hpp and waiting.hpp, with these functions beside:
 //
@@ -49,10 +51,10 @@ void lock_line(place_line& line, spin_mutex::scoped_lock& lock, Host& host) noex
       return;
     }
     lock.release();
-    turn* const t = host.make_turn();
+    turn_block* const b = host.make_turns();
     node* const n = host.make_node();
     lock.acquire(line.host().lock);
-    line.add_spares(t, n);
+    line.add_spares(b, n);
     lock.release();
   }
 }
@@ -232,6 +234,26 @@ bool wait_in_line(place_line& line, place_asker& a, goal const& g, Owner& owner,
     held.release();
     lock.release();
   };
+  bool const only_own = owner.takes_only_its_own();
+  // Runs what the thread has taken. Then takes and runs the next head of the line, as long as the
+  // thread would come back for it.
+  auto const serve_on = [&](started& s) noexcept {
+    for (;;) {
+      bool const is_own = s.of == &a;
+      host.pass(!is_own,
+                [&]() noexcept { run_started(line, s, goes_on && is_own, host, lock, awake); });
+      held.acquire(q.lock);
+      bool const is_over = !goes_on || owner.is_reached(q, g);
+      held.release();
+      if (is_over || !line.take(s, only_own ? &a : nullptr)) {
+        lock.release();
+        return;
+      }
+      line.tell(awake);
+      lock.release();
+      awake.now();
+    }
+  };
   for (;;) {
     lock_line(line, lock, host);
     held.acquire(q.lock);
@@ -262,15 +284,11 @@ bool wait_in_line(place_line& line, place_asker& a, goal const& g, Owner& owner,
           continue;
         }
       } else if (all.running.load(std::memory_order_relaxed) < all.limits.slots &&
-                 line.take(s, owner.takes_only_its_own() ? &a : nullptr)) {
+                 line.take(s, only_own ? &a : nullptr)) {
         place_line::count(all, 1);
         lock.release();
         prepared.reset();
-        bool const is_own = s.of == &a;
-        host.enter(!is_own, [&]() noexcept {
-          run_started(line, s, goes_on && is_own, host, lock, awake);
-          lock.release();
-        });
+        host.enter([&]() noexcept { serve_on(s); });
         lock_line(line, lock, host);
         place_line::count(all, -1);
         all.tell_sleepers(awake);

@@ -8,7 +8,9 @@
 #include <errgroup/detail/sync.hpp>
 
 #include <algorithm>  // min
+#include <array>      // array
 #include <atomic>     // memory_order
+#include <cstddef>    // size_t
 #include <cstdint>    // int64_t, uint32_t
 
 // What waits for the places of a limiter: groups, with their turns in the line, and threads.
@@ -53,6 +55,17 @@ struct turn {
   turn* before = nullptr;
   turn* behind = nullptr;
   turn* next = nullptr;  // the next turn of the same group; or in the list of spare turns
+};
+
+/// Turns that are allocated together. Groups that submit in turns need a turn for each task.
+struct turn_block {
+#ifdef ERRGROUP_EXPLORED
+  static constexpr std::size_t size = 1;  // the tests also need lines without a spare turn
+#else
+  static constexpr std::size_t size = 16;
+#endif
+  std::array<turn, size> turns;
+  turn_block* next = nullptr;
 };
 
 /// A sum of weights. It may exceed every number: each weight may be the greatest number.

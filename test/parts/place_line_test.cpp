@@ -44,7 +44,7 @@ using errgroup::detail::session;
 using errgroup::detail::sleep_mode;
 using errgroup::detail::sleeper;
 using errgroup::detail::task_queue;
-using errgroup::detail::turn;
+using errgroup::detail::turn_block;
 using errgroup::detail::wake_list;
 using explored::check;
 using explored::explore;
@@ -138,11 +138,15 @@ class host_side {
   template <class F>
   void with(place_asker const& a, F const& f);
   template <class F>
-  static void enter(bool /*is_passing*/, F const& f) {
+  static void enter(F const& f) {
+    f();
+  }
+  template <class F>
+  static void pass(bool /*is_other*/, F const& f) {
     f();
   }
   [[nodiscard]] bool is_holding() const { return is_holding_; }
-  [[nodiscard]] turn* make_turn();
+  [[nodiscard]] turn_block* make_turns();
   [[nodiscard]] node* make_node();
 
  private:
@@ -401,7 +405,7 @@ void host_side::with(place_asker const& a, F const& f) {
   f(me);
 }
 
-turn* host_side::make_turn() { return new turn; }
+turn_block* host_side::make_turns() { return new turn_block; }
 
 node* host_side::make_node() { return w_.fresh_node(); }
 
@@ -873,6 +877,53 @@ TEST(PlaceLine, W2_a_waiter_that_leaves_wakes_another_for_the_task_that_is_next)
         lock_type const lock(w.members[1].q->lock);
         w.members[1].q->tell_sleepers(awake);
       });
+}
+
+TEST(PlaceLine, W2_a_waiter_that_goes_on_with_other_groups_leaves_when_its_group_is_done) {
+  // Task 2 ends when the wait for the first group has returned.
+  expect_within(
+      one, 1,
+      [](world& w) {
+        two_groups(w);
+        w.bodies[2] = [&w] {
+          while (w.some.load() == 0) {
+            explored::yield();
+          }
+        };
+        w.submit(w.members[1], 0);
+        w.submit(w.members[0], 1);
+        w.submit(w.members[1], 2);
+      },
+      [](world& w) {
+        w.check_all_ran(3);
+        w.check_order({0, 1, 2});
+      },
+      [](world& w) {
+        w.wait(w.members[0]);
+        w.some.store(1);
+      },
+      [](world& w) { w.wait(w.members[1]); });
+}
+
+TEST(PlaceLine, W2_a_waiter_that_goes_on_wakes_another_for_the_task_that_is_next) {
+  // Task 0 holds both places. Each of the other tasks ends when the other has begun.
+  expect_within(
+      one, 2,
+      [](world& w) {
+        two_groups(w);
+        auto const meet = [&w] {
+          w.some.fetch_add(1);
+          while (w.some.load() < 2) {
+            explored::yield();
+          }
+        };
+        w.bodies[1] = meet;
+        w.bodies[2] = meet;
+        w.submit(w.members[1], 0, 2);
+        w.submit(w.members[0], 1);
+        w.submit(w.members[1], 2);
+      },
+      all_ran<3>, [](world& w) { w.wait(w.members[0]); }, [](world& w) { w.wait(w.members[1]); });
 }
 
 TEST(PlaceLine, W1_the_waiter_may_destroy_the_group) {
