@@ -26,6 +26,7 @@
 #include <oneapi/tbb/global_control.h>  // global_control
 #include <oneapi/tbb/version.h>         // TBB_runtime_version
 #include <stdlib.h>                     // getloadavg
+#include <time.h>                       // clock_gettime
 
 #include <algorithm>           // max, nth_element, shuffle
 #include <atomic>              // atomic
@@ -84,6 +85,13 @@ double largest(double mine) {
   return mine;
 }
 
+/// Processor time of this rank so far, in seconds.
+double processor_time() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 /// How long `f()` takes on the slowest rank, in nanoseconds. Collective.
 template <class F>
 double timed(F const& f) {
@@ -99,6 +107,7 @@ struct sample {
   double ns = 0;
   std::size_t tasks = 1;
   std::optional<double> units = {};
+  std::optional<double> cpu = {};  // seconds for each task
 };
 
 class measurements {
@@ -111,10 +120,10 @@ class measurements {
   }
 
   void add(std::string_view what, std::string_view contender, double ns, std::size_t tasks = 1,
-           std::optional<double> units = {}) {
+           std::optional<double> units = {}, std::optional<double> cpu = {}) {
     all_.push_back({"mpi/" + std::string(what) + "_" + std::to_string(size_of_world()) + "/" +
                         std::string(contender),
-                    ns, tasks, units});
+                    ns, tasks, units, cpu});
   }
 
   /// The median of each contender's times, on the screen.
@@ -156,6 +165,7 @@ class measurements {
           file, "%s\n{\"name\": \"%s\", \"time_unit\": \"ns\", \"real_time\": %.1f, \"tasks\": %zu",
           separator, s.name.c_str(), s.ns, s.tasks);
       if (s.units) std::fprintf(file, ", \"units\": %.1f", *s.units);
+      if (s.cpu) std::fprintf(file, ", \"cpu\": %.4g", *s.cpu);
       std::fprintf(file, "}");
       separator = ",";
     }
@@ -256,6 +266,7 @@ template <class Make>
 void measure_tasks(measurements& to, char const* contender, Make const& make) {
   std::size_t const tasks = to.sized(300'000);
   std::atomic<std::size_t> ran{0};
+  double const before = processor_time();
   double const ns = timed([&] {
     make([&](auto& g) {
       for (std::size_t i = 0; i != tasks; ++i) {
@@ -265,7 +276,8 @@ void measure_tasks(measurements& to, char const* contender, Make const& make) {
     });
   });
   require(ran == tasks, "not every task ran");
-  to.add("tasks", contender, ns, tasks);
+  double const used = largest(processor_time() - before);
+  to.add("tasks", contender, ns, tasks, {}, used / static_cast<double>(tasks));
 }
 
 constexpr std::size_t elements = 400;

@@ -414,6 +414,34 @@ TEST_F(MpiGroup, M3_a_split_communicator_is_freed_and_its_groups_do_not_meet_the
   }
 }
 
+TEST_F(MpiGroup, M3_a_letter_that_is_found_late_is_received_before_the_communicator_is_freed) {
+  if (size_ == 1) {
+    GTEST_SKIP() << "needs two ranks";
+  }
+  MPI_Comm own = MPI_COMM_NULL;  // the ranks in another order, by which the probe knows it
+  MPI_Comm_split(MPI_COMM_WORLD, 0, -rank_, &own);
+  {
+    errgroup::mpi::group first(own);
+    EXPECT_FALSE(first.wait());
+  }
+  if (rank_ != 0) {
+    support::blind_probes(own, 400);
+  }
+  // The end of the group is told to the other ranks: first that of rank 0, which has not heard of
+  // another end.
+  if (rank_ != 0) {
+    support::meet();
+  }
+  {
+    errgroup::mpi::group left(own);
+  }
+  if (rank_ == 0) {
+    support::meet();
+  }
+  MPI_Comm_free(&own);
+  support::blind_probes(MPI_COMM_NULL, 0);
+}
+
 TEST_F(MpiGroup, M3_a_thousand_groups_in_a_row_with_random_failures) {
   std::mt19937 fate(17);  // the same on all ranks
   for (int i = 0; i != 1000; ++i) {
