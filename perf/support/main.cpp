@@ -10,7 +10,7 @@
 
 #include "harness.hpp"
 
-#include <oneapi/tbb/global_control.h>  // global_control
+#include <oneapi/tbb/global_control.h>  // global_control, task_scheduler_handle
 #include <oneapi/tbb/task_group.h>      // task_group
 #include <oneapi/tbb/version.h>         // TBB_runtime_version
 #include <time.h>                       // clock_gettime
@@ -97,6 +97,9 @@ void answer::fail() {
 }  // namespace perf
 
 int main(int argc, char** argv) {
+  // Keeps oneTBB's workers until the end. When the last arena goes, oneTBB detaches its workers,
+  // which end at the same time, and pthread_detach of glibc may then read memory that is gone.
+  tbb::task_scheduler_handle const keeps_workers{tbb::attach{}};
   std::optional<tbb::global_control> fewer_threads;
   bool count_tasks = false;
   std::vector<char*> theirs;
