@@ -2,13 +2,12 @@
 #ifndef ERRGROUP_SRC_LISTENERS_HPP
 #define ERRGROUP_SRC_LISTENERS_HPP
 
+#include <errgroup/detail/group_core.hpp>
 #include <errgroup/fwd.hpp>
 
 #include <atomic>  // atomic
 
 namespace errgroup::inline v1::detail {
-
-class group_core;
 
 /// The functions behind `group::on_failure`, for code that is in every program. The program
 /// contains them if it calls `on_failure`.
