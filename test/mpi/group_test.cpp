@@ -418,8 +418,7 @@ TEST_F(MpiGroup, M3_a_letter_that_is_found_late_is_received_before_the_communica
   if (size_ == 1) {
     GTEST_SKIP() << "needs two ranks";
   }
-  MPI_Comm own = MPI_COMM_NULL;  // the ranks in another order, by which the probe knows it
-  MPI_Comm_split(MPI_COMM_WORLD, 0, -rank_, &own);
+  MPI_Comm own = support::reversed_world();  // by whose order the probe knows it
   {
     errgroup::mpi::group first(own);
     EXPECT_FALSE(first.wait());
@@ -584,8 +583,7 @@ TEST_F(MpiGroup, M7_a_failure_of_MPI_cancels_the_group_and_is_the_error) {
   if (size_ == 1) {
     GTEST_SKIP() << "needs two ranks";
   }
-  MPI_Comm own = MPI_COMM_NULL;  // the ranks in another order, by which the probe knows it
-  MPI_Comm_split(MPI_COMM_WORLD, 0, -rank_, &own);
+  MPI_Comm own = support::reversed_world();  // by whose order the probe knows it
   {
     errgroup::mpi::group g(own);
     g.run(until_stopped);

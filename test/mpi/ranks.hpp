@@ -22,6 +22,13 @@ inline int world_size() {
   return size;
 }
 
+/// A new communicator with all ranks, the last rank first. The caller frees it. Collective.
+inline MPI_Comm reversed_world() {
+  MPI_Comm made = MPI_COMM_NULL;
+  MPI_Comm_split(MPI_COMM_WORLD, 0, -world_rank(), &made);
+  return made;
+}
+
 /// The texts of all ranks, which are the same text if the set has one element. Collective.
 inline std::set<std::string> texts_of_all(std::string const& mine) {
   int const size = static_cast<int>(mine.size());
